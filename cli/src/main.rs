@@ -1,0 +1,2 @@
+//! wafersim
+fn main() {}
