@@ -1,1 +1,23 @@
-//! fabric
+//! The wires of the wafer, as data: geometry, routes, the machine file, and the image that a
+//! compiler makes and a simulator runs.
+//!
+//! **Architecture Invariant:** nothing here steps. Routers and PEs are executed in `sim-core` alone.
+
+pub mod geometry;
+pub mod image;
+pub mod lint;
+pub mod machine;
+pub mod overrides;
+pub mod presets;
+pub mod route;
+
+pub use geometry::{PeCoord, PeIdx, Port, Ports};
+pub use image::{
+    HostIn, HostOut, Probe, ProgramId, RouteSetId, Segment, StageInfo, Tile, WaferImage,
+};
+pub use lint::{Finding, lint};
+pub use machine::{Machine, MachineError};
+pub use route::{Position, Route, RouteSet};
+
+/// Version of the timing contract (docs, "Timing contract"); reports and baselines carry it.
+pub const CONTRACT_VERSION: &str = "1";
