@@ -13,9 +13,6 @@ use crate::graph::{
 use crate::rope::Rope;
 use crate::weights::Weights;
 
-/// Partial sums that a dot product is spread over, so that the compiler can use vector registers.
-const LANES: usize = 8;
-
 /// What happens to the weights before they are used; arithmetic is f32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightRounding {
@@ -298,16 +295,25 @@ fn add<'v>(x: &mut [f32], y: impl Iterator<Item = &'v f32>) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
 }
 
-/// Sum of products, in `LANES` interleaved partial sums that are added up at the end, then the remainder.
+/// Sum of products, in eight interleaved partial sums (which fit vector registers) that are added up at the end, then the
+/// remainder. Written out because the tests run it without optimisation too.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_lanes, a_rest) = a.as_chunks::<LANES>();
-    let (b_lanes, b_rest) = b.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for (a, b) in a_lanes.iter().zip(b_lanes) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
+    let (a_lanes, a_rest) = a.as_chunks::<8>();
+    let (b_lanes, b_rest) = b.as_chunks::<8>();
+    let (mut s0, mut s1, mut s2, mut s3, mut s4, mut s5, mut s6, mut s7) =
+        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
+    for ([a0, a1, a2, a3, a4, a5, a6, a7], [b0, b1, b2, b3, b4, b5, b6, b7]) in
+        a_lanes.iter().zip(b_lanes)
+    {
+        s0 += *a0 * *b0;
+        s1 += *a1 * *b1;
+        s2 += *a2 * *b2;
+        s3 += *a3 * *b3;
+        s4 += *a4 * *b4;
+        s5 += *a5 * *b5;
+        s6 += *a6 * *b6;
+        s7 += *a7 * *b7;
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
+    ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)) + rest
 }
