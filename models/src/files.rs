@@ -1,19 +1,36 @@
 //! Reading text files of bounded size.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use crate::error::ModelError;
 
-/// Largest `config.json`, `generation_config.json` and shard index that is read, in bytes.
-pub(crate) const JSON_LIMIT: u64 = 64 << 20;
+/// Largest `config.json` and `generation_config.json` that is read, in bytes. Parsed JSON can take sixteen times the room
+/// of its text, so the limits on text also bound memory.
+pub(crate) const CONFIG_LIMIT: u64 = 4 << 20;
 
-/// Whether `file` is there and is a regular file (through symbolic links, as in the Hugging Face cache).
-pub(crate) fn is_file(file: &Path) -> bool {
-    fs::metadata(file).is_ok_and(|meta| meta.is_file())
+/// Whether there is an entry at `file`, be it only a symbolic link that leads nowhere.
+pub(crate) fn exists(file: &Path) -> bool {
+    fs::symlink_metadata(file).is_ok()
+}
+
+/// The size in bytes of `file`, through symbolic links, as in the Hugging Face cache.
+///
+/// # Errors
+/// There is no such file, or it is not a regular one; opening a pipe, for one, would wait for a writer.
+pub(crate) fn regular_file_size(file: &Path) -> io::Result<u64> {
+    let meta = fs::metadata(file)?;
+    if meta.is_file() {
+        Ok(meta.len())
+    } else {
+        Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "it is not a regular file",
+        ))
+    }
 }
 
 /// The bytes of `file`, or `None` where there is no such file.
@@ -25,18 +42,14 @@ pub(crate) fn read_bounded(file: &Path, limit: u64) -> Result<Option<Vec<u8>>, M
         file: file.to_path_buf(),
         source,
     };
-    let meta = match fs::metadata(file) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io(error)),
-    };
-    if !meta.is_file() {
-        return Err(io(ErrorKind::InvalidInput.into()));
+    if !exists(file) {
+        return Ok(None);
     }
-    if meta.len() > limit {
+    let bytes = regular_file_size(file).map_err(io)?;
+    if bytes > limit {
         return Err(ModelError::FileTooLarge {
             file: file.to_path_buf(),
-            bytes: meta.len(),
+            bytes,
             limit,
         });
     }

@@ -16,7 +16,7 @@ use crate::files::kind;
 /// Bytes of the length field.
 const LENGTH_FIELD: usize = 8;
 /// Longest header accepted: a hundred thousand tensors need about 15 MB.
-const HEADER_LIMIT: u64 = 64 << 20;
+const HEADER_LIMIT: u64 = 24 << 20;
 
 /// Where and how a tensor is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::config::Config;
 use crate::error::ModelError;
 use crate::families;
-use crate::files::{JSON_LIMIT, is_file, parse_object, read_bounded};
+use crate::files::{CONFIG_LIMIT, exists, parse_object, read_bounded};
 use crate::graph::DecoderGraph;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -42,7 +42,7 @@ impl ModelDir {
             return Err(ModelError::NotADirectory { dir });
         }
         let file = dir.join("config.json");
-        let Some(bytes) = read_bounded(&file, JSON_LIMIT)? else {
+        let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? else {
             return Err(ModelError::FileMissing {
                 file,
                 cure: "every model directory holds one; copy it from where the model came from",
@@ -87,7 +87,7 @@ impl ModelDir {
             "consolidated.00.pth",
         ]
         .into_iter()
-        .find(|name| is_file(&self.dir.join(name)))
+        .find(|name| exists(&self.dir.join(name)))
         {
             Some(other) => {
                 format!(" ({other} is there, but only safetensors are read: convert it)")
@@ -152,7 +152,7 @@ impl ModelDir {
 fn eos_ids(dir: &Path, config: &Config<'_>) -> Result<Vec<u32>, ModelError> {
     const KEY: &str = "eos_token_id";
     let file = dir.join("generation_config.json");
-    let keys = match read_bounded(&file, JSON_LIMIT)? {
+    let keys = match read_bounded(&file, CONFIG_LIMIT)? {
         Some(bytes) => parse_object(&file, &bytes)?,
         None => serde_json::Map::new(),
     };

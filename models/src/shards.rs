@@ -8,11 +8,13 @@ use memmap2::Mmap;
 use serde_json::Value;
 
 use crate::error::ModelError;
-use crate::files::{JSON_LIMIT, is_file, kind, parse_object, read_bounded};
+use crate::files::{exists, kind, parse_object, read_bounded, regular_file_size};
 use crate::header::{StoredTensor, read_header};
 
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Largest index that is read, in bytes: a hundred thousand tensors need about 10 MB.
+const INDEX_LIMIT: u64 = 16 << 20;
 
 /// One mapped weights file.
 pub(crate) struct Shard {
@@ -37,7 +39,7 @@ impl Shards {
     /// An index that is broken or names files that are missing or outside of `dir`, and files that are not safetensors.
     pub(crate) fn open(dir: &Path) -> Result<Option<Shards>, ModelError> {
         let single = dir.join(SINGLE);
-        let placement = if is_file(&single) {
+        let placement = if exists(&single) {
             Placement {
                 files: BTreeSet::from([SINGLE.to_owned()]),
                 file_of: BTreeMap::new(),
@@ -82,7 +84,7 @@ struct Placement {
 impl Placement {
     fn read(dir: &Path) -> Result<Option<Placement>, ModelError> {
         let index = dir.join(INDEX);
-        let Some(bytes) = read_bounded(&index, JSON_LIMIT)? else {
+        let Some(bytes) = read_bounded(&index, INDEX_LIMIT)? else {
             return Ok(None);
         };
         let keys = parse_object(&index, &bytes)?;
@@ -126,7 +128,7 @@ impl Placement {
                     shard: shard.clone(),
                 });
             }
-            if !is_file(&dir.join(shard)) {
+            if !exists(&dir.join(shard)) {
                 return Err(ModelError::ShardMissing {
                     index,
                     shard: shard.clone(),
@@ -146,6 +148,7 @@ fn is_plain_file_name(name: &str) -> bool {
 /// Maps `file` for reading.
 #[allow(unsafe_code)]
 fn map(file: &Path) -> std::io::Result<Mmap> {
+    regular_file_size(file)?;
     let file = File::open(file)?;
     // SAFETY: the mapping is private and read-only, and Rust code gets shared byte slices of it only. What cannot be
     // ruled out from here is another process that writes to the file, or truncates it, during the run: then bytes change

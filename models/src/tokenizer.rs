@@ -8,7 +8,7 @@ use crate::error::ModelError;
 use crate::files::read_bounded;
 
 /// Largest `tokenizer.json` that is read, in bytes; vocabularies of a quarter million tokens take about 35 MB.
-const LIMIT: u64 = 256 << 20;
+const LIMIT: u64 = 96 << 20;
 
 /// The tokenizer of a model directory. Truncation and padding that the file may ask for are switched off, as Transformers
 /// does for generation.

@@ -1,12 +1,13 @@
 //! The values of a model's tensors, read from mapped files tile by tile.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use memmap2::Mmap;
 
-use crate::error::{MissingTensor, ModelError, ShapeMismatch};
+use crate::error::{MissingTensor, ModelError, ShapeMismatch, shown};
 use crate::graph::{DecoderGraph, TensorRef, TensorSpec, WeightFormat};
 use crate::header::StoredTensor;
 use crate::shards::Shards;
@@ -195,11 +196,14 @@ fn find_all<'a>(
     if missing.is_empty() {
         return Ok(found);
     }
+    let wanted: BTreeSet<&String> = graph.tensors.iter().map(|spec| &spec.name).collect();
+    let spare: Vec<&String> = shards
+        .tensors
+        .keys()
+        .filter(|name| !wanted.contains(name))
+        .collect();
     for tensor in missing.iter_mut().take(SUGGESTED) {
-        tensor.nearest = nearest(
-            &tensor.name,
-            shards.tensors.keys().filter(|name| !is_wanted(graph, name)),
-        );
+        tensor.nearest = nearest(&tensor.name, &spare);
     }
     Err(ModelError::TensorsMissing {
         dir: dir.to_path_buf(),
@@ -208,15 +212,10 @@ fn find_all<'a>(
     })
 }
 
-/// Whether the graph asks for `name` itself, so that it cannot be a misspelling of another tensor.
-fn is_wanted(graph: &DecoderGraph, name: &str) -> bool {
-    graph.tensors.iter().any(|spec| spec.name == name)
-}
-
 /// The name most like `wanted`; the first in order among equals.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a String>) -> Option<String> {
+fn nearest(wanted: &str, names: &[&String]) -> Option<String> {
     let mut best: Option<(f64, &String)> = None;
-    for name in names {
+    for &name in names {
         let likeness = strsim::jaro_winkler(wanted, name);
         if likeness >= SIMILAR && best.is_none_or(|(most, _)| likeness > most) {
             best = Some((likeness, name));
@@ -261,19 +260,17 @@ fn format_of(file: &Path, name: &str, dtype: &str) -> Result<WeightFormat, Model
 }
 
 fn extra_tensors(found: &[Found<'_>], shards: &Shards) -> Vec<String> {
-    let extra: Vec<&String> = {
-        let used: std::collections::BTreeSet<&str> = found.iter().map(|found| found.name).collect();
-        shards
-            .tensors
-            .keys()
-            .filter(|name| !used.contains(name.as_str()))
-            .collect()
-    };
+    let used: BTreeSet<&str> = found.iter().map(|found| found.name).collect();
+    let extra: Vec<&String> = shards
+        .tensors
+        .keys()
+        .filter(|name| !used.contains(name.as_str()))
+        .collect();
     match extra.first() {
         Some(first) => vec![format!(
-            "the checkpoint holds {} more tensors than the architecture uses (the first is {}); they are ignored",
+            "{} tensors of the checkpoint are not used by the architecture (the first is {})",
             extra.len(),
-            crate::error::shown(first)
+            shown(first)
         )],
         None => Vec::new(),
     }

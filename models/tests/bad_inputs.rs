@@ -175,6 +175,17 @@ fn rename_in_header(dir: &Path, from: &str, to: &str) {
 }
 
 #[test]
+fn are_unknown_dtypes_refused_by_tensor_name() {
+    let dir = copy_of(&examples("oracle/bad/control-good/model"));
+    rename_in_header(dir.path(), "\"F16\"", "\"Q16\"");
+    let message = ModelDir::open(dir.path()).err().unwrap().to_string();
+    assert!(
+        message.contains("model.embed_tokens.weight") && message.contains("dtype Q16"),
+        "{message}"
+    );
+}
+
+#[test]
 fn is_infinity_refused_with_its_place() {
     let dir = copy_of(&examples("oracle/bad/control-good/model"));
     let file = dir.path().join("model.safetensors");
@@ -254,6 +265,14 @@ fn are_odd_files_in_the_place_of_good_ones_refused() {
             "{content}: {message}"
         );
     }
+    let dir = copy_of(&healthy);
+    fs::remove_file(dir.path().join("model.safetensors")).unwrap();
+    fs::create_dir(dir.path().join("model.safetensors")).unwrap();
+    assert!(
+        open(dir.path()).contains("not a regular file"),
+        "{}",
+        open(dir.path())
+    );
     let message = open(&healthy.join("config.json"));
     assert!(message.contains("not a directory"), "{message}");
 }

@@ -66,6 +66,33 @@ fn are_end_tokens_read_as_number_list_or_null_and_first_from_the_generation_conf
     );
 }
 
+#[test]
+fn has_a_shape_the_published_number_of_parameters() {
+    for (published, changes) in [
+        (
+            8_030_261_248,
+            json!({"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+                "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 131072, "head_dim": null}),
+        ),
+        (
+            13_015_864_320_u64,
+            json!({"hidden_size": 5120, "intermediate_size": 13824, "num_hidden_layers": 40, "num_attention_heads": 40,
+                "num_key_value_heads": 40, "vocab_size": 32000, "max_position_embeddings": 4096, "head_dim": null}),
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(
+            examples("oracle/llama/model/config.json"),
+            dir.path().join("config.json"),
+        )
+        .unwrap();
+        edit_config(dir.path(), &changes);
+        let shape = ModelDir::open(dir.path()).unwrap();
+        assert_eq!(shape.graph().parameters(), published);
+        assert!(shape.weights().is_none());
+    }
+}
+
 /// Writes `dir/model.safetensors` anew with the tensors that `rename` keeps, under the names it gives.
 fn rename_tensors(dir: &Path, rename: impl Fn(&str) -> Option<String>) {
     let file = dir.join("model.safetensors");
