@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tokenizers::Tokenizer as Inner;
+use tokenizers::normalizers::Precompiled;
 
 use crate::error::ModelError;
-use crate::files::read_bounded;
+use crate::files::{parse_object, read_bounded};
 
 /// Largest `tokenizer.json` that is read, in bytes; vocabularies of a quarter million tokens take about 35 MB.
 const LIMIT: u64 = 96 << 20;
@@ -30,12 +32,17 @@ impl Tokenizer {
                 cure: "text needs a tokenizer; copy the file here, or give token ids",
             });
         };
-        let problem = |error: tokenizers::Error| ModelError::Tokenizer {
+        let problem = |problem: String| ModelError::Tokenizer {
             file: file.clone(),
-            problem: error.to_string(),
+            problem,
         };
-        let mut inner = Inner::from_bytes(&bytes).map_err(problem)?;
-        inner.with_truncation(None).map_err(problem)?;
+        let content = Value::Object(parse_object(&file, &bytes)?);
+        check_character_maps(&content["normalizer"]).map_err(problem)?;
+        let mut inner: Inner =
+            serde_json::from_value(content).map_err(|error| problem(error.to_string()))?;
+        inner
+            .with_truncation(None)
+            .map_err(|error| problem(error.to_string()))?;
         inner.with_padding(None);
         Ok(Tokenizer { file, inner })
     }
@@ -90,6 +97,20 @@ impl Tokenizer {
             problem: error.to_string(),
         }
     }
+}
+
+/// Checks the precompiled character maps of a normalizer. The library panics on broken ones, as it does on JSON that
+/// breaks off inside the decoder, which is why the file is parsed before the library sees it.
+fn check_character_maps(normalizer: &Value) -> Result<(), String> {
+    if normalizer["type"] == "Precompiled" {
+        let map = serde_json::from_value::<Precompiled>(normalizer.clone());
+        map.map_err(|error| format!("its precompiled character map is broken: {error}"))?;
+    }
+    normalizer["normalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .try_for_each(check_character_maps)
 }
 
 /// Decodes ids as they arrive. The pieces, followed by that of [`flush`](Self::flush), make up the text that

@@ -81,3 +81,20 @@ fn does_a_damaged_index_ever_panic() {
         let _ = ModelDir::open(dir.path());
     });
 }
+
+#[test]
+fn does_a_damaged_tokenizer_ever_panic() {
+    let dir = copy_of(&examples("oracle/llama-gqa-rope-llama3/model"));
+    let file = dir.path().join("tokenizer.json");
+    let healthy = fs::read(&file).unwrap();
+    let model = ModelDir::open_shape(dir.path()).unwrap();
+    proptest!(ProptestConfig::with_cases(300), |(damage in damage())| {
+        let mut bytes = healthy.clone();
+        overwrite(&mut bytes, &damage);
+        fs::write(&file, &bytes).unwrap();
+        if let Ok(tokenizer) = model.tokenizer() {
+            let ids = tokenizer.encode("def main():\n  é").unwrap_or_default();
+            let _ = tokenizer.decode(&ids);
+        }
+    });
+}

@@ -144,6 +144,29 @@ fn does_a_missing_tokenizer_name_its_file() {
 }
 
 #[test]
+fn are_tokenizers_refused_that_the_library_would_panic_on() {
+    let dir = copy_of(&examples("oracle/bad/control-good/model"));
+    let file = dir.path().join("tokenizer.json");
+    let healthy = fs::read_to_string(&file).unwrap();
+    let decoder = healthy.find("\"decoder\"").unwrap();
+    let broken_map = r#""normalizer": {"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": "AAA"}]}"#;
+    for content in [
+        healthy[..decoder + 30].to_owned(),
+        healthy.replace("\"normalizer\": null", broken_map),
+    ] {
+        assert_ne!(content, healthy);
+        fs::write(&file, content).unwrap();
+        let message = ModelDir::open(dir.path())
+            .unwrap()
+            .tokenizer()
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(message.contains("tokenizer.json"), "{message}");
+    }
+}
+
+#[test]
 fn does_a_stream_of_any_ids_equal_the_decoding_at_once() {
     let trained = tokenizer_of(&examples("models/stdlib-1m"));
     let (_dir, fallback) = byte_fallback();
