@@ -8,8 +8,9 @@ use common::{case_folders, examples, ids, json, npy_rows};
 use models::{ModelDir, Reference, WeightRounding, argmax};
 use serde_json::Value;
 
-/// Largest difference of a logit that counts as the same; the largest found is about 1e-5.
-const TOLERANCE: f32 = 1e-3;
+/// Largest difference of a logit that counts as the same: rounding alone stays below 3e-5, while leaving out the norms'
+/// epsilon, the slightest mistake, makes 2e-4.
+const TOLERANCE: f32 = 1e-4;
 
 /// Feeds prompt and expected tokens of one case; each must be the likeliest one, and the first logits must agree.
 fn check(name: &str, reference: &mut Reference<'_>, case: &Value, logits: &Path) {
