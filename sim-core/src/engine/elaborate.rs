@@ -335,11 +335,10 @@ impl Builder<'_> {
         let Some(program) = self.image.program(tile) else {
             return;
         };
-        let mut queue = self.pes[self.tiles.pe[tile.0 as usize] as usize].outs;
-        for &color in program.out_queues.iter().flatten() {
+        let queues = self.pes[self.tiles.pe[tile.0 as usize] as usize].outs..;
+        for (&color, queue) in program.out_queues.iter().flatten().zip(queues) {
             let up = self.input_fifo(tile, Port::Ramp, color);
             self.net.fifos[queue].outs.first = up.expect("an output queue has a route (lint)");
-            queue += 1;
         }
     }
 

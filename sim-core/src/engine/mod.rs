@@ -187,10 +187,9 @@ impl Engine {
         for &at in &bucket.pes {
             let pe = &mut self.pes[at as usize];
             let code = &self.codes[pe.code as usize];
-            if let Some(trap) = pe.visit(&mut self.net, code, &self.constants, observer) {
-                if first.is_none_or(|f| trap.pe < f.pe) {
-                    first = Some(trap);
-                }
+            let trap = pe.visit(&mut self.net, code, &self.constants, observer);
+            if first.is_none_or(|f| trap.is_some_and(|t| t.pe < f.pe)) {
+                first = trap;
             }
         }
         self.net.end_cycle();

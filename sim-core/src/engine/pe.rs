@@ -276,11 +276,11 @@ impl Pe {
                 continue;
             }
             let fifo = self.ins + u32::from(rank);
-            if let Some(head) = net.fifos.head(fifo) {
-                if head.control && head.arrival <= now {
-                    self.take_input(net, fifo);
-                    net.pes[self.index as usize].controls -= 1;
-                }
+            let head = net.fifos.head(fifo);
+            if head.is_some_and(|h| h.control && h.arrival <= now) {
+                self.take_input(net, fifo);
+                net.pes[self.index as usize].controls -= 1;
+                net.activity = net.activity.max(net.now + 1);
             }
         }
     }
