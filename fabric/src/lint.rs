@@ -246,7 +246,14 @@ impl Linter<'_> {
                 .iter()
                 .map(|h| (h.tile, h.port, h.color, false)),
         );
+        let mut known = BTreeSet::new();
         for (tile, port, color, inward) in ends {
+            if !known.insert((inward, tile, port, color)) {
+                self.error(
+                    tile,
+                    format!("two host ports in one direction at {port} have color {color}"),
+                );
+            }
             let (width, height) = (image.machine.width, image.machine.height);
             let on_edge =
                 port != Port::Ramp && image.coord(tile).neighbour(port, width, height).is_none();

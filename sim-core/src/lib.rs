@@ -1,12 +1,12 @@
 //! Runs a [`fabric::WaferImage`], cycle by cycle, by the timing contract (docs, "Timing contract").
 //!
 //! * [`oracle`]: executes the contract literally; slow and obvious.
-//! * [`engine`]: the same contract, event-driven.
 //! * [`run`]: what goes in and what comes out of either.
 //!
 //! **Architecture Invariant:** oracle and engine share opcode arithmetic and data types, never
 //! stepping code.
 
+pub mod oracle;
 pub mod run;
 
 pub use run::{

@@ -1,0 +1,281 @@
+//! What a step of the datapath does: rules P-3 to P-6, P-8, K-4.
+
+use super::fifo::{Clock, Wavelet};
+use super::pe::{Effect, Op, Pe, Running, elements_per_step};
+use crate::run::{FinalState, PeCounters};
+use fabric::Machine;
+use pe_isa::semantics::{Issued, PeMemory, alu, execute, issue};
+use pe_isa::{
+    Cond, CostTable, Cycle, Cycles, Fault, Instr, Operand, REGISTERS, Src, Thread, Vector,
+};
+
+/// What a step works on, besides the PE.
+pub(super) struct Bench<'a> {
+    pub(super) at: usize,
+    pub(super) t: Cycle,
+    pub(super) machine: &'a Machine,
+    pub(super) state: &'a mut FinalState,
+    pub(super) clock: &'a mut Clock,
+}
+
+impl Bench<'_> {
+    fn memory(&mut self) -> PeMemory<'_> {
+        PeMemory {
+            sram: &mut self.state.sram[self.at],
+            regs: &mut self.state.regs[self.at],
+        }
+    }
+
+    fn regs(&mut self) -> &mut [u32; REGISTERS] {
+        &mut self.state.regs[self.at]
+    }
+
+    fn reg(&self, reg: pe_isa::Reg) -> u32 {
+        self.state.regs[self.at][usize::from(reg.0)]
+    }
+
+    fn src(&self, src: Src) -> u32 {
+        match src {
+            Src::Reg(reg) => self.reg(reg),
+            Src::Imm(value) => value,
+        }
+    }
+
+    fn counters(&mut self) -> &mut PeCounters {
+        &mut self.state.pes[self.at]
+    }
+
+    fn cost(&self) -> &CostTable {
+        &self.machine.pe.cost
+    }
+}
+
+impl Pe<'_> {
+    /// Takes the step of `thread`. A fault leaves everything as it was (P-8), and comes with the
+    /// instruction's index.
+    pub(super) fn step(&mut self, thread: usize, bench: &mut Bench) -> Result<(), (u16, Fault)> {
+        let threads = 1 + self.micro.len();
+        let op_under_way = thread > 0 || self.main.as_ref().is_some_and(|r| r.op.is_some());
+        let cost = if op_under_way {
+            self.fabric_step(thread, bench)
+        } else {
+            let running = self
+                .main
+                .take()
+                .expect("the main thread's step needs a task");
+            let mut next = running.clone();
+            match self.instruction_step(&mut next, bench) {
+                Ok(cost) => {
+                    self.main = Some(next);
+                    bench.counters().instructions += 1;
+                    cost
+                }
+                Err(fault) => {
+                    let pc = running.pc;
+                    self.main = Some(running);
+                    return Err((pc, fault));
+                }
+            }
+        };
+        // P-1, P-2
+        self.free_from = bench.t + Cycles(cost);
+        self.thread_cursor = (thread + 1) % threads;
+        bench.counters().busy_cycles += cost;
+        bench.clock.activity(self.free_from); // E-1
+        Ok(())
+    }
+
+    /// P-3: one instruction of the main thread. Returns its cost.
+    fn instruction_step(&mut self, running: &mut Running, bench: &mut Bench) -> Result<u64, Fault> {
+        let t = bench.t;
+        let cost = bench.cost();
+        let (scalar, taken) = (cost.scalar_cycles, cost.branch_taken_cycles);
+        let not_taken = cost.branch_not_taken_cycles;
+        let mut next = running.pc + 1;
+        let mut effect = None;
+        let k = match self.instr(running.pc) {
+            Instr::Vector(vector) => {
+                let regs = &bench.state.regs[bench.at];
+                let issued = issue(self.program, &vector, regs, self.sram_bytes)?;
+                if [vector.dst, vector.a, vector.b]
+                    .iter()
+                    .any(|o| o.is_fabric())
+                {
+                    self.issue_fabric(running, vector, issued, bench);
+                    return Ok(1); // P-4
+                }
+                run_in_memory(&issued, bench)
+            }
+            Instr::Li { rd, imm } => {
+                bench.regs()[usize::from(rd.0)] = imm;
+                scalar
+            }
+            Instr::Alu { op, rd, ra, b } => {
+                let result = alu(op, bench.reg(ra), bench.src(b))?;
+                bench.regs()[usize::from(rd.0)] = result;
+                match op {
+                    pe_isa::AluOp::Div | pe_isa::AluOp::Rem => bench.cost().recip_cycles,
+                    _ => scalar,
+                }
+            }
+            Instr::SelGt { rd, rs, ra, rb } => {
+                if f32::from_bits(bench.reg(ra)) > f32::from_bits(bench.reg(rb)) {
+                    bench.regs()[usize::from(rd.0)] = bench.reg(rs);
+                }
+                scalar
+            }
+            Instr::Branch {
+                cond,
+                ra,
+                b,
+                target,
+            } => {
+                if holds(cond, bench.reg(ra), bench.src(b)) {
+                    next = target;
+                    taken
+                } else {
+                    not_taken
+                }
+            }
+            Instr::Jump { target } => {
+                next = target;
+                taken
+            }
+            Instr::SendCtrl { queue, payload } => {
+                let payload = bench.src(payload);
+                let wavelet = Wavelet {
+                    control: true,
+                    payload,
+                };
+                let fifo = self.output(queue.0);
+                fifo.push_from(t + Cycles(scalar), wavelet, bench.clock); // F-5
+                bench.counters().wavelets_out += 1;
+                scalar
+            }
+            Instr::Activate(task) => {
+                effect = Some(Effect::Activate(usize::from(task.0)));
+                scalar
+            }
+            Instr::Block(task) => {
+                effect = Some(Effect::Block(usize::from(task.0)));
+                scalar
+            }
+            Instr::Unblock(task) => {
+                effect = Some(Effect::Unblock(usize::from(task.0)));
+                scalar
+            }
+            Instr::End => {
+                running.ends = Some(t + Cycles(scalar)); // K-4
+                scalar
+            }
+            Instr::Mark(_) => unreachable!("marks are passed before any step of the cycle"),
+        };
+        running.pc = next;
+        running.from = t + Cycles(k);
+        self.effect = effect.map(|effect| (t + Cycles(k), effect)); // K-2
+        Ok(k)
+    }
+
+    /// P-4: starts an operation with a fabric operand.
+    fn issue_fabric(
+        &mut self,
+        running: &mut Running,
+        vector: Vector,
+        issued: Issued,
+        bench: &mut Bench,
+    ) {
+        let t = bench.t;
+        let dispatched = Cycle((t.0 + bench.machine.pe.dispatch_cycles).saturating_sub(1));
+        let from = dispatched.max(t + Cycles(1));
+        let empty = issued.total == 0;
+        if empty {
+            bench.clock.activity(from); // P-6, E-1
+        }
+        bench.clock.timer(from);
+        let op = Op {
+            vector,
+            issued,
+            instruction: running.pc,
+            done: 0,
+            from,
+            complete: empty.then_some(from), // P-6
+        };
+        match vector.thread {
+            Thread::Main if empty => {
+                running.pc += 1;
+                running.from = from;
+            }
+            Thread::Main => running.op = Some(op),
+            Thread::Micro(u, _) => {
+                self.micro[usize::from(u)] = Some(op);
+                running.pc += 1;
+                running.from = t + Cycles(1);
+            }
+        }
+    }
+
+    /// P-5, P-6: the next step of a fabric operation. Returns its cost.
+    fn fabric_step(&mut self, thread: usize, bench: &mut Bench) -> u64 {
+        let t = bench.t;
+        let mut op = if thread == 0 {
+            self.main.as_mut().and_then(|running| running.op.take())
+        } else {
+            self.micro[thread - 1].take()
+        }
+        .expect("the thread has an operation");
+        let mut payloads = [0, 0];
+        for (payload, source) in payloads.iter_mut().zip([op.vector.a, op.vector.b]) {
+            if let Operand::FabIn(queue, _) = source {
+                *payload = self.input(queue.0).pop(t, bench.clock).payload;
+                bench.counters().wavelets_in += 1;
+            }
+        }
+        let count = elements_per_step(&op.vector).min(op.issued.total - op.done);
+        let memory = &mut bench.memory();
+        let payload = execute(&op.issued, memory, op.done, count, payloads[0], payloads[1]);
+        let k = bench.cost().step_cycles(&op.issued, count);
+        let end = t + Cycles(k);
+        if let Operand::FabOut(queue, _) = op.vector.dst {
+            let wavelet = Wavelet {
+                control: false,
+                payload,
+            };
+            self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
+            bench.counters().wavelets_out += 1;
+        }
+        bench.counters().fabric_steps += 1;
+        op.done += count;
+        op.from = end;
+        let complete = op.done == op.issued.total;
+        op.complete = complete.then_some(end); // P-6
+        if thread > 0 {
+            self.micro[thread - 1] = Some(op);
+        } else if let Some(running) = self.main.as_mut() {
+            if complete {
+                running.pc += 1;
+                running.from = end;
+            } else {
+                running.op = Some(op);
+            }
+        }
+        k
+    }
+}
+
+/// A memory-only operation, element by element (N-3). Returns its cost (C-1).
+fn run_in_memory(issued: &Issued, bench: &mut Bench) -> u64 {
+    let mut memory = bench.memory();
+    for element in 0..issued.total {
+        execute(issued, &mut memory, element, 1, 0, 0);
+    }
+    bench.cost().memory_cycles(issued)
+}
+
+fn holds(cond: Cond, a: u32, b: u32) -> bool {
+    match cond {
+        Cond::Eq => a == b,
+        Cond::Ne => a != b,
+        Cond::Lt => a < b,
+        Cond::Ge => a >= b,
+    }
+}
