@@ -44,7 +44,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     if !args.json {
         return print(&format!("{}\n", compiled.plan.to_string().trim_end()));
     }
-    let context_max = u64::from(compiled.plan.context_max);
+    let context_max = u64::from(compiled.plan.longest_context);
     print_json(&Placement {
         schema: "wafersim.compile/1",
         contract: fabric::CONTRACT_VERSION,

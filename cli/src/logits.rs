@@ -1,12 +1,13 @@
 //! Logits as they stand in simulated SRAM, copied when the PEs that hold them pass a mark.
 
+use compiler::marks::LOGITS;
 use fabric::{PeIdx, Probe, WaferImage};
+use pe_isa::Cycle;
+use sim_core::Observer;
 use std::collections::BTreeMap;
 
 /// Name of the image's probe.
 const PROBE: &str = "logits";
-/// The mark that a PE of the probe passes once its logits of a new token are complete.
-const MARK: u16 = 1;
 
 /// Collects the logits of each new token.
 #[derive(Debug)]
@@ -33,9 +34,21 @@ impl LogitsTap {
         })
     }
 
-    /// A PE passed a mark with this SRAM.
-    pub(crate) fn mark(&mut self, pe: PeIdx, mark: u16, sram: &[u32]) {
-        let Some(parts) = self.parts_of.get(&pe).filter(|_| mark == MARK) else {
+    /// The logits from which the `n`-th token (from 0, of whichever request) was chosen, `[vocab]`; none
+    /// if some PE has not passed its mark that often.
+    pub(crate) fn of_token(&self, n: usize) -> Option<Vec<f32>> {
+        let mut logits = Vec::new();
+        for (&(_, _, elements), seen) in self.probe.parts.iter().zip(&self.seen) {
+            let elements = elements as usize;
+            logits.extend(seen.get(n * elements..(n + 1) * elements)?);
+        }
+        Some(logits)
+    }
+}
+
+impl Observer for LogitsTap {
+    fn mark(&mut self, _cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
+        let Some(parts) = self.parts_of.get(&pe).filter(|_| mark == LOGITS) else {
             return;
         };
         for &part in parts {
@@ -48,17 +61,6 @@ impl LogitsTap {
             };
             self.seen[part].extend((0..elements).map(value));
         }
-    }
-
-    /// The logits from which new token `n` (from 0) was chosen, `[vocab]`; none if some PE has not
-    /// passed its mark that often.
-    pub(crate) fn of_token(&self, n: usize) -> Option<Vec<f32>> {
-        let mut logits = Vec::new();
-        for (&(_, _, elements), seen) in self.probe.parts.iter().zip(&self.seen) {
-            let elements = elements as usize;
-            logits.extend(seen.get(n * elements..(n + 1) * elements)?);
-        }
-        Some(logits)
     }
 }
 
@@ -80,12 +82,22 @@ mod tests {
         let mut tap = LogitsTap::new(&image).unwrap();
         let halves =
             |low: f32, high: f32| DType::F16.from_f32(low) | DType::F16.from_f32(high) << 16;
-        tap.mark(PeIdx(4), MARK, &[halves(4.0, 0.0)]);
-        tap.mark(PeIdx(5), MARK + 1, &[]);
+        tap.mark(Cycle(0), PeIdx(4), LOGITS, &[halves(4.0, 0.0)]);
+        tap.mark(Cycle(0), PeIdx(5), LOGITS + 1, &[]);
         assert_eq!(tap.of_token(0), None);
-        tap.mark(PeIdx(5), MARK, &[halves(9.0, 1.0), halves(2.0, 3.0)]);
-        tap.mark(PeIdx(4), MARK, &[halves(8.0, 0.0)]);
-        tap.mark(PeIdx(5), MARK, &[halves(9.0, 5.0), halves(6.0, 7.0)]);
+        tap.mark(
+            Cycle(0),
+            PeIdx(5),
+            LOGITS,
+            &[halves(9.0, 1.0), halves(2.0, 3.0)],
+        );
+        tap.mark(Cycle(0), PeIdx(4), LOGITS, &[halves(8.0, 0.0)]);
+        tap.mark(
+            Cycle(0),
+            PeIdx(5),
+            LOGITS,
+            &[halves(9.0, 5.0), halves(6.0, 7.0)],
+        );
         assert_eq!(tap.of_token(0), Some(vec![1.0, 2.0, 3.0, 4.0]));
         assert_eq!(tap.of_token(1), Some(vec![5.0, 6.0, 7.0, 8.0]));
         assert_eq!(tap.of_token(2), None);

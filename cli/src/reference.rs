@@ -1,6 +1,7 @@
 //! `--check-reference`: the wafer's tokens and logits against the forward pass on the host.
 
 use crate::logits::LogitsTap;
+use crate::session::Answer;
 use models::{Reference, argmax};
 use std::fmt;
 
@@ -39,12 +40,12 @@ pub(crate) struct Comparison {
 pub(crate) fn compare(
     reference: &mut Reference<'_>,
     prompt: &[u32],
-    answer: &[u32],
+    answer: &Answer,
     tap: Option<&LogitsTap>,
 ) -> Comparison {
     reference.reset();
     let mut comparison = Comparison {
-        tokens: answer.len(),
+        tokens: answer.ids.len(),
         wrong: Vec::new(),
         largest: None,
         observed: 0,
@@ -53,9 +54,9 @@ pub(crate) fn compare(
     for (position, &token) in prompt.iter().enumerate() {
         logits = reference.step(token, position);
     }
-    for (place, &wafer) in answer.iter().enumerate() {
+    for (place, &wafer) in answer.ids.iter().enumerate() {
         if place > 0 {
-            logits = reference.step(answer[place - 1], prompt.len() + place - 1);
+            logits = reference.step(answer.ids[place - 1], prompt.len() + place - 1);
         }
         let chosen = argmax(&logits);
         if chosen != wafer {
@@ -65,7 +66,7 @@ pub(crate) fn compare(
                 reference: chosen,
             });
         }
-        if let Some(seen) = tap.and_then(|tap| tap.of_token(place)) {
+        if let Some(seen) = tap.and_then(|tap| tap.of_token(answer.places[place])) {
             comparison.see(place, &seen, &logits);
         }
     }

@@ -69,7 +69,8 @@ impl Job {
         })
     }
 
-    /// Runs the wafer; text streams to standard output unless a JSON document will stand there.
+    /// Runs the wafer. The text of a single request streams to standard output, unless a JSON document
+    /// will stand there; several are in flight together, so their texts would be torn.
     fn simulate(
         &self,
         args: &RunArgs,
@@ -90,7 +91,7 @@ impl Job {
             progress,
         };
         progress.say("simulating");
-        if args.json {
+        if args.json || self.requests.len() > 1 {
             return session.simulate(compiled, &mut |_, _| Ok(()), tap);
         }
         progress.give_way();
@@ -117,7 +118,7 @@ impl Job {
         let pairs = self.requests.iter().zip(&finished.answers);
         pairs
             .map(|(request, answer)| {
-                reference::compare(&mut reference, &request.prompt, &answer.ids, tap)
+                reference::compare(&mut reference, &request.prompt, answer, tap)
             })
             .collect()
     }
@@ -139,7 +140,7 @@ impl Job {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let latencies: Vec<Latency> = requests.iter().map(|r| r.latency.clone()).collect();
         let hops = state.wavelet_hops();
-        let context_max = u64::from(compiled.plan.context_max);
+        let context_max = u64::from(compiled.plan.longest_context);
         Ok(RunReport {
             schema: traces::SCHEMA,
             contract: fabric::CONTRACT_VERSION,
@@ -198,6 +199,9 @@ fn print_result(
     check: Option<&[Comparison]>,
 ) -> Result<(), Failure> {
     let comparisons = check.unwrap_or_default();
+    if !args.json && report.requests.len() > 1 {
+        print(&summary::answers(report))?;
+    }
     let told: Vec<String> = comparisons.iter().map(ToString::to_string).collect();
     if !args.json && !args.quiet {
         print(&format!("\n{}\n", summary::table(report)))?;

@@ -6,12 +6,11 @@ use crate::misbehaviour;
 use crate::progress::Progress;
 use crate::requests::Request;
 use crate::settings::Settings;
-use anyhow::bail;
 use compiler::{Compiled, NewToken, Options, Protocol};
-use fabric::{Machine, PeIdx, WaferImage};
+use fabric::{Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
-use sim_core::{Host, HostScript, HostWavelet, Observer, Outcome, Verdict, engine};
+use sim_core::{Host, HostScript, HostWavelet, NoObserver, Outcome, Verdict, engine};
 use std::time::{Duration, Instant};
 use traces::Stop;
 
@@ -28,16 +27,10 @@ pub(crate) fn place(
     settings: &Settings,
     positions: &[usize],
 ) -> anyhow::Result<Compiled> {
-    if positions.len() > 1 {
-        bail!(
-            "one request at a time: {} prompts were given",
-            positions.len()
-        );
-    }
     let contexts = positions.iter().map(|&p| u32::try_from(p));
     let options = Options {
-        numerics: settings.numerics.clone(),
-        mapping: settings.mapping.clone(),
+        numerics: settings.numerics,
+        mapping: settings.mapping,
         contexts: contexts.collect::<Result<_, _>>()?,
     };
     Ok(compiler::compile(
@@ -55,6 +48,8 @@ pub(crate) struct Answer {
     pub(crate) ids: Vec<u32>,
     /// When each reached the host.
     pub(crate) cycles: Vec<Cycle>,
+    /// The place of each among all tokens that the wafer chose, of whichever request.
+    pub(crate) places: Vec<usize>,
     /// Why it ended; none while it goes on.
     pub(crate) stop: Option<Stop>,
 }
@@ -96,10 +91,12 @@ impl Session<'_> {
         let payloads = compiled.protocol.inputs(&prompts, &max_new);
         let script = host_script(&compiled.image.machine, &payloads);
         let mut receiver = Receiver::new(self, &mut compiled.protocol, listener);
-        let mut watcher = Watcher { tap };
         let image = &compiled.image;
         let started = Instant::now();
-        let outcome = engine::run(image, &script, &mut receiver, self.limit, &mut watcher);
+        let outcome = match tap {
+            Some(tap) => engine::run(image, &script, &mut receiver, self.limit, tap),
+            None => engine::run(image, &script, &mut receiver, self.limit, &mut NoObserver),
+        };
         let engine_time = started.elapsed();
         receiver.failure.map_or(Ok(()), Err)?;
         let answers = receiver.answers;
@@ -136,6 +133,8 @@ struct Receiver<'a, 'l> {
     protocol: &'a mut Protocol,
     answers: Vec<Answer>,
     listener: &'a mut Listener<'l>,
+    /// Tokens that the wafer has chosen so far.
+    chosen: usize,
     failure: Option<Failure>,
 }
 
@@ -148,6 +147,7 @@ impl<'a, 'l> Receiver<'a, 'l> {
         let waiting = Answer {
             ids: Vec::new(),
             cycles: Vec::new(),
+            places: Vec::new(),
             stop: None,
         };
         Receiver {
@@ -155,11 +155,14 @@ impl<'a, 'l> Receiver<'a, 'l> {
             protocol,
             answers: vec![waiting; session.requests.len()],
             listener,
+            chosen: 0,
             failure: None,
         }
     }
 
     fn take(&mut self, cycle: Cycle, token: &NewToken) -> Result<(), Failure> {
+        let place = self.chosen;
+        self.chosen += 1;
         let request = &self.session.requests[token.request];
         let answer = &mut self.answers[token.request];
         if answer.stop.is_some() {
@@ -167,6 +170,7 @@ impl<'a, 'l> Receiver<'a, 'l> {
         }
         answer.ids.push(token.id);
         answer.cycles.push(cycle);
+        answer.places.push(place);
         if self.session.eos_ids.contains(&token.id) {
             answer.stop = Some(Stop::Eos);
         } else if answer.ids.len() == request.max_new {
@@ -193,19 +197,6 @@ impl Host for Receiver<'_, '_> {
             Verdict::Stop
         } else {
             Verdict::Continue
-        }
-    }
-}
-
-/// Copies logits where a check wants them.
-struct Watcher<'a> {
-    tap: Option<&'a mut LogitsTap>,
-}
-
-impl Observer for Watcher<'_> {
-    fn mark(&mut self, _cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
-        if let Some(tap) = &mut self.tap {
-            tap.mark(pe, mark, sram);
         }
     }
 }

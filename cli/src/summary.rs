@@ -2,6 +2,7 @@
 
 use crate::figures::{bytes, grouped, prefixed, seconds};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use std::fmt::Write as _;
 use traces::{RequestEntry, RunReport};
 
 /// A line under the header.
@@ -18,7 +19,10 @@ pub(crate) fn table(report: &RunReport) -> Table {
         String::new(),
         format!("at {} MHz", machine.clock_hz / 1_000_000),
     ]);
-    for request in &report.requests {
+    for (at, request) in report.requests.iter().enumerate() {
+        if report.requests.len() > 1 {
+            table.add_row([format!("request {}", at + 1)]);
+        }
         table.add_rows(latency_rows(report, request));
     }
     table.add_rows(wafer_rows(report));
@@ -29,6 +33,19 @@ pub(crate) fn table(report: &RunReport) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The answers of several requests, one after another.
+pub(crate) fn answers(report: &RunReport) -> String {
+    let mut told = String::new();
+    for (at, request) in report.requests.iter().enumerate() {
+        let answer = match &request.output.text {
+            Some(text) => text.clone(),
+            None => format!("{:?}", request.output.token_ids),
+        };
+        let _ = writeln!(told, "request {}: {answer}", at + 1);
+    }
+    told
 }
 
 type Row = [String; 3];

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 pub struct Resources {
     /// PEs that have a program.
     pub pes_used: u64,
-    /// Most bytes of code and data in one PE; the runtime's reserve does not count.
+    /// Bytes in use in the fullest PE: code, data and the runtime's reserve.
     pub sram_bytes_used_max: u64,
-    /// Bytes of code and data in all PEs.
+    /// Bytes in use in all PEs that have a program.
     pub sram_bytes_used_total: u64,
     /// Colors with a route in some router.
     pub colors_used: u64,
@@ -28,7 +28,8 @@ impl Resources {
         for (at, tile) in image.tiles.iter().enumerate() {
             route_sets.extend(tile.routes);
             let program = image.program(PeIdx(at as u32));
-            bytes.extend(program.map(|p| sram_bytes(p, tile.sram_bytes)));
+            let reserve = image.machine.pe.reserve_bytes;
+            bytes.extend(program.map(|p| sram_bytes(reserve, p, tile.sram_bytes)));
         }
         let colors: BTreeSet<_> = route_sets
             .iter()
@@ -45,8 +46,8 @@ impl Resources {
     }
 }
 
-fn sram_bytes(program: &Program, data: u32) -> u64 {
-    u64::from(program.code_bytes()) + u64::from(data)
+fn sram_bytes(reserve: u32, program: &Program, data: u32) -> u64 {
+    u64::from(reserve) + u64::from(program.code_bytes()) + u64::from(data)
 }
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ mod tests {
         let mut image = WaferImage::empty(machine);
         assert_eq!(Resources::of(&image, 7).pes_used, 0);
         let program = Program::default();
-        let code = u64::from(program.code_bytes());
+        let own = u64::from(image.machine.pe.reserve_bytes + program.code_bytes());
         let id = image.intern_program(program);
         let route = |color| Route::fixed(Color(color), Port::West, Ports::one(Port::Ramp));
         let routes = image.intern_routes(RouteSet {
@@ -77,8 +78,8 @@ mod tests {
             used,
             Resources {
                 pes_used: 2,
-                sram_bytes_used_max: code + 1_200,
-                sram_bytes_used_total: 2 * code + 1_600,
+                sram_bytes_used_max: own + 1_200,
+                sram_bytes_used_total: 2 * own + 1_600,
                 colors_used: 2,
                 context_max: 7,
             }
