@@ -1,7 +1,7 @@
 //! What a user sees of the command: results, messages, exit codes.
 
-use assert_cmd::Command;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Standard output, standard error and exit code of one call.
 struct Call {
@@ -11,7 +11,7 @@ struct Call {
 }
 
 fn wafersim(args: &[&str]) -> Call {
-    let mut command = Command::cargo_bin("wafersim").expect("the binary is built with its tests");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
     let done = command.args(args).output().expect("the binary runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     Call {

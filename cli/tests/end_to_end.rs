@@ -1,10 +1,9 @@
 //! `wafersim run`, whole: a model's own words out of a simulated wafer.
 
-use assert_cmd::Command;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 fn model() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/stdlib-1m");
@@ -37,7 +36,7 @@ fn joined(ids: &[u64]) -> String {
 }
 
 fn run(more: &[&str]) -> (String, String, Option<i32>) {
-    let mut command = Command::cargo_bin("wafersim").expect("the binary is built with its tests");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
     let done = command
         .arg("run")
         .arg(model())
@@ -123,8 +122,7 @@ fn does_the_text_stream_and_the_table_follow() {
 
 #[test]
 fn does_a_closed_pipe_end_the_command_quietly() {
-    let program = assert_cmd::cargo::cargo_bin("wafersim");
-    let mut child = std::process::Command::new(program)
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wafersim"))
         .args([
             "run",
             &model(),
@@ -162,7 +160,7 @@ fn does_an_early_cycle_limit_end_with_code_2_and_say_so() {
 
 #[test]
 fn does_compile_say_what_goes_where() {
-    let mut command = Command::cargo_bin("wafersim").expect("the binary is built with its tests");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
     let done = command
         .args(["compile", &model()])
         .output()
