@@ -180,7 +180,7 @@ impl Engine {
                 Kind::Fifo(_) | Kind::Pe(_) => unreachable!("these have lists of their own"),
             }
         }
-        if O::ACTIVE {
+        if observer.active() {
             bucket.pes.sort_unstable();
         }
         let mut first: Option<Trap> = None;
