@@ -8,6 +8,8 @@
 
 pub mod oracle;
 pub mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use run::{
     FinalState, Head, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, PeCounters,
