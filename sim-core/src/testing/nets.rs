@@ -62,10 +62,23 @@ impl Layout<'_> {
         let tiles = self.ins.len();
         let mut bits = spec.bits;
         let (source, entry) = self.source(spec, before, &mut bits)?;
+        let streamed = match entry {
+            Port::Ramp => self.streams_from(spec, before, source),
+            _ => None,
+        };
+        // Sinks that would wait for what only they themselves can set free are rare.
+        let circular = |at: usize| {
+            let upstream = streamed.map(|from| &before[from].sinks);
+            let both = upstream.is_some_and(|sinks| sinks.iter().any(|(t, _)| *t == at));
+            entry == Port::Ramp && (at == source || both)
+        };
         let mut sinks: Vec<(usize, SinkSpec)> = Vec::new();
         for sink in &spec.sinks {
             let hot = sink.tile % 4 == 3;
             let at = if hot { self.spec.hot } else { sink.tile / 4 } as usize % tiles;
+            if circular(at) && sink.tile % 32 < 28 {
+                continue;
+            }
             if self.ins[at] > 0 && sinks.iter().all(|(t, _)| *t != at) {
                 sinks.push((at, sink.clone()));
             }
@@ -108,7 +121,7 @@ impl Layout<'_> {
         let source = match entry {
             Port::Ramp => {
                 self.outs[source] -= 1;
-                match self.streams_from(spec, before, source) {
+                match streamed {
                     Some(from) => Source::Stream(source, from),
                     None => Source::Program(source),
                 }

@@ -54,17 +54,26 @@ enum Mode {
     Data,
 }
 
-fn mode(net: &Net, sink: &SinkSpec, microthreads: u8) -> (Mode, Bits) {
+/// How sink `at` of net `k` takes its wavelets, and the bits that are left.
+fn mode(nets: &[Net], k: usize, at: usize, sink: &SinkSpec, microthreads: u8) -> (Mode, Bits) {
     let mut bits = sink.bits;
     let choice = bits.pick(6);
+    // A PE that also sends seldom has data tasks: its main task may never end.
+    let sends = nets
+        .iter()
+        .any(|n| n.source == Source::Program(at) || n.joiner == Some(at));
     let mode = match choice {
-        _ if net.switched && choice > 0 => Mode::Data,
+        0 => Mode::Main,
+        _ if nets[k].switched => Mode::Data,
+        5 if !sends || bits.chance(6) => Mode::Data,
         4 if microthreads > 0 => Mode::Micro,
-        5 => Mode::Data,
         _ => Mode::Main,
     };
     (mode, bits)
 }
+
+/// Orders from here on are of nets that data tasks take from.
+const LATE: usize = 1000;
 
 /// A tile's send or receive in the order of the nets.
 struct Item {
@@ -183,27 +192,31 @@ impl Tile<'_> {
     fn part_in_net(&mut self, k: usize) {
         let (nets, at) = (self.nets, self.at);
         let net = &nets[k];
+        let sends = matches!(net.source, Source::Program(t) if t == at);
+        if sends || net.joiner == Some(at) {
+            self.send(k);
+        }
         let sink = net.sinks.iter().find(|(t, _)| *t == at).map(|(_, s)| s);
         if let Some(sink) = sink {
             let mut streams = nets.iter().enumerate();
             let onward = streams.find(|(_, n)| n.source == Source::Stream(at, k));
             self.receive(k, sink, onward.map(|(j, _)| j));
         }
-        let sends = matches!(net.source, Source::Program(t) if t == at);
-        if sends || net.joiner == Some(at) {
-            self.send(k);
-        }
     }
 
+    /// The place of a net in the order that all PEs follow. What is passed on goes together with
+    /// what it came from; what data tasks take comes last, when main tasks have ended.
     fn order(&self, k: usize) -> usize {
-        let data = |(_, sink): &(usize, SinkSpec)| {
-            mode(&self.nets[k], sink, self.microthreads).0 == Mode::Data
+        let is_data = |(at, sink): &(usize, SinkSpec)| {
+            mode(self.nets, k, *at, sink, self.microthreads).0 == Mode::Data
         };
-        // What data tasks take comes last, when main tasks have ended.
-        k + if self.nets[k].sinks.iter().any(data) {
-            1000
-        } else {
-            0
+        let late = match self.nets[k].sinks.iter().any(is_data) {
+            true => LATE,
+            false => 0,
+        };
+        match self.nets[k].source {
+            Source::Stream(_, from) => self.order(from).max(late),
+            _ => late + k,
         }
     }
 
@@ -214,7 +227,7 @@ impl Tile<'_> {
         let queue = self.writer.builder.bind_out(net.color);
         let dtype = Writer::wire_type(load.lanes, &mut bits);
         let dst = Operand::FabOut(queue, dtype);
-        let micro = bits.chance(3) || order >= 1000;
+        let micro = bits.chance(3) || order >= LATE;
         let thread = self.thread(micro, &mut bits);
         let control = control_payload(net, &mut bits).map(|payload| Instr::SendCtrl {
             queue,
@@ -245,11 +258,11 @@ impl Tile<'_> {
 
     fn receive(&mut self, k: usize, sink: &SinkSpec, onward: Option<usize>) {
         let (net, load) = (&self.nets[k], self.loads[k]);
-        let (mode, mut bits) = mode(net, sink, self.microthreads);
+        let (mode, mut bits) = mode(self.nets, k, self.at, sink, self.microthreads);
         let queue = self.writer.builder.bind_in(net.color);
         let out = onward.map(|j| self.writer.builder.bind_out(self.nets[j].color));
         let dtype = Writer::wire_type(load.lanes, &mut bits);
-        if bits.chance(if mode == Mode::Data { 2 } else { 9 }) {
+        if bits.chance(if mode == Mode::Data { 2 } else { 20 }) {
             let reg = Reg(12 + queue.0 % 4);
             let code = [Instr::Mark(300), count(Reg(7)), Instr::End];
             let kind = TaskKind::Control(queue, reg);
@@ -260,9 +273,10 @@ impl Tile<'_> {
             return;
         }
         let chunks = load.chunks * if net.joiner.is_some() { 2 } else { 1 };
-        let thread = self.thread(mode == Mode::Micro, &mut bits);
+        let late = self.order(k) >= LATE;
+        let thread = self.thread(mode == Mode::Micro || late, &mut bits);
         let from = Operand::FabIn(queue, dtype);
-        if mode == Mode::Main && out.is_none() && bits.chance(4) {
+        if mode == Mode::Main && out.is_none() && bits.chance(8) {
             let (order, wavelets) = (self.order(k), load.per * chunks);
             let lanes = load.lanes;
             return self.join(Single {
@@ -367,7 +381,7 @@ impl Tile<'_> {
         self.writer.builder.task_mut(task).blocked = tails_unblock;
         if tails_unblock {
             let code = vec![Instr::Unblock(task)];
-            let order = 2000;
+            let order = 2 * LATE;
             self.items.push(Item { order, code });
         }
     }
@@ -376,11 +390,11 @@ impl Tile<'_> {
     fn main(&mut self, pe: &PeSpec) {
         let mut bits = pe.bits;
         self.items.sort_by_key(|item| item.order);
-        if self.spec.twist == Twist::Sloppy && bits.chance(2) {
+        if self.spec.twist == Twist::Sloppy && bits.chance(4) {
             self.items.reverse();
         }
         let items = std::mem::take(&mut self.items);
-        let split = if bits.chance(4) {
+        let split = if bits.chance(8) {
             bits.pick(items.len() + 1)
         } else {
             items.len()

@@ -160,14 +160,14 @@ fn machine() -> impl Strategy<Value = MachineSpec> {
 
 fn net() -> impl Strategy<Value = NetSpec> {
     let origin = prop_oneof![
-        6 => Just(Origin::Program), 3 => Just(Origin::Stream), 2 => Just(Origin::Host),
+        6 => Just(Origin::Program), 2 => Just(Origin::Stream), 2 => Just(Origin::Host),
     ];
     let sink = (any::<u32>(), bits()).prop_map(|(tile, bits)| SinkSpec { tile, bits });
-    let switches = prop_oneof![4 => Just(0u8), 1 => 1..=3u8];
+    let switches = prop_oneof![16 => Just(0u8), 1 => 1..=3u8];
     let ends = (
         any::<u32>(),
         origin,
-        vec(sink, 0..=4),
+        vec(sink, 1..=5),
         prop::bool::weighted(0.2),
     );
     let load = (0..12u8, 1..=12u32, 1..=4u32, switches, bits());
@@ -197,7 +197,7 @@ fn pe() -> impl Strategy<Value = PeSpec> {
 /// Random cases.
 pub fn case() -> impl Strategy<Value = CaseSpec> {
     let twist = prop_oneof![
-        9 => Just(Twist::None),
+        12 => Just(Twist::None),
         4 => Just(Twist::Sloppy),
         2 => Just(Twist::Faults),
         1 => (1..400u16).prop_map(Twist::Limit),
