@@ -9,6 +9,8 @@
 pub mod engine;
 pub mod oracle;
 pub mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use engine::Engine;
 pub use run::{

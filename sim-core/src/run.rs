@@ -48,7 +48,9 @@ impl Host for Vec<(Cycle, usize, u32)> {
 /// Sees what happens, changes nothing.
 pub trait Observer {
     /// Whether it looks at all. Marks of one cycle are then shown in the order of their PEs.
-    const ACTIVE: bool = true;
+    fn active(&self) -> bool {
+        true
+    }
 
     /// PE `pe` passed `mark` at `cycle`; `sram` is its memory at that moment, in words.
     fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
@@ -61,7 +63,9 @@ pub trait Observer {
 pub struct NoObserver;
 
 impl Observer for NoObserver {
-    const ACTIVE: bool = false;
+    fn active(&self) -> bool {
+        false
+    }
 }
 
 /// What a thread waits for.

@@ -165,7 +165,9 @@ impl Builder<'_> {
         assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
         self.net.links.add(links as usize);
         let depth = image.machine.fabric.queue_depth as usize;
-        self.net.fifos.reserve(fifos as usize, fifos as usize * depth);
+        self.net
+            .fifos
+            .reserve(fifos as usize, fifos as usize * depth);
         self.pes.reserve_exact(programs);
         if self.net.turn_cycles > 0 {
             self.net.left = vec![0; fifos as usize];
@@ -248,7 +250,9 @@ impl Builder<'_> {
             let picked = tasks.clone().filter(|(_, t)| pick(t));
             picked.fold(0u64, |set, (at, _)| set | 1 << at)
         };
-        let launching = tasks.clone().any(|(_, t)| t.kind == TaskKind::Local && t.activated);
+        let launching = tasks
+            .clone()
+            .any(|(_, t)| t.kind == TaskKind::Local && t.activated);
         self.net.pes.push(PeWake {
             next: u64::MAX,
             free_at: 0,
@@ -395,8 +399,12 @@ impl Builder<'_> {
     fn destination(&self, tile: PeIdx, port: Port, color: Color) -> u32 {
         let image = self.image;
         if port == Port::Ramp {
-            let program = image.program(tile).expect("the ramp leads to a program (lint)");
-            let queue = program.in_queue(color).expect("a queue takes the color (lint)");
+            let program = image
+                .program(tile)
+                .expect("the ramp leads to a program (lint)");
+            let queue = program
+                .in_queue(color)
+                .expect("a queue takes the color (lint)");
             let pe = &self.pes[self.tiles.pe[tile.0 as usize] as usize];
             let code = &self.codes[pe.code as usize];
             return pe.ins + u32::from(code.in_rank[usize::from(queue.0)]);

@@ -35,9 +35,9 @@ use wheel::{Actor, Bucket, Kind};
 pub fn run(
     image: &WaferImage,
     script: &HostScript,
-    host: &mut impl Host,
+    host: &mut (impl Host + ?Sized),
     limit: Cycle,
-    observer: &mut impl Observer,
+    observer: &mut (impl Observer + ?Sized),
 ) -> Outcome {
     let mut engine = Engine::load(image);
     let (stop, cycle) = engine.run(script, host, limit, observer);
@@ -90,9 +90,9 @@ impl Engine {
     pub fn run(
         &mut self,
         script: &HostScript,
-        host: &mut impl Host,
+        host: &mut (impl Host + ?Sized),
         limit: Cycle,
-        observer: &mut impl Observer,
+        observer: &mut (impl Observer + ?Sized),
     ) -> (StopReason, Cycle) {
         assert!(!self.started, "an engine runs once; clone it before");
         self.started = true;
@@ -150,7 +150,7 @@ impl Engine {
     }
 
     /// Hands over the wavelets that reach the host in this cycle (rule H-3).
-    fn deliver(&mut self, host: &mut impl Host) -> Verdict {
+    fn deliver(&mut self, host: &mut (impl Host + ?Sized)) -> Verdict {
         let now = self.net.now;
         while let Some(wavelet) = self.net.to_host.front().copied() {
             if wavelet.cycle > now {
@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// All decisions of one cycle. Returns the trap of the PE with the lowest index (rule P-8).
-    fn cycle<O: Observer>(&mut self, observer: &mut O) -> Option<Trap> {
+    fn cycle<O: Observer + ?Sized>(&mut self, observer: &mut O) -> Option<Trap> {
         let mut bucket = std::mem::take(&mut self.bucket);
         self.net.wheel.take(self.net.now, &mut bucket);
         for &fifo in &bucket.fifos {
@@ -180,7 +180,7 @@ impl Engine {
                 Kind::Fifo(_) | Kind::Pe(_) => unreachable!("these have lists of their own"),
             }
         }
-        if O::ACTIVE {
+        if observer.active() {
             bucket.pes.sort_unstable();
         }
         let mut first: Option<Trap> = None;

@@ -187,7 +187,7 @@ impl Pe {
     /// start of the cycle (rule T-1): what a step or a discard takes from a queue shows its next
     /// head one cycle later, and a launch writes its register after the step has read its own.
     #[inline]
-    pub(super) fn visit<O: Observer>(
+    pub(super) fn visit<O: Observer + ?Sized>(
         &mut self,
         net: &mut Net,
         code: &Code,
@@ -257,7 +257,7 @@ impl Pe {
 
     /// Rule P-3: marks take no time.
     #[inline]
-    fn pass_marks<O: Observer>(&mut self, now: u64, code: &Code, observer: &mut O) {
+    fn pass_marks<O: Observer + ?Sized>(&mut self, now: u64, code: &Code, observer: &mut O) {
         if !self.main_at_instruction() || self.main_ready > now {
             return;
         }

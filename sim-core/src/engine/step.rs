@@ -182,7 +182,9 @@ impl Pe {
                 net.enqueue(self.index, fifo, net.now + scalar, payload, true);
                 scalar
             }
-            Instr::Activate(task) => self.effect_at(net.now + scalar, Effect::Activate(task), scalar),
+            Instr::Activate(task) => {
+                self.effect_at(net.now + scalar, Effect::Activate(task), scalar)
+            }
             Instr::Block(task) => self.effect_at(net.now + scalar, Effect::Block(task), scalar),
             Instr::Unblock(task) => self.effect_at(net.now + scalar, Effect::Unblock(task), scalar),
             Instr::End => {

@@ -12,7 +12,10 @@ impl Engine {
     pub(super) fn rest_reason(&self) -> StopReason {
         let waits = self.waits();
         let heads = self.heads();
-        let running = self.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0);
+        let running = self
+            .pes
+            .iter()
+            .any(|pe| pe.task.is_some() || pe.running != 0);
         let host = self.net.host_in.iter().any(|port| !port.script.is_empty());
         if running || host || !heads.is_empty() {
             StopReason::Deadlock { waits, heads }
