@@ -125,8 +125,30 @@ impl Estimate<'_> {
         low
     }
 
-    /// Cycles per token, about: multiply-adds, chains and broadcasts of every layer, and the way between stages.
-    pub(crate) fn token_cycles(&self, cut: &Cut) -> u64 {
+    /// Cycles that a new token takes plus cycles between prompt tokens, about: what a cut is judged by, so that both
+    /// answers and prompts are fast.
+    pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
+        let layer = self.layer_cycles(cut);
+        let head = self.head_cycles(cut);
+        let (w, h) = (cut.width, cut.height);
+        let lane = u64::from(self.dims.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
+        let stages = (self.layers as u64).div_ceil(cut.layers_per_stage.into()) + 2;
+        let token = layer * self.layers as u64 + head + lane * stages;
+        token + layer * u64::from(cut.layers_per_stage) + lane
+    }
+
+    /// Cycles of the head: multiply, sum, choose.
+    fn head_cycles(&self, cut: &Cut) -> u64 {
+        let vocab = self.vocab.div_ceil(cut.height);
+        let hidden = self.dims.hidden.div_ceil(cut.width);
+        self.multiply(hidden, vocab)
+            + self.line(cut.width, vocab)
+            + self.line(cut.height, 2)
+            + 4 * u64::from(vocab)
+    }
+
+    /// Cycles of one layer: multiply-adds, chains and broadcasts, activation, softmax.
+    fn layer_cycles(&self, cut: &Cut) -> u64 {
         let (w, h) = (cut.width, cut.height);
         let d = &self.dims;
         let hidden = d.hidden.div_ceil(w);
@@ -154,11 +176,7 @@ impl Estimate<'_> {
         if share < inner {
             layer += self.line(w, inner);
         }
-        let vocab = self.vocab.div_ceil(h);
-        let head = self.multiply(hidden, vocab) + self.line(w, vocab) + 4 * u64::from(vocab);
-        let stages = (self.layers as u32).div_ceil(cut.layers_per_stage) + 2;
-        let lanes = u64::from(d.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
-        layer * self.layers as u64 + head + lanes * u64::from(stages)
+        layer
     }
 
     fn multiply(&self, rows: u32, columns: u32) -> u64 {

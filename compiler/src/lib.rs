@@ -33,7 +33,7 @@ mod tiling;
 
 pub use emit::marks;
 pub use error::CompileError;
-pub use options::{Mapping, Numerics, Options};
+pub use options::{Goal, Mapping, Numerics, Options};
 pub use plan::{Plan, PlannedStage};
 pub use protocol::{NewToken, Protocol};
 

@@ -25,6 +25,17 @@ impl Default for Numerics {
     }
 }
 
+/// What a layout is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// Time × the square root of the PEs used: twice the PEs must make a model 1.41 times as fast.
+    #[default]
+    Balanced,
+    /// Time alone, at whatever number of PEs.
+    Latency,
+}
+
 /// How the model is laid out. Zero means that the compiler chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +46,8 @@ pub struct Mapping {
     pub stage_width: u32,
     /// Rows of a rectangle.
     pub stage_height: u32,
+    /// What the compiler's choice is judged by: `balanced` or `latency`.
+    pub goal: Goal,
 }
 
 /// Everything besides model and machine that the image depends on.

@@ -6,7 +6,7 @@
 
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
-use crate::options::Mapping;
+use crate::options::{Goal, Mapping};
 use fabric::{Machine, PeCoord, Port};
 use std::ops::Range;
 
@@ -97,7 +97,7 @@ pub(crate) fn partition(layers: usize, per_stage: u32) -> Vec<Work> {
     works
 }
 
-/// Chooses the cut with the least predicted time per token among those that fit, and places the stages.
+/// Chooses the cut with the least predicted time among those that fit, and places the stages.
 ///
 /// # Errors
 /// When none fits: by how much the best one fails, where, and which square grid would do.
@@ -125,22 +125,32 @@ pub(crate) fn place(
 }
 
 fn best_cut(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<Cut> {
-    let mut best: Option<(u64, Cut)> = None;
+    let mut best: Option<(u128, Cut)> = None;
     for cut in candidates(machine, estimate.layers, mapping) {
         let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
         if cells(machine, cut.width, cut.height) < stages {
             continue;
         }
-        // The lower bound spares most candidates the exact look at every row.
-        let cycles = estimate.token_cycles(&cut);
-        if best.as_ref().is_some_and(|(least, _)| cycles >= *least) {
+        // Most candidates are worse than the best so far and need no look at their SRAM.
+        let score = score(estimate, mapping.goal, &cut, stages);
+        if best.as_ref().is_some_and(|(least, _)| score >= *least) {
             continue;
         }
         if matches!(estimate.fit(&cut), Fit::Fits) {
-            best = Some((cycles, cut));
+            best = Some((score, cut));
         }
     }
     best.map(|(_, cut)| cut)
+}
+
+/// What a cut is judged by; less is better.
+fn score(estimate: &Estimate, goal: Goal, cut: &Cut, stages: u32) -> u128 {
+    let cycles = u128::from(estimate.cycles(cut));
+    let pes = u128::from(stages) * (u128::from(cut.width) * u128::from(cut.height) + 1);
+    match goal {
+        Goal::Balanced => cycles * cycles * pes,
+        Goal::Latency => cycles,
+    }
 }
 
 /// Cuts to try, small rectangles first, so that of equally fast ones the smallest wins.

@@ -346,6 +346,9 @@ pub(crate) fn store(sram: &mut [u32], address: u32, dtype: DType, bits: u32) {
 #[inline]
 fn address(issued: &Issued, base: u32, strides: &[i32; 4], ordinal: u32) -> u32 {
     let e = &issued.extents;
+    if ordinal < e[3] {
+        return (i64::from(base) + i64::from(ordinal) * i64::from(strides[3])) as u32;
+    }
     let i3 = ordinal % e[3];
     let mut rest = ordinal / e[3];
     let mut offset = i64::from(i3) * i64::from(strides[3]);

@@ -4,7 +4,7 @@ use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{broadcast, reduce, share_in_place};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
-use crate::emit::{f32_reg, regs};
+use crate::emit::{f32_reg, marks, regs};
 use crate::lines::{BLOCK, LinePos};
 use models::Attention;
 use pe_isa::{Cond, DType, Operand, Size, Src, VecOp};
@@ -108,11 +108,15 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
         bias,
         layout.qkv,
     );
+    asm.mark(marks::PROJECTED);
     rotate(asm, pe, &sizes, attention);
     append(asm, pe, &sizes, local);
+    asm.mark(marks::CACHED);
     score(asm, pe, &sizes, local);
+    asm.mark(marks::SCORED);
     soften(asm, pe, &sizes);
     mix(asm, pe, &sizes, local);
+    asm.mark(marks::ATTENDED);
     let tile = TileAt {
         base: at.output,
         rows: sizes.heads() * sizes.dims,
@@ -121,6 +125,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
     };
     linear::multiply(asm, &stage.formats, tile, layout.attended, layout.sums);
     add_to_residual(asm, pe, attention.output.bias.map(|_| at.output_bias));
+    asm.mark(marks::ATTENTION);
 }
 
 /// Rotates queries and keys by their position and scales the queries; the result is `[head][query…, key][dimension]`.

@@ -1,7 +1,7 @@
 //! The program of a PE in a stage of layers.
 
 use crate::asm::{Asm, mem, n};
-use crate::emit::{Formats, Place, attention, f32_reg, linear, mlp, regs};
+use crate::emit::{Formats, Place, attention, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
 use crate::lines::{self, COLUMN, INGRESS, INGRESS_COLUMN, LinePos, ROW};
 use crate::tiling::{LayerTiling, RowHeads};
@@ -47,6 +47,7 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     let mut asm = Asm::new();
     let next_item = asm.here();
     receive(&mut asm, place, stage.layout.x, pe.hidden);
+    asm.mark(marks::ITEM);
     unpack(&mut asm, &pe);
     linear::renew_unscale(&mut asm, &pe.row);
     if let Some(rope) = stage.graph.blocks[stage.layers.start].attention.rope {

@@ -4,7 +4,7 @@ use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{GatherRegs, gather};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
-use crate::emit::{f32_reg, regs};
+use crate::emit::{f32_reg, marks, regs};
 use crate::split::Split;
 use models::{Mlp, MlpKind};
 use pe_isa::{DType, Operand, VecOp};
@@ -47,7 +47,9 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, mlp: &Mlp) {
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
     let bias = gate.bias.map(|_| at.gate_up_bias);
     finish_normed(asm, pe, 2 * inner, mlp.norm.epsilon, bias, layout.gate_up);
+    asm.mark(marks::GATED);
     activate(asm, pe, inner);
+    asm.mark(marks::ACTIVATED);
     let tile = TileAt {
         base: at.down,
         rows: inner,
@@ -56,6 +58,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, mlp: &Mlp) {
     };
     linear::multiply(asm, &stage.formats, tile, layout.inner, layout.sums);
     add_to_residual(asm, pe, down.bias.map(|_| at.down_bias));
+    asm.mark(marks::LAYER);
 }
 
 /// `inner = silu(gate) × up`, each PE of the row a share of it where that pays, then everyone all of it.
