@@ -67,6 +67,8 @@ pub(crate) struct LayersLayout {
     pub(crate) rotated: u32,
     /// Two f32 work vectors for the rotation.
     pub(crate) turn: [u32; 2],
+    /// Cosines and sines times the factor of the norm, f32 `[2 × pair]`.
+    pub(crate) turn_by: u32,
     /// Inverse frequencies, cosines, sines, f32 `[pair]`.
     pub(crate) frequencies: u32,
     pub(crate) cosines: u32,
@@ -85,8 +87,9 @@ pub(crate) struct LayersLayout {
     pub(crate) attended: u32,
     /// Gate and up, rounded `[2 × inner slice]`.
     pub(crate) gate_up: u32,
-    /// Work vector of the activation, f32 `[share]`.
+    /// Work vectors of the activation, f32 `[inner slice]`.
     pub(crate) gate: u32,
+    pub(crate) sigmoid: u32,
     /// Input of the down projection, rounded `[inner slice]`.
     pub(crate) inner: u32,
     /// A rounded output `[hidden slice]`.
@@ -164,6 +167,7 @@ impl LayersLayout {
                 b.take(w(heads.div_ceil(2)), 4),
                 b.take(w(heads.div_ceil(2)), 4),
             ],
+            turn_by: b.take(w(2 * pairs), 4),
             frequencies: b.take(w(pairs), 4),
             cosines: b.take(w(pairs), 4),
             sines: b.take(w(pairs), 4),
@@ -175,6 +179,7 @@ impl LayersLayout {
             attended: b.take(w(attended), act),
             gate_up: b.take(w(2 * inner), act),
             gate: b.take(w(inner), 4),
+            sigmoid: b.take(w(inner), 4),
             inner: b.take(w(inner.next_multiple_of(2)), act),
             delta: b.take(w(hidden), act),
             hidden_stride: hidden,

@@ -1,7 +1,7 @@
 //! Attention on a PE: its row's heads and dimensions, its column's tokens.
 
 use crate::asm::{Asm, mem, n};
-use crate::emit::collective::{Sent, broadcast, reduce, share_in_place};
+use crate::emit::collective::{broadcast, reduce, share_in_place};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{f32_reg, regs};
@@ -139,7 +139,12 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
         );
         let turned = [(s.queries + 1) * half, half, 1];
         let work = layout.turn.map(|base| mem(base, &turned, F));
-        let [cos, sin] = [layout.cosines, layout.sines].map(|base| mem(base, &[0, 0, 1], F));
+        let scaled = [layout.turn_by, layout.turn_by + 4 * half];
+        for (to, from) in scaled.into_iter().zip([layout.cosines, layout.sines]) {
+            let (to, from) = (mem(to, &[1], F), mem(from, &[1], F));
+            asm.vec(VecOp::Mul, &[n(half)], to, from, f32_reg(regs::RATIO));
+        }
+        let [cos, sin] = scaled.map(|base| mem(base, &[0, 0, 1], F));
         let halves = [
             (VecOp::Sub, &first, &second, 0),
             (VecOp::Add, &second, &first, half),
@@ -169,7 +174,8 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     } else {
         let shape = [n(s.groups), n(to_group)];
         let from = mem(layout.qkv, &[from_group, 1], act);
-        asm.mov(&shape, mem(layout.rotated, &[to_group, 1], act), from);
+        let to = mem(layout.rotated, &[to_group, 1], act);
+        asm.vec(VecOp::Mul, &shape, to, from, f32_reg(regs::RATIO));
     }
     if attention.score_scale != 1.0 {
         let shape = [n(s.groups), n(s.queries * s.dims)];
@@ -192,11 +198,8 @@ fn append(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
     asm.mov(&shape, mem(at.keys, &cache, act).plus(regs::APPEND), key);
     let value = layout.qkv + (s.queries + 1) * s.dims * act.bytes();
     let value = mem(value, &[(s.queries + 2) * s.dims, 1], act);
-    asm.mov(
-        &shape,
-        mem(at.values, &cache, act).plus(regs::APPEND),
-        value,
-    );
+    let cached = mem(at.values, &cache, act).plus(regs::APPEND);
+    asm.vec(VecOp::Mul, &shape, cached, value, f32_reg(regs::RATIO));
     asm.place(done);
 }
 
@@ -284,11 +287,11 @@ fn mix(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
         asm.vec(VecOp::Recip, &heads, total.clone(), total, Operand::None);
     }
     let shape = [n(s.heads()), n(s.dims)];
-    let sent = Sent {
-        op: VecOp::Mul,
-        a: mem(layout.mixed, &[s.dims, 1], acc).into(),
-        b: mem(layout.total, &[1, 0], F).into(),
-    };
+    let sent = (
+        VecOp::Mul,
+        mem(layout.mixed, &[s.dims, 1], acc).into(),
+        mem(layout.total, &[1, 0], F).into(),
+    );
     broadcast(
         asm,
         &pe.row,

@@ -28,20 +28,13 @@ pub(crate) fn reduce(asm: &mut Asm, line: &LinePos, op: VecOp, shape: &[Size], m
     }
 }
 
-/// What the root of a broadcast sends: `op(a, b)` for each element.
-pub(crate) struct Sent {
-    pub(crate) op: VecOp,
-    pub(crate) a: Op,
-    pub(crate) b: Op,
-}
-
-/// Sends a vector from the root to all PEs of the line, as type `t`; everyone, the root included, has it in `dst`
-/// afterwards.
+/// Gives a vector of the root to all PEs of the line: the root first makes `dst = op(a, b)`, rounded to `t`, then sends
+/// that. Sending a rounded copy takes half the wavelets, and a copy costs less than a second multiplication.
 pub(crate) fn broadcast(
     asm: &mut Asm,
     line: &LinePos,
     shape: &[Size],
-    sent: Sent,
+    (op, a, b): (VecOp, Op, Op),
     dst: &Mem,
     t: DType,
 ) {
@@ -49,11 +42,11 @@ pub(crate) fn broadcast(
         let source = asm.from(line.colors.broadcast, t);
         return asm.mov(shape, dst.clone(), source);
     }
+    asm.vec(op, shape, dst.clone(), a, b);
     if line.len > 1 {
         let target = asm.to(line.colors.broadcast, t);
-        asm.vec(sent.op, shape, target, sent.a.clone(), sent.b.clone());
+        asm.mov(shape, target, dst.clone());
     }
-    asm.vec(sent.op, shape, dst.clone(), sent.a, sent.b);
 }
 
 /// Sends a register from the root to all PEs of the line.
@@ -114,13 +107,9 @@ pub(crate) fn gather(asm: &mut Asm, line: &LinePos, words: Split, base: u32, reg
     }
 }
 
-/// [`Sent`] of a plain copy.
-pub(crate) fn copy_of(m: &Mem) -> Sent {
-    Sent {
-        op: VecOp::Mov,
-        a: m.clone().into(),
-        b: Operand::None.into(),
-    }
+/// The operation of a plain copy, for [`broadcast`].
+pub(crate) fn copy_of(m: &Mem) -> (VecOp, Op, Op) {
+    (VecOp::Mov, m.clone().into(), Operand::None.into())
 }
 
 /// Sends an f32 vector from the root to all others of the line, in place.

@@ -95,7 +95,13 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
     let shape = [n(vocab)];
     let logits = mem(layout.logits, &[1], DType::F32);
     let sums = mem(layout.sums, &[1], stage.formats.numerics.accumulate);
-    asm.vec(VecOp::Mul, &shape, logits.clone(), sums, f32_reg(regs::A));
+    asm.vec(
+        VecOp::Mul,
+        &shape,
+        logits.clone(),
+        sums,
+        f32_reg(regs::RATIO),
+    );
     if stage.has_bias {
         let bias = mem(layout.bias, &[1], DType::F32);
         asm.vec(VecOp::Add, &shape, logits.clone(), logits.clone(), bias);

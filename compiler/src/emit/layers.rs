@@ -189,8 +189,8 @@ pub(crate) fn add_to_residual(asm: &mut Asm, pe: &Pe, bias: Option<u32>) {
     asm.vec(VecOp::Add, &shape, x.clone(), x, delta);
 }
 
-/// Sums a row's partial outputs behind a norm, and gives them, times the norm's factor and rounded, to all its PEs at
-/// `dst`.
+/// Sums a row's partial outputs behind a norm and gives them, rounded, to all its PEs at `dst`. They still lack the factor
+/// in register `RATIO`, which is near one: whoever uses an element multiplies it, in f32.
 pub(crate) fn finish_normed(
     asm: &mut Asm,
     pe: &Pe,
@@ -199,7 +199,7 @@ pub(crate) fn finish_normed(
     bias: Option<u32>,
     dst: u32,
 ) {
-    use crate::emit::collective::{Sent, broadcast, copy_of, reduce};
+    use crate::emit::collective::{broadcast, broadcast_reg, copy_of, reduce};
     let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
     let (acc, act) = (numerics.accumulate, numerics.activations);
     let shape = [n(len)];
@@ -207,23 +207,38 @@ pub(crate) fn finish_normed(
     let squares = mem(layout.squares, &[1], DType::F32);
     reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
     reduce(asm, &pe.row, VecOp::Add, &shape, &sums, acc);
-    if pe.row.is_root() {
-        linear::norm_factor(asm, layout.squares, pe.stage.tiling.dims.hidden, epsilon);
-    }
-    let sent = match bias {
-        Some(bias) if pe.row.is_root() => {
-            let factor = f32_reg(regs::A);
+    let hidden = pe.stage.tiling.dims.hidden;
+    if let Some(bias) = bias {
+        if pe.row.is_root() {
+            linear::norm_factor(asm, layout.squares, hidden, epsilon);
+            let factor = f32_reg(regs::RATIO);
             asm.vec(VecOp::Mul, &shape, sums.clone(), sums.clone(), factor);
             let b = mem(bias, &[1], DType::F32);
             asm.vec(VecOp::Add, &shape, sums.clone(), sums.clone(), b);
-            copy_of(&sums)
         }
-        _ => Sent {
-            op: VecOp::Mul,
-            a: sums.into(),
-            b: f32_reg(regs::A).into(),
-        },
-    };
-    broadcast(asm, &pe.row, &shape, sent, &mem(dst, &[1], act), act);
-    linear::share_scale(asm, &pe.row);
+        broadcast(
+            asm,
+            &pe.row,
+            &shape,
+            copy_of(&sums),
+            &mem(dst, &[1], act),
+            act,
+        );
+        asm.li(regs::RATIO, 1.0f32.to_bits());
+    } else {
+        broadcast(
+            asm,
+            &pe.row,
+            &shape,
+            copy_of(&sums),
+            &mem(dst, &[1], act),
+            act,
+        );
+        if pe.row.is_root() {
+            linear::norm_factor(asm, layout.squares, hidden, epsilon);
+        }
+        broadcast_reg(asm, &pe.row, regs::RATIO);
+    }
+    broadcast_reg(asm, &pe.row, regs::SCALE);
+    linear::renew_unscale(asm, &pe.row);
 }

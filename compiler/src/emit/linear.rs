@@ -72,8 +72,8 @@ pub(crate) fn prepare_norm(asm: &mut Asm, f: &Formats, at: NormAt) {
     );
 }
 
-/// On the root of a row, with the whole sum of squares in SRAM: register `A` = the norm's factor × `UNSCALE`,
-/// by which the sums are to be multiplied; `SCALE` = the norm's factor.
+/// On the root of a row, with the whole sum of squares in SRAM: `SCALE` = the norm's factor, `RATIO` = the same ×
+/// `UNSCALE`, by which the sums are to be multiplied.
 pub(crate) fn norm_factor(asm: &mut Asm, squares: u32, hidden: u32, epsilon: f32) {
     let a = f32_reg(regs::A);
     let one = [n(1)];
@@ -82,13 +82,13 @@ pub(crate) fn norm_factor(asm: &mut Asm, squares: u32, hidden: u32, epsilon: f32
     asm.vec(VecOp::Add, &one, a, a, Operand::f32(epsilon));
     let scale = f32_reg(regs::SCALE);
     asm.vec(VecOp::Rsqrt, &one, scale, a, Operand::None);
-    asm.vec(VecOp::Mul, &one, a, scale, f32_reg(regs::UNSCALE));
-}
-
-/// After [`norm_factor`]'s sums have been sent: gives `SCALE` to the whole row and renews `UNSCALE` on its root.
-pub(crate) fn share_scale(asm: &mut Asm, row: &LinePos) {
-    crate::emit::collective::broadcast_reg(asm, row, regs::SCALE);
-    renew_unscale(asm, row);
+    asm.vec(
+        VecOp::Mul,
+        &one,
+        f32_reg(regs::RATIO),
+        scale,
+        f32_reg(regs::UNSCALE),
+    );
 }
 
 /// `UNSCALE = 1 / SCALE` on the root of a row.

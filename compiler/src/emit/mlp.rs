@@ -4,7 +4,7 @@ use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{GatherRegs, gather};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
-use crate::emit::regs;
+use crate::emit::{f32_reg, regs};
 use crate::split::Split;
 use models::{Mlp, MlpKind};
 use pe_isa::{DType, Operand, VecOp};
@@ -99,16 +99,13 @@ fn gate_times_up(asm: &mut Asm, pe: &Pe, len: u32, inner: u32, shared: bool) {
         }
     };
     let shape = [n(len)];
-    let work = mem(layout.gate, &[1], DType::F32);
-    let gate = share(layout.gate_up);
+    let at = |base| mem(base, &[1], DType::F32);
+    let (work, sigmoid) = (at(layout.gate), at(layout.sigmoid));
+    let ratio = f32_reg(regs::RATIO);
+    asm.vec(VecOp::Mul, &shape, work.clone(), share(layout.gate_up), ratio);
+    asm.vec(VecOp::Sigmoid, &shape, sigmoid.clone(), work.clone(), Operand::None);
+    asm.vec(VecOp::Mul, &shape, work.clone(), work.clone(), sigmoid);
+    asm.vec(VecOp::Mul, &shape, work.clone(), work.clone(), ratio);
     let up = share(layout.gate_up + inner * act.bytes());
-    asm.vec(
-        VecOp::Sigmoid,
-        &shape,
-        work.clone(),
-        gate.clone(),
-        Operand::None,
-    );
-    asm.vec(VecOp::Mul, &shape, work.clone(), work.clone(), gate);
     asm.vec(VecOp::Mul, &shape, share(layout.inner), work, up);
 }

@@ -47,6 +47,8 @@ pub(crate) mod regs {
     pub(crate) const C: Reg = Reg(12);
     /// Work.
     pub(crate) const D: Reg = Reg(13);
+    /// Factor that the latest normed sums still lack, f32.
+    pub(crate) const RATIO: Reg = Reg(14);
     /// Receives words that nobody wants.
     pub(crate) const VOID: Reg = Reg(15);
     /// Parameter: this PE's column.

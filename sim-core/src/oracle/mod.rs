@@ -50,6 +50,31 @@ pub fn run_shuffled(
     observer: &mut dyn Observer,
     seed: u64,
 ) -> Outcome {
+    run_counting(image, script, host, limit, observer, seed).0
+}
+
+/// How often wavelets that could have gone by their own rules were in each other's way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Contention {
+    /// Candidates held up by an output that was taken, reserved or not within its rate.
+    pub by_output: u64,
+    /// Candidates held up by a full FIFO downstream.
+    pub by_slot: u64,
+}
+
+/// As [`run_shuffled`], counting cycles in which candidates were held up. For statistics of tests.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_counting(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+    seed: u64,
+) -> (Outcome, Contention) {
+    let mut contention = Contention::default();
     let error = fabric::lint(image)
         .into_iter()
         .find(|finding| finding.error);
@@ -69,6 +94,10 @@ pub fn run_shuffled(
         shuffle(&mut order, &mut random);
         let decisions: Vec<Decided> = order.iter().map(|&at| wafer.decide(at, t)).collect();
         let lanes = wafer.decide_host(t);
+        for decided in &decisions {
+            contention.by_output += decided.firing.held.by_output;
+            contention.by_slot += decided.firing.held.by_slot;
+        }
         let nothing = lanes.is_empty() && decisions.iter().all(Decided::is_nothing);
         if t >= limit && !nothing {
             break (StopReason::CycleLimit, limit); // E-3: it would have gone on
@@ -90,11 +119,12 @@ pub fn run_shuffled(
             None => break (wafer.at_rest(t), wafer.clock.end_of_activity), // E-2
         };
     };
-    Outcome {
+    let outcome = Outcome {
         stop: stop.0,
         cycle: stop.1,
         state: wafer.state,
-    }
+    };
+    (outcome, contention)
 }
 
 /// Fisher and Yates, with a linear congruential generator; leaves the order alone for seed 0.

@@ -187,14 +187,14 @@ impl<'a> Pe<'a> {
     pub(super) fn pass_mark(&mut self, t: Cycle) -> Option<u16> {
         let program = self.program;
         let running = self.main.as_mut()?;
-        let here = running.op.is_none() && running.ends.is_none() && running.from <= t;
-        match program.instrs[usize::from(running.pc)] {
-            Instr::Mark(mark) if here => {
-                running.pc += 1;
-                Some(mark)
-            }
-            _ => None,
+        if running.op.is_some() || running.ends.is_some() || running.from > t {
+            return None;
         }
+        let Instr::Mark(mark) = program.instrs[usize::from(running.pc)] else {
+            return None;
+        };
+        running.pc += 1;
+        Some(mark)
     }
 
     /// Where a thread stands; `None` for one that has nothing to do.

@@ -1,7 +1,7 @@
 //! Routers and the wafer's edge: rules A, L, S, H.
 
 use super::fifo::{Fifo, Key, Link, Wavelet};
-use super::{Decided, Wafer};
+use super::{Contention, Decided, Wafer};
 use fabric::{PeIdx, Port, Ports, WaferImage};
 use pe_isa::semantics::pop_switch_command;
 use pe_isa::{Color, Cycle, Cycles, Ratio};
@@ -27,6 +27,7 @@ pub(super) struct Firing {
     pub(super) fired: Vec<(Key, Ports)>,
     ///
     cursor: Option<usize>,
+    pub(super) held: Contention,
 }
 
 /// the number of a key.
@@ -100,6 +101,7 @@ impl Router {
                 continue;
             };
             if !tx.iter().all(|out| wafer.has_slot(at, out, key.1, t)) {
+                firing.held.by_slot += 1;
                 continue; // reserves nothing
             }
             let in_rate = tx.iter().all(|out| self.links[out.index()].has_rate(t));
@@ -111,6 +113,7 @@ impl Router {
                 firing.fired.push((key, tx));
             } else {
                 reserved = true;
+                firing.held.by_output += 1;
             }
             closed = closed.union(tx);
         }

@@ -1,0 +1,179 @@
+//! Do all runners agree on random wafers, on every cycle, counter and byte?
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use sim_core::testing::spec::{self, CaseSpec};
+use sim_core::testing::{Case, Runner, conserve, generate};
+use sim_core::{HostScript, NoObserver, StopReason, oracle};
+
+/// Cases of each test: `WAFERSIM_CASES`, or 1,000.
+fn cases() -> u32 {
+    let set = std::env::var("WAFERSIM_CASES").ok();
+    set.and_then(|n| n.parse().ok()).unwrap_or(1_000)
+}
+
+fn shuffled_oracle(
+    image: &fabric::WaferImage,
+    script: &HostScript,
+    host: &mut dyn sim_core::Host,
+    limit: pe_isa::Cycle,
+    observer: &mut dyn sim_core::Observer,
+) -> sim_core::Outcome {
+    oracle::run_shuffled(image, script, host, limit, observer, 0x5eed)
+}
+
+/// Runs random cases on both and compares all that can be seen.
+fn compare(name: &str, runner: Runner) {
+    let config = Config {
+        cases: cases(),
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..Config::default()
+    };
+    let mut tests = TestRunner::new(config);
+    let result = tests.run(&spec::case(), |spec| {
+        let case = generate::case(&spec);
+        let want = case.run(oracle::run);
+        let broken = conserve::violations(&case, &want);
+        prop_assert!(broken.is_empty(), "oracle: {broken:#?}");
+        let got = case.run(runner);
+        if let Some(difference) = want.difference(&got) {
+            return Err(TestCaseError::fail(format!(
+                "oracle and {name}: {difference}"
+            )));
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn does_the_order_of_visits_within_a_cycle_not_matter() {
+    compare("oracle in another order", shuffled_oracle); // T-1
+}
+
+fn engine(
+    image: &fabric::WaferImage,
+    script: &HostScript,
+    host: &mut dyn sim_core::Host,
+    limit: pe_isa::Cycle,
+    observer: &mut dyn sim_core::Observer,
+) -> sim_core::Outcome {
+    sim_core::engine::run(image, script, host, limit, observer)
+}
+
+#[test]
+fn does_the_engine_agree_with_the_oracle() {
+    compare("engine", engine);
+}
+
+/// What a sample of generated cases did.
+#[derive(Debug, Default)]
+struct Statistics {
+    finished: u32,
+    deadlock: u32,
+    trap: u32,
+    limit: u32,
+    host: u32,
+    held_by_output: u32,
+    held_by_slot: u32,
+    switched: u32,
+    marks: u64,
+    received: u32,
+    cycles: Vec<u64>,
+    hops: Vec<u64>,
+    wavelets: Vec<u64>,
+    instructions: Vec<u64>,
+}
+
+impl Statistics {
+    fn add(&mut self, case: &Case) {
+        let record = case.run(oracle::run);
+        match record.outcome.stop {
+            StopReason::Finished => self.finished += 1,
+            StopReason::Deadlock { .. } => self.deadlock += 1,
+            StopReason::Trap { .. } => self.trap += 1,
+            StopReason::CycleLimit => self.limit += 1,
+            StopReason::Host => self.host += 1,
+        }
+        let mut host: Vec<(pe_isa::Cycle, usize, u32)> = Vec::new();
+        let (_, held) = oracle::run_counting(
+            &case.image,
+            &case.script,
+            &mut host,
+            case.limit,
+            &mut NoObserver,
+            0,
+        );
+        self.held_by_output += u32::from(held.by_output > 0);
+        self.held_by_slot += u32::from(held.by_slot > 0);
+        let mut routes = case.image.route_sets.iter().flat_map(|s| &s.routes);
+        self.switched += u32::from(routes.any(|r| r.positions.len() > 1));
+        self.marks += record.marks.len() as u64;
+        self.received += u32::from(!record.received.is_empty());
+        let state = &record.outcome.state;
+        self.cycles.push(record.outcome.cycle.0);
+        self.hops.push(state.wavelet_hops());
+        self.wavelets
+            .push(state.pes.iter().map(|p| p.wavelets_in).sum());
+        self.instructions.push(state.instructions());
+    }
+}
+
+fn sample(count: u32) -> Statistics {
+    let config = Config {
+        rng_seed: RngSeed::Fixed(7),
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let mut statistics = Statistics::default();
+    for _ in 0..count {
+        let tree = spec::case().new_tree(&mut runner);
+        let spec: CaseSpec = tree.expect("cases can be drawn").current();
+        statistics.add(&generate::case(&spec));
+    }
+    statistics
+}
+
+#[test]
+fn are_generated_cases_diverse() {
+    let s = sample(300);
+    assert!(s.finished > 150, "{s:?}");
+    assert!(s.deadlock > 30, "{s:?}");
+    assert!(s.trap > 3 && s.limit > 3 && s.host > 3, "{s:?}");
+    assert!(s.held_by_output > 75 && s.held_by_slot > 75, "{s:?}");
+    let moving = s.hops.iter().filter(|&&hops| hops > 0).count();
+    assert!(moving > 200, "{s:?}");
+}
+
+#[test]
+#[ignore = "prints the distribution of generated cases"]
+fn statistics_of_generated_cases() {
+    let s = sample(cases());
+    let percent = |n: u32| 100.0 * f64::from(n) / f64::from(cases());
+    println!("finished {:5.1} %", percent(s.finished));
+    println!("deadlock {:5.1} %", percent(s.deadlock));
+    println!("trap     {:5.1} %", percent(s.trap));
+    println!("limit    {:5.1} %", percent(s.limit));
+    println!("host     {:5.1} %", percent(s.host));
+    println!("held up by an output {:5.1} %", percent(s.held_by_output));
+    println!("held up by a slot    {:5.1} %", percent(s.held_by_slot));
+    println!("with switched routes {:5.1} %", percent(s.switched));
+    println!("host received        {:5.1} %", percent(s.received));
+    println!("marks {}", s.marks);
+    let lists = [
+        ("cycles", s.cycles),
+        ("wavelet hops", s.hops),
+        ("wavelets taken", s.wavelets),
+        ("instructions", s.instructions),
+    ];
+    for (name, mut list) in lists {
+        list.sort();
+        let at = |tenth: usize| list[(list.len() - 1) * tenth / 10];
+        let tenths: Vec<u64> = (0..=10).map(at).collect();
+        println!("{name}, by tenths: {tenths:?}");
+    }
+}
