@@ -35,14 +35,10 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     }
     let graph = model.graph();
     let weights = model.require_weights()?;
-    let positions = args
-        .positions
-        .map_or(graph.context.min(DEFAULT_POSITIONS), |p| p.get());
+    let positions = args.positions.map_or(graph.context.min(DEFAULT_POSITIONS), |p| p.get());
     if positions > graph.context {
         let context = graph.context;
-        Err(anyhow!(
-            "--positions {positions} is beyond the model's context of {context}"
-        ))?;
+        Err(anyhow!("--positions {positions} is beyond the model's context of {context}"))?;
     }
     let progress = Progress::start("placing the model", args.quiet);
     let compiled = session::place(graph, weights, &settings, &[positions])?;
