@@ -11,8 +11,18 @@ use sim_core::testing::{Case, Record, Runner};
 use sim_core::{Head, HostScript, HostWavelet, StopReason, Wait, WaitFor, oracle};
 
 /// Every implementation of the contract. The engine is added here.
-fn runners() -> [(&'static str, Runner); 1] {
-    [("oracle", oracle::run)]
+fn runners() -> [(&'static str, Runner); 2] {
+    [("oracle", oracle::run), ("engine", engine)]
+}
+
+fn engine(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn sim_core::Host,
+    limit: pe_isa::Cycle,
+    observer: &mut dyn sim_core::Observer,
+) -> sim_core::Outcome {
+    sim_core::engine::run(image, script, host, limit, observer)
 }
 
 /// Runs an image on every runner and hands each record to `check`.
