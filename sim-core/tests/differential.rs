@@ -128,7 +128,7 @@ fn sample(count: u32) -> Statistics {
 #[test]
 fn are_generated_cases_diverse() {
     let s = sample(300);
-    assert!(s.finished > 150, "{s:?}");
+    assert!(s.finished > 120, "{s:?}");
     assert!(s.deadlock > 30, "{s:?}");
     assert!(s.trap > 3 && s.limit > 3 && s.host > 3, "{s:?}");
     assert!(s.held_by_output > 75 && s.held_by_slot > 75, "{s:?}");

@@ -3,8 +3,8 @@
 use super::Case;
 use super::build::WaferBuilder;
 use super::nets::{self, Net, Source};
-use super::programs;
 use super::spec::{Bits, CaseSpec, MachineSpec, Twist};
+use super::{load, programs};
 use crate::run::{HostScript, HostWavelet};
 use fabric::Machine;
 use pe_isa::{Cycle, Ratio};
@@ -28,7 +28,7 @@ pub fn case(spec: &CaseSpec) -> Case {
     machine.validate().expect("every constant is in its range");
     let mut builder = WaferBuilder::new(machine);
     let nets = nets::lay(&spec, &mut builder);
-    let loads = programs::loads(&nets);
+    let loads = load::loads(&nets);
     for at in 0..builder.programs.len() {
         builder.programs[at] = programs::program(at, &spec, &nets, &loads);
     }

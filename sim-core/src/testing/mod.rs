@@ -10,6 +10,7 @@ pub mod build;
 mod code;
 pub mod conserve;
 pub mod generate;
+mod load;
 mod nets;
 mod programs;
 pub mod spec;

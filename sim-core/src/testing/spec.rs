@@ -197,7 +197,7 @@ fn pe() -> impl Strategy<Value = PeSpec> {
 /// Random cases.
 pub fn case() -> impl Strategy<Value = CaseSpec> {
     let twist = prop_oneof![
-        12 => Just(Twist::None),
+        14 => Just(Twist::None),
         4 => Just(Twist::Sloppy),
         2 => Just(Twist::Faults),
         1 => (1..400u16).prop_map(Twist::Limit),
