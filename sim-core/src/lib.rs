@@ -6,11 +6,13 @@
 //! **Architecture Invariant:** oracle and engine share opcode arithmetic and data types, never
 //! stepping code.
 
+pub mod engine;
 pub mod oracle;
 pub mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use engine::Engine;
 pub use run::{
     FinalState, Head, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, PeCounters,
     StopReason, Verdict, Wait, WaitFor,

@@ -55,7 +55,20 @@ fn does_the_order_of_visits_within_a_cycle_not_matter() {
     compare("oracle in another order", shuffled_oracle); // T-1
 }
 
-// The engine is compared here in the same way: `compare("engine", engine::run)`.
+fn engine(
+    image: &fabric::WaferImage,
+    script: &HostScript,
+    host: &mut dyn sim_core::Host,
+    limit: pe_isa::Cycle,
+    observer: &mut dyn sim_core::Observer,
+) -> sim_core::Outcome {
+    sim_core::engine::run(image, script, host, limit, observer)
+}
+
+#[test]
+fn does_the_engine_agree_with_the_oracle() {
+    compare("engine", engine);
+}
 
 /// What a sample of generated cases did.
 #[derive(Debug, Default)]

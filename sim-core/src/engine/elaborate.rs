@@ -1,0 +1,458 @@
+//! From an image to flat arrays: each FIFO in use gets an index, each route the indices it leads to.
+
+use super::fifo::{FifoSpec, Fifos, Stage};
+use super::link::Links;
+use super::net::{Net, Out, Outs, PeWake, Ramp, RankSet, Router, Switch, Switched};
+use super::pe::{Code, Constants, Pe};
+use super::ramp::HostIn;
+use super::wheel::Wheel;
+use super::{Engine, Tiles};
+use crate::run::PeCounters;
+use fabric::{PeIdx, Port, Position, Route, RouteSet, WaferImage};
+use pe_isa::{Color, REGISTERS, TaskKind};
+use std::collections::VecDeque;
+
+/// No FIFO has this rank: a router has at most 160.
+const NO_RANK: u8 = u8::MAX;
+
+/// What all routers with one route set have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// Port and color of each FIFO, in key order (rule A-1).
+    pub(super) keys: Vec<(Port, Color)>,
+    /// Rank of each key, by port and color.
+    ranks: Vec<[u8; 32]>,
+    /// Outputs in use, as bits.
+    outputs: u8,
+    /// Two colors share an output.
+    contended: bool,
+}
+
+impl Plan {
+    fn new(set: &RouteSet) -> Plan {
+        let mut keys = Vec::new();
+        let mut outputs = 0u8;
+        let mut contended = false;
+        for route in &set.routes {
+            keys.extend(route.receives().iter().map(|p| (p, route.color)));
+            let ports = port_bits(route.transmits().iter());
+            contended |= outputs & ports != 0;
+            outputs |= ports;
+        }
+        keys.sort_unstable();
+        let mut ranks = vec![[NO_RANK; 32]; 5];
+        for (rank, (port, color)) in keys.iter().enumerate() {
+            ranks[port.index()][usize::from(color.0)] = rank as u8;
+        }
+        Plan {
+            keys,
+            ranks,
+            outputs,
+            contended,
+        }
+    }
+
+    /// The rank of a FIFO.
+    fn rank(&self, port: Port, color: Color) -> Option<u8> {
+        let rank = self.ranks[port.index()][usize::from(color.0)];
+        (rank != NO_RANK).then_some(rank)
+    }
+}
+
+fn port_bits(ports: impl Iterator<Item = Port>) -> u8 {
+    ports.fold(0, |set, p| set | 1 << p.index())
+}
+
+/// Elaboration in progress.
+struct Builder<'a> {
+    image: &'a WaferImage,
+    plans: Vec<Plan>,
+    codes: Vec<Code>,
+    tiles: Tiles,
+    net: Net,
+    pes: Vec<Pe>,
+}
+
+/// Elaborates `image`, which the linter has found free of errors.
+pub(super) fn elaborate(image: &WaferImage) -> Engine {
+    debug_assert!(
+        fabric::lint(image).iter().all(|f| !f.error),
+        "the image has lint errors: {:?}",
+        fabric::lint(image).iter().find(|f| f.error)
+    );
+    let plans: Vec<Plan> = image.route_sets.iter().map(Plan::new).collect();
+    let codes: Vec<Code> = image.programs.iter().map(Code::new).collect();
+    let mut builder = Builder {
+        image,
+        plans,
+        codes,
+        tiles: Tiles::default(),
+        net: empty_net(image),
+        pes: Vec::new(),
+    };
+    builder.count();
+    for at in 0..image.tiles.len() {
+        let tile = PeIdx(at as u32);
+        builder.router_fifos(tile);
+        builder.pe(tile);
+    }
+    for at in 0..image.tiles.len() {
+        builder.routes(PeIdx(at as u32));
+    }
+    builder.hosts();
+    let idle = image.tiles.iter().enumerate();
+    let idle = idle.filter(|(_, t)| t.program.is_none());
+    let idle_params = idle
+        .flat_map(|(at, t)| t.params.iter().map(move |&(reg, value)| (at, reg, value)))
+        .collect();
+    Engine {
+        net: builder.net,
+        pes: builder.pes,
+        codes: builder.codes,
+        constants: Constants::new(&image.machine),
+        plans: builder.plans,
+        tiles: builder.tiles,
+        idle_params,
+        bucket: super::wheel::Bucket::default(),
+        started: false,
+    }
+}
+
+fn empty_net(image: &WaferImage) -> Net {
+    let machine = &image.machine;
+    Net {
+        now: 0,
+        epoch: 0,
+        activity: 0,
+        wheel: Wheel::new(),
+        fifos: Fifos::default(),
+        outs: Vec::new(),
+        switched: Vec::new(),
+        switches: Vec::new(),
+        turned: Vec::new(),
+        links: Links::new(machine.fabric.link_cycles),
+        routers: Vec::new(),
+        pes: Vec::new(),
+        ramps: Vec::new(),
+        host_in: Vec::new(),
+        turn_cycles: machine.fabric.turn_cycles as u32,
+        left: Vec::new(),
+        to_host: VecDeque::new(),
+        host_cycles: machine.fabric.hop_cycles + machine.host_latency_cycles(),
+    }
+}
+
+impl Builder<'_> {
+    /// Numbers the FIFOs and links: tile by tile; in a tile router inputs in key order, then input
+    /// queues, then output queues. So a tile's state lies together, and a range of tiles is a
+    /// range of everything.
+    fn count(&mut self) {
+        let image = self.image;
+        let (mut fifos, mut links, mut programs) = (0u32, 0u32, 0);
+        for tile in &image.tiles {
+            self.tiles.first_fifo.push(fifos);
+            self.tiles.first_link.push(links);
+            let plan = tile.routes.map(|r| &self.plans[r.0 as usize]);
+            self.tiles.plan.push(tile.routes.map_or(u32::MAX, |r| r.0));
+            fifos += plan.map_or(0, |p| p.keys.len() as u32);
+            links += plan.map_or(0, |p| p.outputs.count_ones());
+            if let Some(program) = tile.program {
+                let code = &self.codes[program.0 as usize];
+                fifos += u32::from(code.ins) + u32::from(code.outs);
+                programs += 1;
+            }
+        }
+        assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
+        self.net.links.add(links as usize);
+        let depth = image.machine.fabric.queue_depth as usize;
+        self.net
+            .fifos
+            .reserve(fifos as usize, fifos as usize * depth);
+        self.pes.reserve_exact(programs);
+        if self.net.turn_cycles > 0 {
+            self.net.left = vec![0; fifos as usize];
+        }
+    }
+
+    fn plan(&self, tile: PeIdx) -> Option<&Plan> {
+        let routes = self.image.tile(tile).routes?;
+        Some(&self.plans[routes.0 as usize])
+    }
+
+    /// The input FIFOs of a router (rules F-2, F-3).
+    fn router_fifos(&mut self, tile: PeIdx) {
+        let Some(routes) = self.image.tile(tile).routes else {
+            return;
+        };
+        let plan = &self.plans[routes.0 as usize];
+        let machine = &self.image.machine;
+        let depth = u64::from(machine.fabric.queue_depth);
+        let owner = self.net.routers.len() as u32;
+        let first = self.tiles.first_fifo[tile.0 as usize];
+        debug_assert_eq!(first, self.net.fifos.len());
+        for (rank, (port, _)) in plan.keys.iter().enumerate() {
+            let ramp = *port == Port::Ramp;
+            let latency = if ramp {
+                machine.pe.ramp_cycles
+            } else {
+                machine.fabric.hop_cycles
+            };
+            self.net.fifos.add(FifoSpec {
+                capacity: if ramp { depth + latency } else { depth },
+                latency,
+                credit: if ramp {
+                    1
+                } else {
+                    machine.fabric.credit_cycles
+                },
+                stage: if plan.contended {
+                    Stage::Contended
+                } else {
+                    Stage::Free
+                },
+                rank: rank as u8,
+                owner,
+            });
+        }
+        if plan.contended {
+            self.net.routers.push(Router {
+                first,
+                waiting: RankSet::default(),
+                cursor: 0,
+                count: plan.keys.len() as u8,
+                next: u64::MAX,
+            });
+        }
+    }
+
+    /// A PE with a program: queues (rules F-4, F-5), memory, registers, tasks.
+    fn pe(&mut self, tile: PeIdx) {
+        let image = self.image;
+        let Some(program) = image.tile(tile).program else {
+            self.tiles.pe.push(u32::MAX);
+            return;
+        };
+        let index = self.pes.len() as u32;
+        self.tiles.pe.push(index);
+        let (ins, outs) = self.queues(program.0 as usize, index);
+        let code = &self.codes[program.0 as usize];
+        let mut regs = [0; REGISTERS];
+        for &(reg, value) in &image.tile(tile).params {
+            regs[usize::from(reg.0)] = value;
+        }
+        let mut sram = vec![0; image.tile(tile).sram_bytes as usize / 4];
+        for segment in &image.tile(tile).data {
+            let from = segment.address as usize / 4;
+            sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
+        }
+        let tasks = code.program.tasks.iter().enumerate();
+        let set = |pick: fn(&pe_isa::Task) -> bool| {
+            let picked = tasks.clone().filter(|(_, t)| pick(t));
+            picked.fold(0u64, |set, (at, _)| set | 1 << at)
+        };
+        let launching = tasks
+            .clone()
+            .any(|(_, t)| t.kind == TaskKind::Local && t.activated);
+        self.net.pes.push(PeWake {
+            next: u64::MAX,
+            free_at: 0,
+            wanted: 0,
+            launching: 0,
+            control_tasks: code.control_tasks,
+            controls: 0,
+        });
+        self.net.ramps.push(Ramp {
+            next: u64::MAX,
+            first: outs,
+            count: code.outs,
+            cursor: 0,
+            queued: 0,
+        });
+        // The first visit notes what the PE waits for.
+        if launching || code.ins > 0 {
+            self.net.wake_pe(index, 0);
+        }
+        self.pes.push(Pe {
+            tile,
+            index,
+            code: program.0,
+            ins,
+            outs,
+            cursor: 0,
+            task: None,
+            pc: 0,
+            main_ready: 0,
+            next_launch: 0,
+            effect: None,
+            activated: set(|t| t.activated),
+            blocked: set(|t| t.blocked),
+            running: 0,
+            ending: 0,
+            ops: vec![None; code.threads],
+            regs,
+            sram,
+            counters: PeCounters::default(),
+        });
+    }
+
+    /// The queues of a PE. Returns the first input and the first output queue.
+    fn queues(&mut self, program: usize, owner: u32) -> (u32, u32) {
+        let machine = &self.image.machine.pe;
+        let code = &self.codes[program];
+        let ins = self.net.fifos.len();
+        for (q, bound) in code.program.in_queues.iter().enumerate() {
+            if bound.is_some() {
+                self.net.fifos.add(FifoSpec {
+                    capacity: u64::from(machine.input_queues[q]) + machine.ramp_cycles,
+                    latency: machine.ramp_cycles,
+                    credit: 1,
+                    stage: Stage::Down,
+                    rank: code.in_rank[q],
+                    owner,
+                });
+            }
+        }
+        let outs = self.net.fifos.len();
+        for (q, bound) in code.program.out_queues.iter().enumerate() {
+            if bound.is_some() {
+                self.net.fifos.add(FifoSpec {
+                    capacity: u64::from(machine.output_queues[q]),
+                    latency: 0,
+                    credit: 1,
+                    stage: Stage::Out,
+                    rank: code.out_rank[q],
+                    owner,
+                });
+            }
+        }
+        (ins, outs)
+    }
+
+    /// The routes of a tile: from each FIFO to the FIFOs and links behind it.
+    fn routes(&mut self, tile: PeIdx) {
+        let first = self.tiles.first_fifo[tile.0 as usize];
+        if let Some(set) = self.image.routes(tile) {
+            for route in &set.routes {
+                self.route(tile, first, route);
+            }
+        }
+        let Some(program) = self.image.program(tile) else {
+            return;
+        };
+        let queues = self.pes[self.tiles.pe[tile.0 as usize] as usize].outs..;
+        for (&color, queue) in program.out_queues.iter().flatten().zip(queues) {
+            let up = self.input_fifo(tile, Port::Ramp, color);
+            self.net.fifos[queue].outs.first = up.expect("an output queue has a route (lint)");
+        }
+    }
+
+    fn route(&mut self, tile: PeIdx, first: u32, route: &Route) {
+        let plan = self.plan(tile).expect("a tile with a route");
+        let ranks = route.receives().iter();
+        let ranks: Vec<(Port, u32)> = ranks
+            .filter_map(|p| Some((p, first + u32::from(plan.rank(p, route.color)?))))
+            .collect();
+        let switch = self.net.switches.len() as u32;
+        if route.positions.len() > 1 {
+            self.net.switches.push(Switch {
+                position: 0,
+                positions: route.positions.len() as u8,
+                fifos: ranks.iter().map(|&(_, fifo)| fifo).collect(),
+            });
+        }
+        for (port, fifo) in ranks {
+            let mut positions = [Outs::default(); 4];
+            for (slot, position) in positions.iter_mut().zip(&route.positions) {
+                if position.rx == port {
+                    *slot = self.outs(tile, route.color, position);
+                }
+            }
+            if route.positions.len() > 1 {
+                self.net.fifos[fifo].switched = true;
+                self.net.fifos[fifo].outs.first = self.net.switched.len() as u32;
+                self.net.switched.push(Switched { switch, positions });
+            } else {
+                self.net.fifos[fifo].outs = positions[0];
+            }
+        }
+    }
+
+    fn outs(&mut self, tile: PeIdx, color: Color, position: &Position) -> Outs {
+        let first = self.net.outs.len() as u32;
+        let outputs = self.plan(tile).expect("a tile with a route").outputs;
+        for port in position.tx.iter() {
+            let below = outputs & ((1 << port.index()) - 1);
+            let link = self.tiles.first_link[tile.0 as usize] + below.count_ones();
+            let dest = self.destination(tile, port, color);
+            self.net.outs.push(Out { dest, link });
+        }
+        let ahead = |p: Port| p == Port::Ramp || p == position.rx.opposite();
+        Outs {
+            first,
+            count: (self.net.outs.len() as u32 - first) as u8,
+            ports: port_bits(position.tx.iter()),
+            bend: position.rx != Port::Ramp && !position.tx.iter().all(ahead),
+        }
+    }
+
+    /// Where a wavelet goes that leaves `tile` through `port`.
+    fn destination(&self, tile: PeIdx, port: Port, color: Color) -> u32 {
+        let image = self.image;
+        if port == Port::Ramp {
+            let program = image
+                .program(tile)
+                .expect("the ramp leads to a program (lint)");
+            let queue = program
+                .in_queue(color)
+                .expect("a queue takes the color (lint)");
+            let pe = &self.pes[self.tiles.pe[tile.0 as usize] as usize];
+            let code = &self.codes[pe.code as usize];
+            return pe.ins + u32::from(code.in_rank[usize::from(queue.0)]);
+        }
+        let (width, height) = (image.machine.width, image.machine.height);
+        match image.coord(tile).neighbour(port, width, height) {
+            Some(next) => {
+                let fifo = self.input_fifo(image.index(next), port.opposite(), color);
+                fifo.expect("the neighbour receives the color (lint)")
+            }
+            None => {
+                let mut ports = image.host_out.iter();
+                let at = ports.position(|h| h.tile == tile && h.port == port && h.color == color);
+                Out::HOST | at.expect("a host port is there (lint)") as u32
+            }
+        }
+    }
+
+    /// The FIFO of a router for a port and a color.
+    fn input_fifo(&self, tile: PeIdx, port: Port, color: Color) -> Option<u32> {
+        let rank = self.plan(tile)?.rank(port, color)?;
+        Some(self.tiles.first_fifo[tile.0 as usize] + u32::from(rank))
+    }
+
+    /// The ports through which the host sends.
+    fn hosts(&mut self) {
+        for port in &self.image.host_in {
+            let fifo = self.input_fifo(port.tile, port.port, port.color);
+            let fifo = fifo.expect("a host port has a route (lint)");
+            let twice = self.net.host_in.iter().any(|other| other.fifo == fifo);
+            assert!(!twice, "two host ports feed one FIFO: {port:?}");
+            let link = self.net.links.add(1);
+            self.net.host_in.push(HostIn {
+                fifo,
+                link,
+                script: Vec::new(),
+            });
+        }
+    }
+}
+
+impl Tiles {
+    /// The links of a tile, as pairs of output port index and link.
+    pub(super) fn links(&self, tile: usize, plans: &[Plan]) -> impl Iterator<Item = (usize, u32)> {
+        let plan = plans.get(self.plan[tile] as usize);
+        let outputs = plan.map_or(0, |p| p.outputs);
+        let first = self.first_link[tile];
+        let used = (0..5).filter(move |port| outputs >> port & 1 != 0);
+        used.zip(first..)
+    }
+}

@@ -1,0 +1,413 @@
+//! The wires at work: FIFOs, routes, links, switches and who sleeps on what.
+
+use super::fifo::{Fifos, Room, Stage, Wavelet};
+use super::link::Links;
+use super::wheel::{Actor, Kind, Wheel};
+
+/// One output of a route at one switch position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Out {
+    /// The FIFO that the wavelet goes into, or [`Out::HOST`] and an index of a host port.
+    pub(super) dest: u32,
+    pub(super) link: u32,
+}
+
+impl Out {
+    /// Marks a destination off the wafer.
+    pub(super) const HOST: u32 = 1 << 31;
+}
+
+/// Some consecutive [`Out`]s: what a FIFO sends to at one switch position; none where the
+/// position does not take from its port.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Outs {
+    pub(super) first: u32,
+    pub(super) count: u8,
+    /// The output ports as bits, for arbitration.
+    pub(super) ports: u8,
+    /// Whether wavelets turn at a right angle (rule L-2).
+    pub(super) bend: bool,
+}
+
+/// The outputs of a FIFO whose route has several positions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Switched {
+    pub(super) switch: u32,
+    pub(super) positions: [Outs; 4],
+}
+
+/// The selected position of a route with several (rules S-1, S-2).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Switch {
+    pub(super) position: u8,
+    pub(super) positions: u8,
+    /// The FIFOs of this route at this router.
+    pub(super) fifos: Vec<u32>,
+}
+
+/// A set of FIFOs of a router, by rank; up to 5 ports × 32 colors.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct RankSet([u64; 3]);
+
+impl RankSet {
+    #[inline]
+    pub(super) fn insert(&mut self, rank: u8) {
+        self.0[usize::from(rank) / 64] |= 1 << (rank % 64);
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, rank: u8) {
+        self.0[usize::from(rank) / 64] &= !(1 << (rank % 64));
+    }
+
+    /// The first member at or after `rank`.
+    #[inline]
+    pub(super) fn from(&self, rank: usize) -> Option<usize> {
+        let mut word = rank / 64;
+        let mut bits = *self.0.get(word)? & (u64::MAX << (rank % 64));
+        loop {
+            if bits != 0 {
+                return Some(64 * word + bits.trailing_zeros() as usize);
+            }
+            word += 1;
+            bits = *self.0.get(word)?;
+        }
+    }
+}
+
+/// A router in which colors meet at outputs. The others need no state of their own: where no two
+/// colors share an output, no FIFO can find an output taken or reserved by another one (rules A-3,
+/// A-4; of the FIFOs of one color only the selected one is a candidate), so neither the order of the
+/// visit nor the cursor ever decides anything.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Router {
+    /// Its FIFOs are `first ..` in key order.
+    pub(super) first: u32,
+    /// FIFOs that are not empty.
+    pub(super) waiting: RankSet,
+    /// Rule A-1, as the rank of the first FIFO at or after the cursor's key.
+    pub(super) cursor: u8,
+    pub(super) count: u8,
+    /// Cycle of the next visit; other entries of the calendar are stale.
+    pub(super) next: u64,
+}
+
+/// What the fabric must know of a PE to wake it no more often than needed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeWake {
+    /// Cycle of the next visit; other entries of the calendar are stale.
+    pub(super) next: u64,
+    /// First cycle in which the datapath is free (rule P-1).
+    pub(super) free_at: u64,
+    /// Input queues whose next data wavelet a thread waits for, by rank.
+    pub(super) wanted: u32,
+    /// Input queues whose next wavelet a task waits for, by rank: a launch needs no datapath.
+    pub(super) launching: u32,
+    /// Input queues bound to a control task, by rank.
+    pub(super) control_tasks: u32,
+    /// Control wavelets in its input queues.
+    pub(super) controls: u32,
+}
+
+/// The output queues of a PE (rule R-1).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ramp {
+    /// Cycle of the next visit; other entries of the calendar are stale.
+    pub(super) next: u64,
+    /// Its output queues are the FIFOs `first ..`, by index.
+    pub(super) first: u32,
+    pub(super) count: u8,
+    pub(super) cursor: u8,
+    /// Wavelets in them.
+    pub(super) queued: u32,
+}
+
+/// A wavelet on its way to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ToHost {
+    pub(super) cycle: u64,
+    pub(super) port: u32,
+    pub(super) payload: u32,
+}
+
+/// FIFOs, links and the calendar.
+#[derive(Debug, Clone)]
+pub(super) struct Net {
+    pub(super) now: u64,
+    /// Cycle of tick 0; ticks are what FIFOs and links keep.
+    pub(super) epoch: u64,
+    /// Rule E-1.
+    pub(super) activity: u64,
+    pub(super) wheel: Wheel,
+    pub(super) fifos: Fifos,
+    pub(super) outs: Vec<Out>,
+    pub(super) switched: Vec<Switched>,
+    pub(super) switches: Vec<Switch>,
+    /// Switches that stand at a new position from the next cycle on.
+    pub(super) turned: Vec<(u32, u8)>,
+    pub(super) links: Links,
+    pub(super) routers: Vec<Router>,
+    pub(super) pes: Vec<PeWake>,
+    pub(super) ramps: Vec<Ramp>,
+    pub(super) host_in: Vec<super::ramp::HostIn>,
+    pub(super) turn_cycles: u32,
+    /// Last departure of each FIFO plus one, 0 for none; empty without `turn_cycles`.
+    pub(super) left: Vec<u32>,
+    /// Wavelets to the host, by cycle and port.
+    pub(super) to_host: std::collections::VecDeque<ToHost>,
+    /// Cycles from an edge router to the host (rule H-2).
+    pub(super) host_cycles: u64,
+}
+
+/// Longest distance of `now` from the epoch; ticks have 31 bits.
+const EPOCH_SPAN: u64 = 1 << 30;
+
+impl Net {
+    /// The current cycle as FIFOs and links count.
+    #[inline]
+    pub(super) fn tick(&self) -> u32 {
+        (self.now - self.epoch) as u32
+    }
+
+    #[inline]
+    pub(super) fn cycle(&self, tick: u32) -> u64 {
+        self.epoch + u64::from(tick)
+    }
+
+    /// Has `actor` visited at `when`, a later cycle.
+    #[inline]
+    pub(super) fn wake(&mut self, actor: Actor, when: u64) {
+        match actor.kind() {
+            Kind::Fifo(at) => self.wheel.at_fifo(when, at),
+            Kind::Router(at) => self.wake_router(at, when),
+            Kind::Pe(at) => self.wake_pe(at, when),
+            Kind::Ramp(at) => {
+                let ramp = &mut self.ramps[at as usize];
+                if when < ramp.next {
+                    ramp.next = when;
+                    self.wheel.at(when, actor);
+                }
+            }
+            Kind::HostIn(_) => self.wheel.at(when, actor),
+        }
+    }
+
+    #[inline]
+    pub(super) fn wake_pe(&mut self, at: u32, when: u64) {
+        let pe = &mut self.pes[at as usize];
+        if when < pe.next {
+            pe.next = when;
+            self.wheel.at(when, Actor::pe(at));
+        }
+    }
+
+    #[inline]
+    pub(super) fn wake_router(&mut self, at: u32, when: u64) {
+        let router = &mut self.routers[at as usize];
+        if when < router.next {
+            router.next = when;
+            self.wheel.at(when, Actor::router(at));
+        }
+    }
+
+    /// Takes the head of `fifo` and wakes who waited for its slot.
+    #[inline]
+    pub(super) fn pop(&mut self, fifo: u32) {
+        let now = self.tick();
+        let waiter = self.fifos.pop(fifo, now);
+        if waiter != Actor::NONE {
+            let when = self.now + u64::from(self.fifos[fifo].credit);
+            self.wake(waiter, when);
+        }
+    }
+
+    /// Sends a wavelet into `dest` at tick `sent`, now or (from an output queue) later, and sees
+    /// to it that whoever takes it is awake when it arrives.
+    #[inline]
+    pub(super) fn send(&mut self, dest: u32, sent: u32, payload: u32, control: bool) {
+        let arrival = sent + u32::from(self.fifos[dest].latency);
+        let wavelet = Wavelet {
+            arrival,
+            payload,
+            control,
+        };
+        let first = self.fifos.push(dest, wavelet);
+        let when = self.cycle(arrival);
+        self.activity = self.activity.max(when);
+        let fifo = &mut self.fifos[dest];
+        match fifo.stage {
+            Stage::Free => {
+                if first && !fifo.armed {
+                    fifo.armed = true;
+                    self.wheel.at_fifo(when, dest);
+                }
+            }
+            Stage::Contended => {
+                if first {
+                    let (owner, rank) = (fifo.owner, fifo.rank);
+                    self.routers[owner as usize].waiting.insert(rank);
+                    self.wake_router(owner, when);
+                }
+            }
+            Stage::Down => {
+                let (owner, rank) = (fifo.owner, fifo.rank);
+                self.arrive(owner, rank, when, first, control);
+            }
+            Stage::Out => unreachable!("output queues are filled by their PE"),
+        }
+    }
+
+    /// A wavelet is on its way into the input queue `rank` of a PE.
+    #[inline]
+    fn arrive(&mut self, owner: u32, rank: u8, when: u64, first: bool, control: bool) {
+        let pe = &mut self.pes[owner as usize];
+        pe.controls += u32::from(control);
+        if !first {
+            return;
+        }
+        let bit = 1u32 << rank;
+        if pe.launching & bit != 0 || control && pe.control_tasks & bit == 0 {
+            self.wake_pe(owner, when);
+        } else if pe.wanted & bit != 0 {
+            let when = when.max(pe.free_at);
+            self.wake_pe(owner, when);
+        }
+    }
+
+    /// The outputs of `fifo` at the selected position; none where that takes from another port.
+    #[inline]
+    pub(super) fn outs(&self, at: u32) -> Outs {
+        let fifo = &self.fifos[at];
+        if !fifo.switched {
+            return fifo.outs;
+        }
+        let routes = &self.switched[fifo.outs.first as usize];
+        let switch = &self.switches[routes.switch as usize];
+        routes.positions[usize::from(switch.position)]
+    }
+
+    /// The first tick from which all destinations have a free slot (rule F-1), or one that is full.
+    #[inline]
+    pub(super) fn room(&self, outs: Outs) -> Result<u32, u32> {
+        let mut from = 0;
+        let range = outs.first as usize..outs.first as usize + usize::from(outs.count);
+        for out in &self.outs[range] {
+            if out.dest & Out::HOST != 0 {
+                continue;
+            }
+            match self.fifos.room(out.dest) {
+                Room::Full => return Err(out.dest),
+                Room::From(tick) => from = from.max(tick),
+            }
+        }
+        Ok(from)
+    }
+
+    /// The first tick at which all outputs are within their rate (rule L-1).
+    #[inline]
+    pub(super) fn rate(&self, outs: Outs) -> u32 {
+        if !self.links.is_limited() {
+            return 0;
+        }
+        let range = outs.first as usize..outs.first as usize + usize::from(outs.count);
+        let next = self.outs[range].iter().map(|o| self.links.next(o.link));
+        next.max().unwrap_or(0)
+    }
+
+    /// The first tick from which `head` is a candidate by rule L-2.
+    #[inline]
+    pub(super) fn candidate_from(&self, fifo: u32, outs: Outs, head: Wavelet) -> u32 {
+        if self.turn_cycles == 0 || !outs.bend {
+            return head.arrival;
+        }
+        let left = self.left[fifo as usize];
+        if left > 0 && left - 1 + self.turn_cycles >= head.arrival {
+            head.arrival
+        } else {
+            head.arrival + self.turn_cycles
+        }
+    }
+
+    /// Sends the head of `fifo` to `outs` (rules A-3, S-2).
+    #[inline]
+    pub(super) fn fire(&mut self, fifo: u32, outs: Outs, head: Wavelet) {
+        let now = self.tick();
+        let mut payload = head.payload;
+        if head.control && self.fifos[fifo].switched {
+            let at = self.switched[self.fifos[fifo].outs.first as usize].switch;
+            let switch = &self.switches[at as usize];
+            let (position, rest) =
+                pe_isa::semantics::pop_switch_command(payload, switch.position, switch.positions);
+            payload = rest;
+            self.turned.push((at, position));
+        }
+        if self.turn_cycles > 0 {
+            self.left[fifo as usize] = now + 1;
+        }
+        self.pop(fifo);
+        for at in outs.first..outs.first + u32::from(outs.count) {
+            let out = self.outs[at as usize];
+            if out.dest & Out::HOST != 0 {
+                self.links.depart(out.link, now);
+                self.send_to_host(out.dest & !Out::HOST, payload);
+                continue;
+            }
+            if self.fifos[out.dest].stage == Stage::Down {
+                self.links.count(out.link);
+            } else {
+                self.links.depart(out.link, now);
+            }
+            self.send(out.dest, now, payload, head.control);
+        }
+    }
+
+    /// Rule H-2. Kept sorted by cycle and port (rule H-3): all of one cycle have one arrival.
+    fn send_to_host(&mut self, port: u32, payload: u32) {
+        let cycle = self.now + self.host_cycles;
+        self.activity = self.activity.max(cycle);
+        let wavelet = ToHost {
+            cycle,
+            port,
+            payload,
+        };
+        let at = self.to_host.partition_point(|w| *w < wavelet);
+        self.to_host.insert(at, wavelet);
+    }
+
+    /// Ends the cycle: switches turn, and ticks are kept small.
+    #[inline]
+    pub(super) fn end_cycle(&mut self) {
+        while let Some((at, position)) = self.turned.pop() {
+            self.turn(at, position);
+        }
+        if self.now - self.epoch > EPOCH_SPAN {
+            let span = (EPOCH_SPAN / 2) as u32;
+            self.epoch += u64::from(span);
+            self.fifos.rebase(span);
+            self.links.rebase(span);
+            for left in &mut self.left {
+                *left = left.saturating_sub(span);
+            }
+        }
+    }
+
+    /// Rule S-2: the new position holds from the next cycle on.
+    fn turn(&mut self, at: u32, position: u8) {
+        self.switches[at as usize].position = position;
+        for n in 0..self.switches[at as usize].fifos.len() {
+            let id = self.switches[at as usize].fifos[n];
+            let Some(head) = self.fifos.head(id) else {
+                continue;
+            };
+            let when = self.cycle(head.arrival).max(self.now + 1);
+            let fifo = &mut self.fifos[id];
+            if fifo.stage == Stage::Contended {
+                let owner = fifo.owner;
+                self.wake_router(owner, when);
+            } else if !fifo.armed {
+                fifo.armed = true;
+                self.wheel.at_fifo(when, id);
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What feeds the fabric: the output queues of PEs (rule R-1) and the host (rule H-1).
+
+use super::fifo::{Room, Wavelet};
+use super::net::Net;
+use super::wheel::Actor;
+use crate::run::HostWavelet;
+
+/// A port through which the host sends.
+#[derive(Debug, Clone)]
+pub(super) struct HostIn {
+    /// The mesh FIFO of the edge router.
+    pub(super) fifo: u32,
+    /// Keeps the rate of the port.
+    pub(super) link: u32,
+    /// What is still to be sent, last first.
+    pub(super) script: Vec<HostWavelet>,
+}
+
+impl Net {
+    /// A step puts a wavelet into the output queue `queue`; it can leave from `leaves` on, the end
+    /// of the step (rule F-5).
+    #[inline]
+    pub(super) fn enqueue(
+        &mut self,
+        pe: u32,
+        queue: u32,
+        leaves: u64,
+        payload: u32,
+        control: bool,
+    ) {
+        let tick = (leaves - self.epoch) as u32;
+        let wavelet = Wavelet {
+            arrival: tick,
+            payload,
+            control,
+        };
+        self.fifos.push(queue, wavelet);
+        let ramp = &mut self.ramps[pe as usize];
+        ramp.queued += 1;
+        if ramp.queued > 1 {
+            self.wake(Actor::ramp(pe), leaves);
+            return;
+        }
+        // The queues hold nothing else, and no step can fill them before this one has ended. So
+        // where the up FIFO is known to have room by then, the departure is certain already.
+        let up = self.fifos[queue].outs.first;
+        match self.fifos.room(up) {
+            Room::From(from) if from <= tick => {
+                ramp.queued = 0;
+                ramp.pass(self.fifos[queue].rank);
+                let waiter = self.fifos.pop(queue, tick);
+                debug_assert!(
+                    waiter == Actor::NONE,
+                    "the PE was not waiting: it has stepped"
+                );
+                self.send(up, tick, payload, control);
+            }
+            _ => self.wake(Actor::ramp(pe), leaves),
+        }
+    }
+
+    /// A visit of the output queues of a PE.
+    pub(super) fn visit_ramp(&mut self, pe: u32) {
+        if self.ramps[pe as usize].next != self.now {
+            return;
+        }
+        self.ramps[pe as usize].next = u64::MAX;
+        let ramp = self.ramps[pe as usize];
+        let now = self.tick();
+        let order = (ramp.cursor..ramp.count).chain(0..ramp.cursor);
+        for rank in order {
+            let queue = ramp.first + u32::from(rank);
+            let Some(head) = self.fifos.head(queue) else {
+                continue;
+            };
+            let up = self.fifos[queue].outs.first;
+            let room = matches!(self.fifos.room(up), Room::From(from) if from <= now);
+            if head.arrival <= now && room {
+                self.pop(queue);
+                self.send(up, now, head.payload, head.control);
+                self.ramps[pe as usize].queued -= 1;
+                self.ramps[pe as usize].pass(rank);
+                break;
+            }
+        }
+        for rank in 0..ramp.count {
+            let queue = ramp.first + u32::from(rank);
+            let Some(head) = self.fifos.head(queue) else {
+                continue;
+            };
+            let up = self.fifos[queue].outs.first;
+            match self.fifos.room(up) {
+                Room::Full => self.fifos.wait(up, Actor::ramp(pe)),
+                Room::From(from) => {
+                    let when = self.cycle(from.max(head.arrival)).max(self.now + 1);
+                    self.wake(Actor::ramp(pe), when);
+                }
+            }
+        }
+    }
+
+    /// A visit of a host port: sends its next wavelet if the edge takes it.
+    pub(super) fn visit_host_in(&mut self, at: u32) {
+        let now = self.tick();
+        let (fifo, link) = (
+            self.host_in[at as usize].fifo,
+            self.host_in[at as usize].link,
+        );
+        let next = self.host_in[at as usize].script.last().copied();
+        let wavelet = next.expect("a port is visited while it has wavelets");
+        let room = match self.fifos.room(fifo) {
+            Room::Full => return self.fifos.wait(fifo, Actor::host_in(at)),
+            Room::From(from) => from,
+        };
+        let from = self.cycle(room.max(self.links.next(link)));
+        let from = from.max(wavelet.cycle.0);
+        if from > self.now {
+            return self.wheel.at(from, Actor::host_in(at));
+        }
+        self.links.depart(link, now);
+        self.send(fifo, now, wavelet.payload, wavelet.control);
+        self.host_in[at as usize].script.pop();
+        if let Some(next) = self.host_in[at as usize].script.last() {
+            let when = next.cycle.0.max(self.now + 1);
+            self.wheel.at(when, Actor::host_in(at));
+        }
+    }
+}
+
+impl super::net::Ramp {
+    /// The cursor moves past the queue `rank`.
+    #[inline]
+    fn pass(&mut self, rank: u8) {
+        self.cursor = if rank + 1 == self.count { 0 } else { rank + 1 };
+    }
+}

@@ -1,0 +1,179 @@
+//! Routers: one FIFO at a time where nothing is shared, by arbitration where outputs are.
+
+use super::fifo::Wavelet;
+use super::net::{Net, Outs};
+use super::wheel::Actor;
+
+/// What a FIFO of a router without contention does at a visit.
+enum Ready {
+    /// It fires.
+    Now(Outs, Wavelet),
+    /// Nothing before this tick.
+    At(u32),
+    /// Nothing before a wavelet leaves this full FIFO.
+    Full(u32),
+    /// Nothing before the switch turns.
+    Unselected,
+}
+
+/// What a FIFO of a router with contention does at a visit.
+enum Bid {
+    /// It is no candidate, or a candidate without room, before this tick.
+    At(u32),
+    /// Its destination is full.
+    Full(u32),
+    /// The selected position takes from another port.
+    Unselected,
+    /// It wants its outputs, which are within their rate from this tick on.
+    Wants(Outs, Wavelet, u32),
+}
+
+impl Net {
+    fn ready(&self, fifo: u32) -> Ready {
+        match self.bid(fifo) {
+            Bid::Wants(outs, head, rate) if rate <= self.tick() => Ready::Now(outs, head),
+            Bid::Wants(_, _, rate) => Ready::At(rate),
+            Bid::At(tick) => Ready::At(tick),
+            Bid::Full(dest) => Ready::Full(dest),
+            Bid::Unselected => Ready::Unselected,
+        }
+    }
+
+    /// Rules but for what other FIFOs take.
+    #[inline(always)]
+    fn bid(&self, fifo: u32) -> Bid {
+        let now = self.tick();
+        let head = self.fifos.head(fifo).expect("a visited FIFO has a head");
+        let outs = self.outs(fifo);
+        if outs.count == 0 {
+            return Bid::Unselected;
+        }
+        let from = self.candidate_from(fifo, outs, head);
+        if from > now {
+            return Bid::At(from);
+        }
+        match self.room(outs) {
+            Err(dest) => Bid::Full(dest),
+            Ok(room) if room > now => Bid::At(room),
+            Ok(_) => Bid::Wants(outs, head, self.rate(outs)),
+        }
+    }
+
+    /// A visit of a FIFO that no other one of its router can disturb.
+    #[inline]
+    pub(super) fn visit_fifo(&mut self, fifo: u32) {
+        match self.ready(fifo) {
+            Ready::Now(outs, head) => {
+                self.fire(fifo, outs, head);
+                match self.fifos.head(fifo) {
+                    Some(next) => {
+                        let when = self.cycle(next.arrival).max(self.now + 1);
+                        self.wheel.at_fifo(when, fifo);
+                    }
+                    None => self.fifos[fifo].armed = false,
+                }
+            }
+            Ready::At(tick) => {
+                let when = self.cycle(tick);
+                self.wheel.at_fifo(when, fifo);
+            }
+            Ready::Full(dest) => self.fifos.wait(dest, Actor::fifo(fifo)),
+            Ready::Unselected => self.fifos[fifo].armed = false,
+        }
+    }
+
+    /// A visit of a router with contention (rules ).
+    pub(super) fn visit_router(&mut self, at: u32) {
+        let router = &mut self.routers[at as usize];
+        if router.next != self.now {
+            return;
+        }
+        router.next = u64::MAX;
+        let (waiting, cursor) = (router.waiting, usize::from(router.cursor));
+        let mut visit = Visit {
+            router: at,
+            next: u64::MAX,
+            taken: 0,
+            first_fired: None,
+            reserved_before: false,
+            lost: false,
+        };
+        let mut from = cursor;
+        while let Some(rank) = waiting.from(from) {
+            self.visit_rank(&mut visit, rank);
+            from = rank + 1;
+        }
+        from = 0;
+        while let Some(rank) = waiting.from(from).filter(|&r| r < cursor) {
+            self.visit_rank(&mut visit, rank);
+            from = rank + 1;
+        }
+        if let Some(fired) = visit.first_fired {
+            if !visit.reserved_before {
+                let router = &mut self.routers[at as usize];
+                router.cursor = if fired + 1 == router.count {
+                    0
+                } else {
+                    fired + 1
+                };
+            }
+            // Who found an output taken or reserved may find it free after a cycle in which
+            // something fired. After one in which nothing did, the visit would go the same way
+            // until one of the noted times.
+            if visit.lost {
+                visit.next = self.now + 1;
+            }
+        }
+        if visit.next < u64::MAX {
+            self.wake_router(at, visit.next);
+        }
+    }
+
+    #[inline]
+    fn visit_rank(&mut self, visit: &mut Visit, rank: usize) {
+        let fifo = self.routers[visit.router as usize].first + rank as u32;
+        match self.bid(fifo) {
+            Bid::Unselected => {}
+            Bid::Full(dest) => self.fifos.wait(dest, Actor::router(visit.router)),
+            Bid::At(tick) => visit.next = visit.next.min(self.cycle(tick)),
+            Bid::Wants(outs, head, rate) => {
+                let disputed = visit.taken & outs.ports != 0;
+                visit.taken |= outs.ports;
+                if disputed || rate > self.tick() {
+                    // Rule A-4: it reserves all its outputs.
+                    visit.reserved_before |= visit.first_fired.is_none();
+                    visit.lost |= disputed;
+                    if !disputed {
+                        visit.next = visit.next.min(self.cycle(rate));
+                    }
+                    return;
+                }
+                visit.first_fired.get_or_insert(rank as u8);
+                self.fire(fifo, outs, head);
+                match self.fifos.head(fifo) {
+                    Some(next) => {
+                        let when = self.cycle(next.arrival).max(self.now + 1);
+                        visit.next = visit.next.min(when);
+                    }
+                    None => self.routers[visit.router as usize]
+                        .waiting
+                        .remove(rank as u8),
+                }
+            }
+        }
+    }
+}
+
+/// What is known in the middle of a visit of a router.
+struct Visit {
+    router: u32,
+    /// The next cycle at which something may change by itself.
+    next: u64,
+    /// Output ports that are taken or reserved.
+    taken: u8,
+    first_fired: Option<u8>,
+    /// Some candidate reserved before the first one fired (rule A-5).
+    reserved_before: bool,
+    /// Some candidate found an output taken or reserved.
+    lost: bool,
+}

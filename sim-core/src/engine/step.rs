@@ -1,0 +1,369 @@
+//! The steps of a PE: launches, instructions and fabric steps.
+
+use super::fifo::Room;
+use super::net::Net;
+use super::pe::{Code, Constants, Effect, NONE, Op, Pe, Trap, is_fabric};
+use pe_isa::semantics::{self, Issued, Place};
+use pe_isa::{
+    AluOp, Cond, Fault, Instr, OnDone, Operand, PeMemory, Src, TaskId, TaskKind, Thread, Vector,
+};
+
+impl Pe {
+    /// Rule P-2: the first ready thread from the cursor on takes its step.
+    #[inline]
+    pub(super) fn step(
+        &mut self,
+        net: &mut Net,
+        code: &Code,
+        constants: &Constants,
+    ) -> Result<(), Trap> {
+        let cursor = usize::from(self.cursor);
+        let mut thread = cursor;
+        loop {
+            if self.is_ready(thread, net, code) {
+                let cost = if self.running >> thread & 1 != 0 {
+                    self.fabric_step(thread, net, constants)
+                } else {
+                    self.instruction(net, code, constants)
+                        .map_err(|fault| Trap {
+                            pe: self.tile,
+                            instruction: self.pc,
+                            fault,
+                        })?
+                };
+                let end = net.now + cost;
+                self.counters.busy_cycles += cost;
+                net.pes[self.index as usize].free_at = end;
+                net.activity = net.activity.max(end);
+                self.cursor = if thread + 1 == code.threads {
+                    0
+                } else {
+                    thread as u8 + 1
+                };
+                return Ok(());
+            }
+            thread += 1;
+            if thread == code.threads {
+                thread = 0;
+            }
+            if thread == cursor {
+                return Ok(());
+            }
+        }
+    }
+
+    #[inline]
+    fn is_ready(&self, thread: usize, net: &Net, code: &Code) -> bool {
+        if self.running >> thread & 1 != 0 {
+            let op = self.ops[thread].as_ref().expect("a running operation");
+            return step_is_ready(op, net);
+        }
+        if thread != 0 || self.task.is_none() || self.main_ready > net.now {
+            return false;
+        }
+        match &code.program.instrs[usize::from(self.pc)] {
+            Instr::SendCtrl { queue, .. } => {
+                let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
+                has_room(net, fifo)
+            }
+            Instr::Vector(v) => self.micro_busy(v).is_none(),
+            _ => true,
+        }
+    }
+
+    /// Rule P-5. Returns the cost.
+    #[inline]
+    fn fabric_step(&mut self, thread: usize, net: &mut Net, constants: &Constants) -> u64 {
+        let mut op = self.ops[thread].take().expect("a running operation");
+        let count = op.lanes.min(op.issued.total - op.next);
+        let mut payloads = [0u32; 2];
+        for (fifo, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
+            if fifo != NONE {
+                *payload = net.fifos.head(fifo).expect("a ready step").payload;
+                self.take_input(net, fifo);
+            }
+        }
+        let mut memory = PeMemory {
+            sram: &mut self.sram,
+            regs: &mut self.regs,
+        };
+        let out = semantics::execute(
+            &op.issued,
+            &mut memory,
+            op.next,
+            count,
+            payloads[0],
+            payloads[1],
+        );
+        let cost = if count == op.lanes {
+            op.step_cycles
+        } else {
+            constants.cost.step_cycles(&op.issued, count)
+        };
+        let end = net.now + cost;
+        if op.dst != NONE {
+            self.counters.wavelets_out += 1;
+            net.enqueue(self.index, op.dst, end, out, false);
+        }
+        self.counters.fabric_steps += 1;
+        op.next += count;
+        op.ready_at = end;
+        if op.next == op.issued.total {
+            self.complete(thread, end);
+        }
+        self.ops[thread] = Some(op);
+        end - net.now
+    }
+
+    /// Rule P-6: the operation of `thread` is complete at `end`.
+    fn complete(&mut self, thread: usize, end: u64) {
+        self.running &= !(1 << thread);
+        if thread == 0 {
+            self.pc += 1;
+            self.main_ready = end;
+        } else {
+            self.ending |= 1 << thread;
+        }
+    }
+
+    /// Carries out the main thread's instruction (rule P-3) and returns its cost. Changes nothing
+    /// when it faults (rule P-8).
+    fn instruction(
+        &mut self,
+        net: &mut Net,
+        code: &Code,
+        constants: &Constants,
+    ) -> Result<u64, Fault> {
+        let costs = &constants.cost;
+        let scalar = costs.scalar_cycles;
+        let mut next = self.pc + 1;
+        let cost = match code.program.instrs[usize::from(self.pc)] {
+            Instr::Vector(v) => return self.vector(&v, net, code, constants),
+            Instr::Li { rd, imm } => {
+                self.regs[usize::from(rd.0)] = imm;
+                scalar
+            }
+            Instr::Alu { op, rd, ra, b } => {
+                let (a, b) = (self.regs[usize::from(ra.0)], self.src(b));
+                self.regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
+                match op {
+                    AluOp::Div | AluOp::Rem => costs.recip_cycles,
+                    _ => scalar,
+                }
+            }
+            Instr::SelGt { rd, rs, ra, rb } => {
+                let float = |r: pe_isa::Reg| f32::from_bits(self.regs[usize::from(r.0)]);
+                if float(ra) > float(rb) {
+                    self.regs[usize::from(rd.0)] = self.regs[usize::from(rs.0)];
+                }
+                scalar
+            }
+            Instr::Branch {
+                cond,
+                ra,
+                b,
+                target,
+            } => {
+                if holds(cond, self.regs[usize::from(ra.0)], self.src(b)) {
+                    next = target;
+                    costs.branch_taken_cycles
+                } else {
+                    costs.branch_not_taken_cycles
+                }
+            }
+            Instr::Jump { target } => {
+                next = target;
+                costs.branch_taken_cycles
+            }
+            Instr::SendCtrl { queue, payload } => {
+                let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
+                let payload = self.src(payload);
+                self.counters.wavelets_out += 1;
+                net.enqueue(self.index, fifo, net.now + scalar, payload, true);
+                scalar
+            }
+            Instr::Activate(task) => {
+                self.effect_at(net.now + scalar, Effect::Activate(task), scalar)
+            }
+            Instr::Block(task) => self.effect_at(net.now + scalar, Effect::Block(task), scalar),
+            Instr::Unblock(task) => self.effect_at(net.now + scalar, Effect::Unblock(task), scalar),
+            Instr::End => {
+                self.task = None;
+                self.next_launch = self.next_launch.max(net.now + scalar);
+                scalar
+            }
+            Instr::Mark(_) => unreachable!("marks are passed before the step"),
+        };
+        self.counters.instructions += 1;
+        self.pc = next;
+        self.main_ready = net.now + cost;
+        Ok(cost)
+    }
+
+    fn effect_at(&mut self, when: u64, effect: Effect, cost: u64) -> u64 {
+        debug_assert!(self.effect.is_none(), "one step at a time");
+        self.effect = Some((when, effect));
+        cost
+    }
+
+    fn src(&self, src: Src) -> u32 {
+        match src {
+            Src::Reg(r) => self.regs[usize::from(r.0)],
+            Src::Imm(value) => value,
+        }
+    }
+
+    /// A vector operation: carried out, or issued (rule P-4).
+    fn vector(
+        &mut self,
+        v: &Vector,
+        net: &mut Net,
+        code: &Code,
+        constants: &Constants,
+    ) -> Result<u64, Fault> {
+        let sram_bytes = 4 * self.sram.len() as u32;
+        let issued = semantics::issue(&code.program, v, &self.regs, sram_bytes)?;
+        self.counters.instructions += 1;
+        if !is_fabric(v) {
+            let mut memory = PeMemory {
+                sram: &mut self.sram,
+                regs: &mut self.regs,
+            };
+            semantics::execute_all(&issued, &mut memory);
+            let cost = constants.cost.memory_cycles(&issued);
+            self.pc += 1;
+            self.main_ready = net.now + cost;
+            return Ok(cost);
+        }
+        let pc = self.pc;
+        let (thread, done) = match v.thread {
+            Thread::Main => (0, OnDone::Nothing),
+            Thread::Micro(u, done) => {
+                self.pc += 1;
+                self.main_ready = net.now + 1;
+                (usize::from(u) + 1, done)
+            }
+        };
+        let first = (net.now + 1).max(net.now + constants.dispatch_cycles - 1);
+        self.ops[thread] = Some(self.operation(v, issued, code, constants, first, done, pc));
+        if issued.total == 0 {
+            net.activity = net.activity.max(first);
+            self.complete(thread, first);
+        } else {
+            self.running |= 1 << thread;
+        }
+        Ok(1)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one struct")]
+    fn operation(
+        &self,
+        v: &Vector,
+        issued: Issued,
+        code: &Code,
+        constants: &Constants,
+        first: u64,
+        done: OnDone,
+        pc: u16,
+    ) -> Op {
+        let input = |operand| match operand {
+            Operand::FabIn(q, _) => self.ins + u32::from(code.in_rank[usize::from(q.0)]),
+            _ => NONE,
+        };
+        let dst = match v.dst {
+            Operand::FabOut(q, _) => self.outs + u32::from(code.out_rank[usize::from(q.0)]),
+            _ => NONE,
+        };
+        let fabric = [&issued.dst, &issued.a, &issued.b].into_iter();
+        let lanes = fabric.filter_map(|p| match p {
+            Place::Fabric(t) => Some(t.lanes()),
+            _ => None,
+        });
+        let lanes = lanes.max().unwrap_or(1);
+        Op {
+            next: 0,
+            lanes,
+            step_cycles: constants.cost.step_cycles(&issued, lanes),
+            a: input(v.a),
+            b: input(v.b),
+            dst,
+            ready_at: first,
+            done,
+            pc,
+            issued,
+        }
+    }
+
+    /// Rules K-1 to K-3.
+    pub(super) fn launch(&mut self, net: &mut Net, code: &Code, constants: &Constants) {
+        if net.now < self.next_launch {
+            return;
+        }
+        let ready = |&&id: &&u8| self.task_is_ready(id, net, code);
+        let Some(&id) = code.order.iter().find(ready) else {
+            return;
+        };
+        let task = code.program.tasks[usize::from(id)];
+        match task.kind {
+            TaskKind::Local => self.activated &= !(1 << id),
+            TaskKind::Data(queue, reg) | TaskKind::Control(queue, reg) => {
+                let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
+                let head = net.fifos.head(fifo).expect("a ready task");
+                self.take_input(net, fifo);
+                self.regs[usize::from(reg.0)] = head.payload;
+                net.pes[self.index as usize].controls -= u32::from(head.control);
+            }
+        }
+        if matches!(task.kind, TaskKind::Data(..)) {
+            self.next_launch = net.now + constants.data_task_cycles;
+        }
+        self.task = Some(TaskId(id));
+        self.pc = task.entry;
+        self.main_ready = net.now + constants.task_launch_cycles;
+        self.counters.launches += 1;
+        net.activity = net.activity.max(self.main_ready);
+    }
+
+    fn task_is_ready(&self, id: u8, net: &Net, code: &Code) -> bool {
+        if self.blocked >> id & 1 != 0 {
+            return false;
+        }
+        let (queue, control) = match code.program.tasks[usize::from(id)].kind {
+            TaskKind::Local => return self.activated >> id & 1 != 0,
+            TaskKind::Data(queue, _) => (queue, false),
+            TaskKind::Control(queue, _) => (queue, true),
+        };
+        let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
+        let head = net.fifos.head(fifo);
+        head.is_some_and(|h| h.arrival <= net.tick() && h.control == control)
+    }
+}
+
+/// Rule P-5.
+#[inline]
+fn step_is_ready(op: &Op, net: &Net) -> bool {
+    if op.ready_at > net.now {
+        return false;
+    }
+    let here = |fifo: u32| {
+        let head = net.fifos.head(fifo);
+        head.is_some_and(|h| h.arrival <= net.tick() && !h.control)
+    };
+    (op.a == NONE || here(op.a))
+        && (op.b == NONE || here(op.b))
+        && (op.dst == NONE || has_room(net, op.dst))
+}
+
+#[inline]
+fn has_room(net: &Net, fifo: u32) -> bool {
+    matches!(net.fifos.room(fifo), Room::From(from) if from <= net.tick())
+}
+
+fn holds(cond: Cond, a: u32, b: u32) -> bool {
+    match cond {
+        Cond::Eq => a == b,
+        Cond::Ne => a != b,
+        Cond::Lt => a < b,
+        Cond::Ge => a >= b,
+    }
+}

@@ -1,0 +1,123 @@
+//! What a machine at rest is: finished, or waiting for what never comes (rule E-2).
+
+use super::Engine;
+use super::fifo::Room;
+use super::pe::{Code, NONE, Op, Pe, bits};
+use crate::run::{Head, StopReason, Wait, WaitFor};
+use fabric::PeIdx;
+use pe_isa::{Color, Cycle, Instr, Thread};
+
+impl Engine {
+    /// Why nothing can happen any more.
+    pub(super) fn rest_reason(&self) -> StopReason {
+        let waits = self.waits();
+        let heads = self.heads();
+        let running = self
+            .pes
+            .iter()
+            .any(|pe| pe.task.is_some() || pe.running != 0);
+        let host = self.net.host_in.iter().any(|port| !port.script.is_empty());
+        if running || host || !heads.is_empty() {
+            StopReason::Deadlock { waits, heads }
+        } else {
+            StopReason::Finished
+        }
+    }
+
+    fn waits(&self) -> Vec<Wait> {
+        let mut waits = Vec::new();
+        for pe in &self.pes {
+            let code = &self.codes[pe.code as usize];
+            if pe.main_at_instruction() {
+                waits.extend(self.main_wait(pe, code));
+            }
+            for thread in bits(pe.running) {
+                let op = pe.ops[thread].as_ref().expect("a running operation");
+                waits.extend(self.operation_wait(pe, code, thread, op));
+            }
+        }
+        waits
+    }
+
+    fn main_wait(&self, pe: &Pe, code: &Code) -> Option<Wait> {
+        let waits_for = match code.program.instrs[usize::from(pe.pc)] {
+            Instr::SendCtrl { queue, .. } => {
+                WaitFor::Output(code.program.out_queues[usize::from(queue.0)]?)
+            }
+            Instr::Vector(v) => match v.thread {
+                Thread::Micro(u, _) => WaitFor::Microthread(u),
+                Thread::Main => return None,
+            },
+            _ => return None,
+        };
+        Some(Wait {
+            pe: pe.tile,
+            microthread: None,
+            instruction: pe.pc,
+            waits_for,
+            since: Cycle(pe.main_ready),
+        })
+    }
+
+    /// The first unmet condition of an operation's next step.
+    fn operation_wait(&self, pe: &Pe, code: &Code, thread: usize, op: &Op) -> Option<Wait> {
+        let fifos = &self.net.fifos;
+        let starved = |q: u32| q != NONE && fifos.head(q).is_none_or(|head| head.control);
+        let input = |q: u32| color_of(&code.program.in_queues, q - pe.ins).map(WaitFor::Input);
+        let waits_for = if starved(op.a) {
+            input(op.a)?
+        } else if starved(op.b) {
+            input(op.b)?
+        } else if op.dst != NONE && fifos.room(op.dst) == Room::Full {
+            WaitFor::Output(color_of(&code.program.out_queues, op.dst - pe.outs)?)
+        } else {
+            return None;
+        };
+        Some(Wait {
+            pe: pe.tile,
+            microthread: (thread > 0).then(|| thread as u8 - 1),
+            instruction: op.pc,
+            waits_for,
+            since: Cycle(op.ready_at),
+        })
+    }
+
+    /// Heads that are left, by tile, then port (routers before PEs), then color.
+    fn heads(&self) -> Vec<Head> {
+        let mut heads = Vec::new();
+        for tile in 0..self.tiles.pe.len() {
+            let pe = PeIdx(tile as u32);
+            let first = self.tiles.first_fifo[tile];
+            let plan = self.plans.get(self.tiles.plan[tile] as usize);
+            let keys = plan.map_or(&[][..], |p| &p.keys);
+            for (&(port, color), fifo) in keys.iter().zip(first..) {
+                if !self.net.fifos[fifo].is_empty() {
+                    heads.push(Head {
+                        pe,
+                        port: Some(port),
+                        color,
+                    });
+                }
+            }
+            let Some(owner) = self.pes.get(self.tiles.pe[tile] as usize) else {
+                continue;
+            };
+            let queues = &self.codes[owner.code as usize].program.in_queues;
+            let bound = queues.iter().flatten().zip(owner.ins..);
+            let left = bound.filter(|&(_, fifo)| !self.net.fifos[fifo].is_empty());
+            let mut colors: Vec<Color> = left.map(|(&color, _)| color).collect();
+            colors.sort_unstable();
+            heads.extend(colors.into_iter().map(|color| Head {
+                pe,
+                port: None,
+                color,
+            }));
+        }
+        heads
+    }
+}
+
+/// The color of the bound queue of a rank.
+fn color_of(queues: &[Option<Color>], rank: u32) -> Option<Color> {
+    queues.iter().flatten().nth(rank as usize).copied()
+}
