@@ -1,2 +1,34 @@
-//! wafersim
-fn main() {}
+//! The `wafersim` command: files, terminal and wall clock. Each subcommand has a file of its name;
+//! what they share stands beside it.
+//!
+//! **Architecture Invariant:** this is the only crate that prints, reads a clock or knows an exit code.
+
+mod args;
+mod compile;
+mod failure;
+mod figures;
+mod logits;
+mod machine;
+mod misbehaviour;
+mod output;
+mod progress;
+mod reference;
+mod requests;
+mod run;
+mod session;
+mod settings;
+mod summary;
+
+use args::{Cli, Command};
+use std::process::ExitCode;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let done = Cli::read().and_then(|cli| match cli.command {
+        Command::Run(args) => run::run(&args, started),
+        Command::Compile(args) => compile::compile(&args),
+        Command::Machine(args) => machine::machine(&args.command),
+    });
+    failure::exit_code(done)
+}

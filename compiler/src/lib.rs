@@ -1,1 +1,84 @@
-//! compiler
+//! Lowers a decoder graph onto the wafer: graph and weights in, [`fabric::WaferImage`] out.
+//!
+//! The passes, in order, one module each:
+//!
+//! 1. `check`: what the graph may contain;
+//! 2. [`place`]: layers to stages, stages to rectangles of tiles, by predicted time ([`estimate`]);
+//! 3. [`tiling`]: which elements of every tensor each PE holds;
+//! 4. [`lines`]: collectives on rows and columns, and their fixed colors;
+//! 5. [`layout`]: SRAM addresses;
+//! 6. [`lanes`]: paths and colors between stages;
+//! 7. [`emit`]: programs;
+//! 8. [`fill`]: weights into SRAM;
+//! 9. [`assemble`]: all of it into one image, which `fabric::lint` then judges.
+//!
+//! **Architecture Invariant:** number formats are the user's; no pass changes them.
+
+mod asm;
+mod assemble;
+mod check;
+mod emit;
+mod error;
+mod estimate;
+mod fill;
+mod lanes;
+mod layout;
+mod lines;
+mod options;
+mod place;
+mod plan;
+mod protocol;
+mod split;
+mod tiling;
+
+pub use emit::marks;
+pub use error::CompileError;
+pub use options::{Mapping, Numerics, Options};
+pub use plan::{Plan, PlannedStage};
+pub use protocol::{NewToken, Protocol};
+
+use fabric::{Machine, WaferImage};
+use models::{DecoderGraph, Weights};
+
+/// A model on a wafer.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// What the simulator runs.
+    pub image: WaferImage,
+    /// What lies where, for people.
+    pub plan: Plan,
+    /// How to talk to it.
+    pub protocol: Protocol,
+}
+
+/// Compiles a model for a machine.
+///
+/// # Errors
+/// All reasons why the model cannot be lowered or does not fit, with the smallest grid that would do; all
+/// errors that the linter finds in the image.
+pub fn compile(
+    graph: &DecoderGraph,
+    weights: &Weights,
+    machine: &Machine,
+    options: &Options,
+) -> Result<Compiled, CompileError> {
+    let estimate = check::check(graph, machine, options)?;
+    let stages = place::place(machine, &estimate, &options.mapping)?;
+    let image = assemble::assemble(graph, weights, &estimate, &stages)?;
+    let errors: Vec<String> = fabric::lint(&image)
+        .iter()
+        .filter(|f| f.error)
+        .map(ToString::to_string)
+        .collect();
+    if !errors.is_empty() {
+        return Err(CompileError {
+            diagnostics: errors,
+        });
+    }
+    let plan = Plan::new(&image, &stages, &estimate, graph.context);
+    Ok(Compiled {
+        image,
+        plan,
+        protocol: Protocol::default(),
+    })
+}

@@ -1,1 +1,38 @@
-//! models
+//! What is to be computed: a Hugging Face directory read into data, with no hardware in sight.
+//!
+//! The way through the crate: [`ModelDir::open`] reads `config.json` and hands it to the one file under `families` that
+//! knows the architecture. That file writes a [`DecoderGraph`], plain data that names every tensor it needs; [`Weights`]
+//! maps the safetensors files and proves, before anything is computed, that each of those tensors is there with the
+//! right shape, an accepted number format and finite values. [`Tokenizer`] turns text into ids and back;
+//! [`Reference`] is the forward pass on the host that simulated results are compared with.
+//!
+//! **Architecture Invariant:** nothing here knows a PE, a wavelet or a cycle, and nothing here depends on another crate
+//! of the workspace. **Architecture Invariant:** family names appear only under `families`; everything else works on the
+//! graph. **Architecture Invariant:** files are hostile until checked: no size that a file declares is allocated before
+//! the file has been shown to hold it, and no input makes this crate panic.
+
+mod config;
+mod error;
+mod families;
+mod files;
+mod graph;
+mod header;
+mod model_dir;
+mod reference;
+mod request;
+mod rope;
+mod shards;
+mod tokenizer;
+mod weights;
+
+pub use error::{MissingTensor, ModelError, ShapeMismatch};
+pub use families::SUPPORTED_MODEL_TYPES;
+pub use graph::{
+    Activation, Attention, Block, DecoderGraph, Embedding, LinearRef, Mlp, MlpKind, Norm, NormKind,
+    Residual, RopeRef, TensorRef, TensorSpec, WeightFormat,
+};
+pub use model_dir::ModelDir;
+pub use reference::{Reference, WeightRounding, argmax};
+pub use rope::Rope;
+pub use tokenizer::{StreamDecoder, Tokenizer};
+pub use weights::Weights;

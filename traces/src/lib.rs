@@ -1,1 +1,19 @@
-//! traces
+//! What was seen in a run, and how it is told: metrics, resources and the run report.
+//!
+//! * [`metrics`]: latencies and throughput from the cycles at which tokens left (docs, "Metrics").
+//! * [`resources`]: what of the wafer an image uses.
+//! * [`report`]: the document `wafersim.run/1`, field by field in the order in which it is printed.
+//!
+//! **Architecture Invariant:** nothing here reads files, clocks or the environment. What a report says
+//! about the host is handed in by `cli`.
+
+pub mod metrics;
+pub mod report;
+pub mod resources;
+
+pub use metrics::{Latency, throughput_tokens_per_s};
+pub use report::{
+    Counters, HostFacts, MachineEntry, ModelEntry, Output, RequestEntry, RunReport, SCHEMA,
+    Settings, Stop,
+};
+pub use resources::Resources;

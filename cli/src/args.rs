@@ -1,0 +1,256 @@
+//! Raw arguments, as they are typed. `settings` and `requests` turn them into validated values.
+
+use crate::failure::Failure;
+use clap::builder::ValueParser;
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use std::num::{NonZeroU64, NonZeroUsize};
+use std::path::PathBuf;
+
+/// A cycle-level simulator of wafer-scale AI accelerators.
+///
+/// A Hugging Face model directory goes in, a machine file goes in, and out come the tokens that the
+/// simulated wafer computed, with the cycle at which each of them left it.
+#[derive(Debug, Parser)]
+#[command(name = "wafersim", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(RunArgs),
+    Compile(CompileArgs),
+    Machine(MachineArgs),
+}
+
+/// Run a model on a simulated wafer and print what it says, and when.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Hugging Face directory: config.json, model.safetensors (or shards with an index),
+    /// tokenizer.json
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) wafer: WaferArgs,
+    #[command(flatten)]
+    pub(crate) prompts: Prompts,
+    /// New tokens at most: once for all prompts, or once per prompt [default: 128, cut to the
+    /// model's context]
+    #[arg(long, value_name = "N", action = ArgAction::Append)]
+    pub(crate) max_new_tokens: Vec<NonZeroUsize>,
+    /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none)
+    #[arg(long, value_enum, default_value_t = Data::Full)]
+    pub(crate) data: Data,
+    /// Compare token ids and logits with the reference on the host; exit code 3 where tokens differ
+    #[arg(long)]
+    pub(crate) check_reference: bool,
+    /// Print one JSON document (schema wafersim.run/1) instead of text and table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the text alone: no table, no progress, no notes
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    /// Threads that simulate; more than 1 is accepted, but one is used
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) threads: NonZeroUsize,
+    /// Stop with an error at this cycle [default: far more than the work can take]
+    #[arg(long, value_name = "N")]
+    pub(crate) cycle_limit: Option<NonZeroU64>,
+}
+
+/// Place a model on a wafer and print what goes where.
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// Hugging Face directory, as for `run`
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) wafer: WaferArgs,
+    /// Positions (prompt and new tokens) of the request to make room for [default: the model's
+    /// context, 512 at most]
+    #[arg(long, value_name = "N")]
+    pub(crate) positions: Option<NonZeroUsize>,
+    /// Print one JSON document (schema wafersim.compile/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No notes
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// List the machines that are built in, or show all constants of one.
+#[derive(Debug, Args)]
+pub(crate) struct MachineArgs {
+    #[command(subcommand)]
+    pub(crate) command: MachineCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MachineCommand {
+    /// List the machines that are built in
+    List,
+    /// Print a machine as a file: every constant, with its source where it is built in
+    Show {
+        /// A machine that is built in, or the path of a .ron file
+        name: String,
+    },
+}
+
+/// What a model is put on, and how.
+#[derive(Debug, Args)]
+pub(crate) struct WaferArgs {
+    /// A machine that is built in (`wafersim machine list`) or the path of a .ron file
+    #[arg(long, value_name = "NAME|FILE.ron", default_value = fabric::presets::DEFAULT)]
+    pub(crate) machine: String,
+    /// Change one key, such as machine.fabric.hop_cycles=1, numerics.accumulate=f16 or
+    /// mapping.stage_width=16 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Whether payloads are simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Data {
+    Full,
+    None,
+}
+
+/// Where a prompt comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Prompt {
+    /// The text itself.
+    Text(String),
+    /// A file that holds the text.
+    File(PathBuf),
+    /// Token ids.
+    Ids(Vec<u32>),
+}
+
+/// All prompts, in the order in which they were given, whichever option gave them. Deriving would
+/// make one list per option and lose that order.
+#[derive(Debug)]
+pub(crate) struct Prompts(pub(crate) Vec<Prompt>);
+
+/// Option, value name, help.
+const PROMPT_OPTIONS: [(&str, &str, &str); 3] = [
+    ("prompt", "TEXT", "The prompt as text (repeatable)"),
+    (
+        "prompt-file",
+        "FILE",
+        "A file that holds the prompt as text (repeatable)",
+    ),
+    (
+        "prompt-ids",
+        "1,2,3",
+        "The prompt as token ids, separated by commas (repeatable)",
+    ),
+];
+
+impl Args for Prompts {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        let parsers: [ValueParser; 3] = [
+            ValueParser::new(|text: &str| Ok::<_, String>(Prompt::Text(text.to_string()))),
+            ValueParser::new(|text: &str| Ok::<_, String>(Prompt::File(PathBuf::from(text)))),
+            ValueParser::new(parse_ids),
+        ];
+        for ((name, value, help), parser) in PROMPT_OPTIONS.into_iter().zip(parsers) {
+            command = command.arg(
+                Arg::new(name)
+                    .long(name)
+                    .value_name(value)
+                    .help(help)
+                    .value_parser(parser)
+                    .action(ArgAction::Append),
+            );
+        }
+        let names = PROMPT_OPTIONS.map(|(name, _, _)| name);
+        command.group(
+            ArgGroup::new("prompts")
+                .args(names)
+                .required(true)
+                .multiple(true),
+        )
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Prompts::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Prompts {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Prompts, clap::Error> {
+        let mut found: Vec<(usize, Prompt)> = Vec::new();
+        for (name, _, _) in PROMPT_OPTIONS {
+            let places = matches.indices_of(name).into_iter().flatten();
+            let values = matches.get_many::<Prompt>(name).into_iter().flatten();
+            found.extend(places.zip(values.cloned()));
+        }
+        found.sort_by_key(|(place, _)| *place);
+        Ok(Prompts(
+            found.into_iter().map(|(_, prompt)| prompt).collect(),
+        ))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Prompts::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Reads `1,2,3`. Nothing at all is an empty prompt, which the model refuses in its own words.
+fn parse_ids(text: &str) -> Result<Prompt, String> {
+    if text.trim().is_empty() {
+        return Ok(Prompt::Ids(Vec::new()));
+    }
+    let id = |part: &str| {
+        let part = part.trim();
+        part.parse::<u32>()
+            .map_err(|_| format!("`{part}` is no token id; write ids as 1,2,3"))
+    };
+    text.split(',')
+        .map(id)
+        .collect::<Result<_, _>>()
+        .map(Prompt::Ids)
+}
+
+impl Cli {
+    /// Reads the command line; `--help`, `--version` and mistakes come back as [`Failure::Usage`].
+    pub(crate) fn read() -> Result<Cli, Failure> {
+        Cli::try_parse().map_err(Failure::Usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn prompts_keep_the_order_in_which_they_were_given() {
+        let line =
+            "wafersim run m --prompt a --prompt-ids 1,2 --prompt-file f --prompt b --prompt-ids=";
+        let Command::Run(args) = Cli::parse_from(line.split(' ')).command else {
+            panic!("the line says run");
+        };
+        let wanted = [
+            Prompt::Text("a".into()),
+            Prompt::Ids(vec![1, 2]),
+            Prompt::File("f".into()),
+            Prompt::Text("b".into()),
+            Prompt::Ids(Vec::new()),
+        ];
+        assert_eq!(args.prompts.0, wanted);
+    }
+
+    #[test]
+    fn a_wrong_id_is_named() {
+        assert!(parse_ids("1,x,3").unwrap_err().contains("`x`"));
+        assert!(parse_ids("1,,3").is_err());
+        assert!(parse_ids("-1").is_err());
+        assert_eq!(parse_ids(" 7 , 8 ").unwrap(), Prompt::Ids(vec![7, 8]));
+    }
+}

@@ -1,0 +1,230 @@
+//! `wafersim run`: a prompt in, the wafer's tokens out, and when each of them left.
+
+use crate::args::{Data, RunArgs};
+use crate::failure::{Failure, note};
+use crate::logits::LogitsTap;
+use crate::output::{print, print_json};
+use crate::progress::Progress;
+use crate::reference::{self, Comparison};
+use crate::requests::{self, Request};
+use crate::session::{self, Answer, Finished, Session};
+use crate::settings::Settings;
+use crate::summary;
+use anyhow::{anyhow, bail};
+use compiler::Compiled;
+use models::{ModelDir, Reference, Tokenizer, Weights};
+use pe_isa::Cycle;
+use std::time::Instant;
+use traces::{
+    Counters, HostFacts, Latency, MachineEntry, ModelEntry, Output, RequestEntry, Resources,
+    RunReport,
+};
+
+/// Runs the requests and prints what came of them. `started` is when the command began.
+pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
+    let job = Job::read(args)?;
+    let weights = job.model.require_weights()?;
+    let progress = Progress::start("placing the model", args.quiet);
+    let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
+    let graph = job.model.graph();
+    let mut compiled = session::place(graph, weights, &job.settings, &positions)?;
+    let mut tap = LogitsTap::new(&compiled.image).filter(|_| args.check_reference);
+    let finished = job.simulate(args, &mut compiled, &progress, tap.as_mut())?;
+    progress.say("computing the reference");
+    let check = args
+        .check_reference
+        .then(|| job.check(weights, &finished, tap.as_ref()));
+    progress.end();
+    let report = job.report(args, weights, &compiled, &finished, started)?;
+    print_result(args, &report, check.as_deref())
+}
+
+/// A checked command: what to run, and on what.
+struct Job {
+    settings: Settings,
+    model: ModelDir,
+    tokenizer: Option<Tokenizer>,
+    requests: Vec<Request>,
+}
+
+impl Job {
+    fn read(args: &RunArgs) -> anyhow::Result<Job> {
+        if args.data == Data::None {
+            bail!("--data none (timing without values) is not there yet; run with --data full");
+        }
+        let settings = Settings::resolve(&args.wafer)?;
+        let model = ModelDir::open(&args.model)?;
+        if !args.quiet {
+            model.notes().iter().for_each(|text| note(text));
+        }
+        let prompts = &args.prompts.0;
+        let tokenizer = requests::open_tokenizer(&model, prompts)?;
+        let requests =
+            requests::resolve(&model, tokenizer.as_ref(), prompts, &args.max_new_tokens)?;
+        Ok(Job {
+            settings,
+            model,
+            tokenizer,
+            requests,
+        })
+    }
+
+    /// Runs the wafer. The text of a single request streams to standard output, unless a JSON document
+    /// will stand there; several are in flight together, so their texts would be torn.
+    fn simulate(
+        &self,
+        args: &RunArgs,
+        compiled: &mut Compiled,
+        progress: &Progress,
+        tap: Option<&mut LogitsTap>,
+    ) -> Result<Finished, Failure> {
+        let graph = self.model.graph();
+        let positions = self.requests.iter().map(Request::positions).sum::<usize>() as u64;
+        let limit = args.cycle_limit.map_or_else(
+            || session::generous_limit(graph, &compiled.image, positions),
+            |limit| Cycle(limit.get()),
+        );
+        let session = Session {
+            requests: &self.requests,
+            eos_ids: &graph.eos_ids,
+            limit,
+            progress,
+        };
+        progress.say("simulating");
+        if args.json || self.requests.len() > 1 {
+            return session.simulate(compiled, &mut |_, _| Ok(()), tap);
+        }
+        progress.give_way();
+        let mut stream = self.tokenizer.as_ref().map(Tokenizer::stream);
+        let mut show = |_request: usize, id: u32| match &mut stream {
+            Some(stream) => stream.push(id)?.map_or(Ok(()), |text| print(&text)),
+            None => print(&format!("{id} ")),
+        };
+        let finished = session.simulate(compiled, &mut show, tap)?;
+        let rest = stream.map_or(Ok(None), |mut stream| stream.flush())?;
+        print(&format!("{}\n", rest.unwrap_or_default()))?;
+        Ok(finished)
+    }
+
+    fn check(
+        &self,
+        weights: &Weights,
+        finished: &Finished,
+        tap: Option<&LogitsTap>,
+    ) -> Vec<Comparison> {
+        let rounding = session::rounding(self.settings.numerics.weights);
+        let graph = self.model.graph();
+        let mut reference = Reference::with_rounding(graph, weights, rounding);
+        let pairs = self.requests.iter().zip(&finished.answers);
+        pairs
+            .map(|(request, answer)| {
+                reference::compare(&mut reference, &request.prompt, answer, tap)
+            })
+            .collect()
+    }
+
+    fn report(
+        &self,
+        args: &RunArgs,
+        weights: &Weights,
+        compiled: &Compiled,
+        finished: &Finished,
+        started: Instant,
+    ) -> anyhow::Result<RunReport> {
+        let machine = &self.settings.machine;
+        let graph = self.model.graph();
+        let state = &finished.outcome.state;
+        let requests = self.requests.iter().zip(&finished.answers);
+        let requests = requests
+            .map(|(request, answer)| self.request_entry(request, answer))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let latencies: Vec<Latency> = requests.iter().map(|r| r.latency.clone()).collect();
+        let hops = state.wavelet_hops();
+        let context_max = u64::from(compiled.plan.longest_context);
+        Ok(RunReport {
+            schema: traces::SCHEMA,
+            contract: fabric::CONTRACT_VERSION,
+            wafersim: env!("CARGO_PKG_VERSION"),
+            machine: MachineEntry::of(machine),
+            model: ModelEntry {
+                architecture: graph.architecture.to_string(),
+                parameters: graph.parameters(),
+                weight_bytes: weights.stored_bytes(),
+                digest: self.model.digest().to_string(),
+            },
+            settings: self.settings.entry()?,
+            requests,
+            throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
+            resources: Resources::of(&compiled.image, context_max),
+            counters: Counters {
+                wavelet_hops: hops,
+                instructions: state.instructions(),
+            },
+            digest: finished.outcome.digest(),
+            host: HostFacts {
+                seconds: started.elapsed().as_secs_f64(),
+                events: None,
+                hops_per_second: hops as f64 / finished.engine_time.as_secs_f64(),
+                peak_rss_bytes: peak_rss_bytes(),
+                threads: args.threads.get().min(session::THREADS),
+            },
+        })
+    }
+
+    fn request_entry(&self, request: &Request, answer: &Answer) -> anyhow::Result<RequestEntry> {
+        let tokenizer = self.tokenizer.as_ref();
+        let text = tokenizer.map(|t| t.decode(&answer.ids)).transpose()?;
+        let stop = answer
+            .stop
+            .ok_or_else(|| anyhow!("an answer is not complete"))?;
+        Ok(RequestEntry {
+            prompt_tokens: request.prompt.len(),
+            max_new_tokens: request.max_new,
+            start_position: 0,
+            output: Output {
+                token_ids: answer.ids.clone(),
+                text,
+                source: "wafer",
+                stop,
+            },
+            latency: Latency::of(&self.settings.machine, &answer.cycles),
+        })
+    }
+}
+
+/// Prints report and check; a difference is a failure, after which JSON is not printed.
+fn print_result(
+    args: &RunArgs,
+    report: &RunReport,
+    check: Option<&[Comparison]>,
+) -> Result<(), Failure> {
+    let comparisons = check.unwrap_or_default();
+    if !args.json && report.requests.len() > 1 {
+        print(&summary::answers(report))?;
+    }
+    let told: Vec<String> = comparisons.iter().map(ToString::to_string).collect();
+    if !args.json && !args.quiet {
+        print(&format!("\n{}\n", summary::table(report)))?;
+    }
+    if comparisons.iter().any(|c| !c.is_equal()) {
+        return Err(Failure::Difference(told.join("\n")));
+    }
+    match (args.json, args.quiet) {
+        (true, _) => {
+            told.iter().for_each(|line| note(line));
+            print_json(report)
+        }
+        (false, true) => Ok(()),
+        (false, false) => told.iter().try_for_each(|line| print(&format!("{line}\n"))),
+    }
+}
+
+/// The most memory that the process has had, where the system says (Linux).
+fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1_024)
+}

@@ -1,0 +1,260 @@
+//! One simulation: a compiled model, what the host sends, and the tokens that come back.
+
+use crate::failure::Failure;
+use crate::logits::LogitsTap;
+use crate::misbehaviour;
+use crate::progress::Progress;
+use crate::requests::Request;
+use crate::settings::Settings;
+use compiler::{Compiled, NewToken, Options, Protocol};
+use fabric::{Machine, WaferImage};
+use models::{DecoderGraph, Weights};
+use pe_isa::{Cycle, DType};
+use sim_core::{Host, HostScript, HostWavelet, NoObserver, Outcome, Verdict, engine};
+use std::time::{Duration, Instant};
+use traces::Stop;
+
+/// Threads that the engine uses at most.
+pub(crate) const THREADS: usize = 1;
+
+/// Places the model for requests of these numbers of positions.
+///
+/// # Errors
+/// Everything that keeps the model from fitting, collected.
+pub(crate) fn place(
+    graph: &DecoderGraph,
+    weights: &Weights,
+    settings: &Settings,
+    positions: &[usize],
+) -> anyhow::Result<Compiled> {
+    let contexts = positions.iter().map(|&p| u32::try_from(p));
+    let options = Options {
+        numerics: settings.numerics,
+        mapping: settings.mapping,
+        contexts: contexts.collect::<Result<_, _>>()?,
+    };
+    Ok(compiler::compile(
+        graph,
+        weights,
+        &settings.machine,
+        &options,
+    )?)
+}
+
+/// The tokens of one request, as they came out of the wafer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// New tokens.
+    pub(crate) ids: Vec<u32>,
+    /// When each reached the host.
+    pub(crate) cycles: Vec<Cycle>,
+    /// The place of each among all tokens that the wafer chose, of whichever request.
+    pub(crate) places: Vec<usize>,
+    /// Why it ended; none while it goes on.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// Takes each token as it reaches the host: which request, which id.
+pub(crate) type Listener<'a> = dyn FnMut(usize, u32) -> Result<(), Failure> + 'a;
+
+/// A run that ended with all answers complete.
+pub(crate) struct Finished {
+    /// One per request.
+    pub(crate) answers: Vec<Answer>,
+    /// The machine at the end.
+    pub(crate) outcome: Outcome,
+    /// Wall-clock time of the engine.
+    pub(crate) engine_time: Duration,
+}
+
+/// What a simulation needs beside the compiled model.
+pub(crate) struct Session<'a> {
+    pub(crate) requests: &'a [Request],
+    pub(crate) eos_ids: &'a [u32],
+    pub(crate) limit: Cycle,
+    pub(crate) progress: &'a Progress,
+}
+
+impl Session<'_> {
+    /// Runs until every request has its answer.
+    ///
+    /// # Errors
+    /// A simulated program that misbehaved, and whatever `listener` reports.
+    pub(crate) fn simulate(
+        &self,
+        compiled: &mut Compiled,
+        listener: &mut Listener<'_>,
+        tap: Option<&mut LogitsTap>,
+    ) -> Result<Finished, Failure> {
+        let prompts: Vec<Vec<u32>> = self.requests.iter().map(|r| r.prompt.clone()).collect();
+        let max_new: Vec<u32> = self.requests.iter().map(|r| r.max_new as u32).collect();
+        let payloads = compiled.protocol.inputs(&prompts, &max_new);
+        let script = host_script(&compiled.image.machine, &payloads);
+        let mut receiver = Receiver::new(self, &mut compiled.protocol, listener);
+        let image = &compiled.image;
+        let started = Instant::now();
+        let outcome = match tap {
+            Some(tap) => engine::run(image, &script, &mut receiver, self.limit, tap),
+            None => engine::run(image, &script, &mut receiver, self.limit, &mut NoObserver),
+        };
+        let engine_time = started.elapsed();
+        receiver.failure.map_or(Ok(()), Err)?;
+        let answers = receiver.answers;
+        if answers.iter().any(|answer| answer.stop.is_none()) {
+            let tokens = answers.iter().map(|a| a.ids.len()).sum();
+            let wanted = self.requests.iter().map(|r| r.max_new).sum();
+            let report = misbehaviour::describe(image, &outcome, tokens, wanted);
+            return Err(Failure::Program(report));
+        }
+        Ok(Finished {
+            answers,
+            outcome,
+            engine_time,
+        })
+    }
+}
+
+/// Wavelet `n` of each port stands at the edge when the host link has brought it there.
+fn host_script(machine: &Machine, payloads: &[Vec<u32>]) -> HostScript {
+    let wavelet = |(n, &payload): (usize, &u32)| HostWavelet {
+        cycle: Cycle(machine.host_arrival_cycle(n as u64)),
+        payload,
+        control: false,
+    };
+    let port = |words: &Vec<u32>| words.iter().enumerate().map(wavelet).collect();
+    HostScript {
+        ports: payloads.iter().map(port).collect(),
+    }
+}
+
+/// The host's side of the wafer: turns wavelets into tokens and knows when an answer is complete.
+struct Receiver<'a, 'l> {
+    session: &'a Session<'a>,
+    protocol: &'a mut Protocol,
+    answers: Vec<Answer>,
+    listener: &'a mut Listener<'l>,
+    /// Tokens that the wafer has chosen so far.
+    chosen: usize,
+    failure: Option<Failure>,
+}
+
+impl<'a, 'l> Receiver<'a, 'l> {
+    fn new(
+        session: &'a Session<'a>,
+        protocol: &'a mut Protocol,
+        listener: &'a mut Listener<'l>,
+    ) -> Receiver<'a, 'l> {
+        let waiting = Answer {
+            ids: Vec::new(),
+            cycles: Vec::new(),
+            places: Vec::new(),
+            stop: None,
+        };
+        Receiver {
+            session,
+            protocol,
+            answers: vec![waiting; session.requests.len()],
+            listener,
+            chosen: 0,
+            failure: None,
+        }
+    }
+
+    fn take(&mut self, cycle: Cycle, token: &NewToken) -> Result<(), Failure> {
+        let place = self.chosen;
+        self.chosen += 1;
+        let request = &self.session.requests[token.request];
+        let answer = &mut self.answers[token.request];
+        if answer.stop.is_some() {
+            return Ok(()); // The wafer goes on until all answers are complete.
+        }
+        answer.ids.push(token.id);
+        answer.cycles.push(cycle);
+        answer.places.push(place);
+        if self.session.eos_ids.contains(&token.id) {
+            answer.stop = Some(Stop::Eos);
+        } else if answer.ids.len() == request.max_new {
+            answer.stop = Some(if request.is_cut {
+                Stop::Context
+            } else {
+                Stop::Length
+            });
+        }
+        let tokens = self.answers.iter().map(|a| a.ids.len()).sum();
+        self.session.progress.at(cycle, tokens);
+        (self.listener)(token.request, token.id)
+    }
+}
+
+impl Host for Receiver<'_, '_> {
+    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+        let Some(token) = self.protocol.output(port, payload) else {
+            return Verdict::Continue;
+        };
+        self.failure = self.take(cycle, &token).err();
+        let is_complete = self.answers.iter().all(|answer| answer.stop.is_some());
+        if is_complete || self.failure.is_some() {
+            Verdict::Stop
+        } else {
+            Verdict::Continue
+        }
+    }
+}
+
+/// A number of cycles that no working program comes near, so that one that spins is ended: every
+/// element that a PE handles for one position is charged many times the machine's slowest constant.
+pub(crate) fn generous_limit(graph: &DecoderGraph, image: &WaferImage, positions: u64) -> Cycle {
+    let machine = &image.machine;
+    let pes = image.tiles.iter().filter(|t| t.program.is_some()).count() as u64;
+    let blocks = graph.blocks.len() as u64;
+    let cached = 2 * blocks * positions * graph.hidden as u64;
+    let elements = (graph.parameters() + cached).div_ceil(pes.max(1));
+    let steps = (blocks + 2) * (1_024 + 4 * u64::from(machine.width + machine.height));
+    let per_position = (64 * elements + steps).saturating_mul(slowest_cycles(machine));
+    let host = 4 * machine.host_arrival_cycle(positions);
+    Cycle(
+        per_position
+            .saturating_mul(positions + 1)
+            .saturating_add(host),
+    )
+}
+
+/// The longest that one element, one hop or one task takes on the machine.
+fn slowest_cycles(machine: &Machine) -> u64 {
+    let cost = &machine.pe.cost;
+    let rates = [
+        cost.fmac_16,
+        cost.fmac_mixed,
+        cost.fmac_32,
+        cost.add_16,
+        cost.add_32,
+        cost.copy_16,
+        cost.copy_32,
+    ];
+    let link = &machine.fabric.link_cycles;
+    let cycles = [
+        machine.fabric.hop_cycles + machine.fabric.turn_cycles + machine.fabric.credit_cycles,
+        u64::from(link.num().div_ceil(link.den())),
+        machine.pe.ramp_cycles + machine.pe.dispatch_cycles,
+        machine.pe.task_launch_cycles + machine.pe.data_task_cycles,
+        cost.reduce_cycles,
+        cost.row_cycles,
+        cost.setup_reduce.max(cost.setup_copy),
+        cost.setup_fmac_16.max(cost.setup_fmac_32),
+        cost.exp_cycles.max(cost.rsqrt_cycles),
+        cost.tanh_cycles.max(cost.sin_cycles),
+        cost.recip_cycles.max(cost.scalar_cycles),
+        cost.branch_taken_cycles.max(cost.branch_not_taken_cycles),
+    ];
+    let slowest_rate = rates.iter().map(|r| r.cycles_for(1)).max();
+    cycles.into_iter().chain(slowest_rate).max().unwrap_or(1)
+}
+
+/// How the reference rounds weights that are stored as `dtype` on the wafer.
+pub(crate) fn rounding(dtype: DType) -> models::WeightRounding {
+    match dtype {
+        DType::F16 => models::WeightRounding::F16,
+        DType::BF16 => models::WeightRounding::Bf16,
+        DType::F32 | DType::U32 => models::WeightRounding::None,
+    }
+}

@@ -1,0 +1,116 @@
+//! The table that ends a run: the report, for people.
+
+use crate::figures::{bytes, grouped, prefixed, seconds};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use std::fmt::Write as _;
+use traces::{RequestEntry, RunReport};
+
+/// A line under the header.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// What a run cost: in cycles or counts, and in seconds or shares.
+pub(crate) fn table(report: &RunReport) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    let machine = &report.machine;
+    table.set_header([
+        format!("{}, {} x {}", machine.name, machine.width, machine.height),
+        String::new(),
+        format!("at {} MHz", machine.clock_hz / 1_000_000),
+    ]);
+    for (at, request) in report.requests.iter().enumerate() {
+        if report.requests.len() > 1 {
+            table.add_row([format!("request {}", at + 1)]);
+        }
+        table.add_rows(latency_rows(report, request));
+    }
+    table.add_rows(wafer_rows(report));
+    for column in [1, 2] {
+        let column = table
+            .column_mut(column)
+            .expect("the header has three columns");
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The answers of several requests, one after another.
+pub(crate) fn answers(report: &RunReport) -> String {
+    let mut told = String::new();
+    for (at, request) in report.requests.iter().enumerate() {
+        let answer = match &request.output.text {
+            Some(text) => text.clone(),
+            None => format!("{:?}", request.output.token_ids),
+        };
+        let _ = writeln!(told, "request {}: {answer}", at + 1);
+    }
+    told
+}
+
+type Row = [String; 3];
+
+fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
+    let clock = report.machine.clock_hz as f64;
+    let latency = &request.latency;
+    let span = |what: &str, cycles: u64| {
+        let time = seconds(cycles as f64 / clock);
+        [
+            what.to_string(),
+            format!("{} cycles", grouped(cycles)),
+            time,
+        ]
+    };
+    let new = request.output.token_ids.len();
+    let decode = format!("decode ({} tokens after the first)", new.saturating_sub(1));
+    let mut rows = vec![span("time to first token", latency.ttft_cycles)];
+    if let (Some(cycles), Some(time), Some(rate)) =
+        (latency.tpot_cycles, latency.tpot_s, latency.tokens_per_s)
+    {
+        let each = format!("{} cycles", grouped(cycles.round() as u64));
+        rows.push(["time per output token".to_string(), each, seconds(time)]);
+        let per_million = format!("{:.1} per million cycles", 1e6 / cycles);
+        rows.push([
+            "tokens/s".to_string(),
+            per_million,
+            format!("{}/s", prefixed(rate)),
+        ]);
+    }
+    let prefill = format!("prefill ({} tokens)", request.prompt_tokens);
+    rows.push(span(&prefill, latency.prefill_cycles));
+    rows.push(span(&decode, latency.decode_cycles()));
+    rows
+}
+
+fn wafer_rows(report: &RunReport) -> Vec<Row> {
+    let (used, host) = (&report.resources, &report.host);
+    let tiles = u64::from(report.machine.width) * u64::from(report.machine.height);
+    let tokens: usize = report
+        .requests
+        .iter()
+        .map(|r| r.prompt_tokens + r.output.token_ids.len())
+        .sum();
+    let row = |what: &str, count: String, more: String| [what.to_string(), count, more];
+    vec![
+        row(
+            "PEs used",
+            grouped(used.pes_used),
+            format!("of {}", grouped(tiles)),
+        ),
+        row(
+            "SRAM used",
+            bytes(used.sram_bytes_used_total),
+            format!("at most {} B in a PE", grouped(used.sram_bytes_used_max)),
+        ),
+        row(
+            "wavelets moved",
+            format!("{} hops", grouped(report.counters.wavelet_hops)),
+            String::new(),
+        ),
+        row(
+            "host time",
+            format!("{} tokens/s", prefixed(tokens as f64 / host.seconds)),
+            seconds(host.seconds),
+        ),
+    ]
+}

@@ -1,0 +1,173 @@
+//! `wafersim run`, whole: a model's own words out of a simulated wafer.
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn model() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/stdlib-1m");
+    path.display().to_string()
+}
+
+/// The shortest prompt of the oracle: prompt ids, expected ids, expected text.
+fn case() -> (Vec<u64>, Vec<u64>) {
+    let path = Path::new(&model()).join("oracle/oracle.json");
+    let text = std::fs::read_to_string(path).expect("the oracle is there");
+    let oracle: Value = serde_json::from_str(&text).expect("the oracle is JSON");
+    let cases = oracle["cases"].as_array().expect("cases are a list");
+    let ids = |case: &Value, key: &str| -> Vec<u64> {
+        let list = case[key].as_array().expect("ids are a list");
+        list.iter().filter_map(Value::as_u64).collect()
+    };
+    let shortest = cases
+        .iter()
+        .min_by_key(|case| ids(case, "prompt_ids").len());
+    let shortest = shortest.expect("the oracle has cases");
+    (
+        ids(shortest, "prompt_ids"),
+        ids(shortest, "expected_ids_fp32"),
+    )
+}
+
+fn joined(ids: &[u64]) -> String {
+    let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+    ids.join(",")
+}
+
+fn run(more: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
+    let done = command
+        .arg("run")
+        .arg(model())
+        .args(more)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    (text(done.stdout), text(done.stderr), done.status.code())
+}
+
+#[test]
+fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
+    let (prompt, expected) = case();
+    let new = 4.min(expected.len());
+    let (prompt_ids, max_new) = (joined(&prompt), new.to_string());
+    let args = [
+        "--json",
+        "--prompt-ids",
+        &prompt_ids,
+        "--max-new-tokens",
+        &max_new,
+    ];
+    let report = |more: &[&str]| -> Value {
+        let args: Vec<&str> = args.iter().chain(more).copied().collect();
+        let (out, err, code) = run(&args);
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str(&out).expect("exactly one JSON document")
+    };
+    let mut first = report(&[]);
+    // The check attaches an observer, which must not change anything.
+    let mut second = report(&["--check-reference"]);
+    for report in [&mut first, &mut second] {
+        let host = report
+            .as_object_mut()
+            .expect("an object")
+            .remove("host")
+            .expect("host facts");
+        assert!(host["seconds"].as_f64().expect("seconds") > 0.0);
+    }
+    assert_eq!(first, second);
+    let request = &first["requests"][0];
+    let ids: Vec<u64> = request["output"]["token_ids"]
+        .as_array()
+        .expect("ids")
+        .iter()
+        .filter_map(Value::as_u64)
+        .collect();
+    assert_eq!(ids, expected[..new]);
+    assert_eq!(request["output"]["source"], "wafer");
+    assert_eq!(request["prompt_tokens"], prompt.len());
+    let latency = &request["latency"];
+    let cycles = latency["token_cycles"].as_array().expect("cycles");
+    assert_eq!(cycles.len(), new);
+    assert_eq!(latency["ttft_cycles"], cycles[0]);
+    let prefill = latency["prefill_cycles"].as_u64().expect("a number");
+    assert!(prefill > 0 && prefill < cycles[0].as_u64().expect("a number"));
+}
+
+#[test]
+fn does_the_text_stream_and_the_table_follow() {
+    let args = ["--prompt", "if __name__ ==", "--max-new-tokens", "3"];
+    let (out, err, code) = run(&args);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    for row in [
+        "time to first token",
+        "time per output token",
+        "tokens/s",
+        "prefill",
+        "decode",
+        "PEs used",
+        "SRAM used",
+        "wavelets moved",
+        "host time",
+    ] {
+        assert!(out.contains(row), "no `{row}` in {out}");
+    }
+    let quiet: Vec<&str> = args.iter().copied().chain(["--quiet"]).collect();
+    let (text, err, code) = run(&quiet);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(out.starts_with(&text), "{text:?} begins {out:?}");
+    assert!(!text.contains("PEs"));
+}
+
+#[test]
+fn does_a_closed_pipe_end_the_command_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wafersim"))
+        .args([
+            "run",
+            &model(),
+            "--prompt",
+            "import os",
+            "--max-new-tokens",
+            "400",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut first = Vec::new();
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    out.read_until(b'\n', &mut first)
+        .expect("it says something");
+    drop(out);
+    let mut err = String::new();
+    let stderr = child.stderr.as_mut().expect("a pipe");
+    stderr.read_to_string(&mut err).expect("it closes");
+    assert!(child.wait().expect("it ends").success(), "{err}");
+    assert_eq!(err, "");
+}
+
+#[test]
+fn does_an_early_cycle_limit_end_with_code_2_and_say_so() {
+    let args = ["--json", "--prompt-ids", "1,2,3", "--cycle-limit", "5000"];
+    let (out, err, code) = run(&args);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(
+        err.contains("cycle limit") && err.contains("5,000"),
+        "{err}"
+    );
+}
+
+#[test]
+fn does_compile_say_what_goes_where() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
+    let done = command
+        .args(["compile", &model()])
+        .output()
+        .expect("it runs");
+    let text = String::from_utf8(done.stdout).expect("output is UTF-8");
+    assert_eq!(done.status.code(), Some(0));
+    for part in ["stage", "SRAM", "colors", "longest context"] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+}

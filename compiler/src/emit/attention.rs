@@ -1,0 +1,303 @@
+//! Attention on a PE: its row's heads and dimensions, its column's tokens.
+
+use crate::asm::{Asm, mem, n};
+use crate::emit::collective::{broadcast, reduce, share_in_place};
+use crate::emit::layers::{Pe, add_to_residual, finish_normed};
+use crate::emit::linear::{self, NormAt, TileAt};
+use crate::emit::{f32_reg, regs};
+use crate::lines::{BLOCK, LinePos};
+use models::Attention;
+use pe_isa::{Cond, DType, Operand, Size, Src, VecOp};
+
+const F: DType = DType::F32;
+
+/// Sizes of a row's attention.
+struct Sizes {
+    /// Key-value heads.
+    groups: u32,
+    /// Query heads per key-value head.
+    queries: u32,
+    /// Dimensions of each.
+    dims: u32,
+    /// Token capacity: the stride of the caches.
+    tokens: u32,
+}
+
+impl Sizes {
+    fn of(pe: &Pe) -> Sizes {
+        Sizes {
+            groups: pe.heads.groups,
+            queries: pe.stage.tiling.queries(),
+            dims: pe.heads.dims.len() as u32,
+            tokens: pe.stage.layout.tokens,
+        }
+    }
+
+    fn heads(&self) -> u32 {
+        self.groups * self.queries
+    }
+
+    fn qkv(&self) -> u32 {
+        self.groups * (self.queries + 2) * self.dims
+    }
+}
+
+/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`.
+pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
+    let layout = &pe.stage.layout;
+    let pairs = [n(pe.heads.dims.len() as u32 / 2)];
+    let at = |base| mem(base, &[1], F);
+    asm.mov(
+        &[n(1)],
+        f32_reg(regs::A),
+        Operand::Reg(regs::POSITION, DType::U32),
+    );
+    let (angle, frequency) = (at(layout.turn[0]), at(layout.frequencies));
+    asm.vec(
+        VecOp::Mul,
+        &pairs,
+        angle.clone(),
+        frequency,
+        f32_reg(regs::A),
+    );
+    asm.vec(
+        VecOp::Cos,
+        &pairs,
+        at(layout.cosines),
+        angle.clone(),
+        Operand::None,
+    );
+    asm.vec(VecOp::Sin, &pairs, at(layout.sines), angle, Operand::None);
+    if factor != 1.0 {
+        for base in [layout.cosines, layout.sines] {
+            asm.vec(VecOp::Mul, &pairs, at(base), at(base), Operand::f32(factor));
+        }
+    }
+}
+
+/// The whole attention half of a layer.
+pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) {
+    let stage = pe.stage;
+    let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
+    let sizes = Sizes::of(pe);
+    linear::prepare_norm(
+        asm,
+        &stage.formats,
+        NormAt {
+            x: layout.x,
+            weight: at.norm1,
+            scaled: layout.scaled,
+            input: layout.input,
+            squares: layout.squares,
+            len: pe.hidden,
+        },
+    );
+    let tile = TileAt {
+        base: at.qkv,
+        rows: pe.hidden,
+        columns: sizes.qkv(),
+        stride: layout.qkv_stride,
+    };
+    linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
+    let bias = attention.query.bias.map(|_| at.qkv_bias);
+    finish_normed(
+        asm,
+        pe,
+        sizes.qkv(),
+        attention.norm.epsilon,
+        bias,
+        layout.qkv,
+    );
+    rotate(asm, pe, &sizes, attention);
+    append(asm, pe, &sizes, local);
+    score(asm, pe, &sizes, local);
+    soften(asm, pe, &sizes);
+    mix(asm, pe, &sizes, local);
+    let tile = TileAt {
+        base: at.output,
+        rows: sizes.heads() * sizes.dims,
+        columns: pe.hidden,
+        stride: layout.hidden_stride,
+    };
+    linear::multiply(asm, &stage.formats, tile, layout.attended, layout.sums);
+    add_to_residual(asm, pe, attention.output.bias.map(|_| at.output_bias));
+}
+
+/// Rotates queries and keys by their position and scales the queries; the result is `[head][query…, key][dimension]`.
+fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
+    let layout = &pe.stage.layout;
+    let act = pe.stage.formats.numerics.activations;
+    let from_group = (s.queries + 2) * s.dims;
+    let to_group = (s.queries + 1) * s.dims;
+    if attention.rope.is_some() {
+        let half = s.dims / 2;
+        let shape = [n(s.groups), n(s.queries + 1), n(half)];
+        let strides = [from_group, s.dims, 1];
+        let (first, second) = (
+            mem(layout.qkv, &strides, act),
+            mem(layout.qkv + half * act.bytes(), &strides, act),
+        );
+        let turned = [(s.queries + 1) * half, half, 1];
+        let work = layout.turn.map(|base| mem(base, &turned, F));
+        let scaled = [layout.turn_by, layout.turn_by + 4 * half];
+        for (to, from) in scaled.into_iter().zip([layout.cosines, layout.sines]) {
+            let (to, from) = (mem(to, &[1], F), mem(from, &[1], F));
+            asm.vec(VecOp::Mul, &[n(half)], to, from, f32_reg(regs::RATIO));
+        }
+        let [cos, sin] = scaled.map(|base| mem(base, &[0, 0, 1], F));
+        let halves = [
+            (VecOp::Sub, &first, &second, 0),
+            (VecOp::Add, &second, &first, half),
+        ];
+        for (combine, kept, crossed, offset) in halves {
+            asm.vec(
+                VecOp::Mul,
+                &shape,
+                work[0].clone(),
+                kept.clone(),
+                cos.clone(),
+            );
+            asm.vec(
+                VecOp::Mul,
+                &shape,
+                work[1].clone(),
+                crossed.clone(),
+                sin.clone(),
+            );
+            let to = mem(
+                layout.rotated + offset * act.bytes(),
+                &[to_group, s.dims, 1],
+                act,
+            );
+            asm.vec(combine, &shape, to, work[0].clone(), work[1].clone());
+        }
+    } else {
+        let shape = [n(s.groups), n(to_group)];
+        let from = mem(layout.qkv, &[from_group, 1], act);
+        let to = mem(layout.rotated, &[to_group, 1], act);
+        asm.vec(VecOp::Mul, &shape, to, from, f32_reg(regs::RATIO));
+    }
+    if attention.score_scale != 1.0 {
+        let shape = [n(s.groups), n(s.queries * s.dims)];
+        let queries = mem(layout.rotated, &[to_group, 1], act);
+        let scale = Operand::f32(attention.score_scale);
+        asm.vec(VecOp::Mul, &shape, queries.clone(), queries, scale);
+    }
+}
+
+/// On the owning column, puts the token's key and value into the caches.
+fn append(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let act = pe.stage.formats.numerics.activations;
+    let done = asm.label();
+    asm.branch(Cond::Ne, regs::COLUMN, Src::Reg(regs::OWNER), done);
+    let shape = [n(s.groups), n(s.dims)];
+    let cache = [s.dims * s.tokens, s.tokens];
+    let key = layout.rotated + s.queries * s.dims * act.bytes();
+    let key = mem(key, &[(s.queries + 1) * s.dims, 1], act);
+    asm.mov(&shape, mem(at.keys, &cache, act).plus(regs::APPEND), key);
+    let value = layout.qkv + (s.queries + 1) * s.dims * act.bytes();
+    let value = mem(value, &[(s.queries + 2) * s.dims, 1], act);
+    let cached = mem(at.values, &cache, act).plus(regs::APPEND);
+    asm.vec(VecOp::Mul, &shape, cached, value, f32_reg(regs::RATIO));
+    asm.place(done);
+}
+
+/// Scores of the column's tokens: multiply-adds along tokens, one dimension after another, then summed over the
+/// rows that share the head.
+fn score(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let act = pe.stage.formats.numerics.activations;
+    let tokens = Size::Reg(regs::TOKENS);
+    let flat = [n(s.heads()), tokens];
+    let scores = mem(layout.scores, &[s.tokens, 1], F);
+    asm.mov(&flat, scores.clone(), Operand::f32(0.0));
+    asm.vec(
+        VecOp::Fmac,
+        &[n(s.groups), n(s.queries), n(s.dims), tokens],
+        mem(layout.scores, &[s.queries * s.tokens, s.tokens, 0, 1], F),
+        mem(at.keys, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
+        mem(
+            layout.rotated,
+            &[(s.queries + 1) * s.dims, s.dims, 1, 0],
+            act,
+        ),
+    );
+    let within = pe.place.row - pe.heads.block_start;
+    let block = LinePos::centred(within, pe.heads.block_len, BLOCK);
+    if block.len > 1 {
+        reduce(asm, &block, VecOp::Add, &flat, &scores, F);
+        share_in_place(asm, &block, &flat, &scores);
+    }
+}
+
+/// Softmax over all tokens of the row: the largest score of the row, then the exponentials and their sum on this PE.
+fn soften(asm: &mut Asm, pe: &Pe, s: &Sizes) {
+    let layout = &pe.stage.layout;
+    let act = pe.stage.formats.numerics.activations;
+    let heads = [n(s.heads())];
+    let flat = [n(s.heads()), Size::Reg(regs::TOKENS)];
+    let scores = mem(layout.scores, &[s.tokens, 1], F);
+    let per_head = |base| mem(base, &[1, 0], F);
+    let largest = mem(layout.largest, &[1], F);
+    asm.mov(&heads, largest.clone(), Operand::f32(f32::NEG_INFINITY));
+    let running = per_head(layout.largest);
+    asm.vec(
+        VecOp::Max,
+        &flat,
+        running.clone(),
+        scores.clone(),
+        running.clone(),
+    );
+    reduce(asm, &pe.row, VecOp::Max, &heads, &largest, F);
+    share_in_place(asm, &pe.row, &heads, &largest);
+    asm.vec(VecOp::Sub, &flat, scores.clone(), scores.clone(), running);
+    let weights = mem(layout.weights, &[s.tokens, 1], act);
+    asm.vec(VecOp::Exp, &flat, weights.clone(), scores, Operand::None);
+    asm.mov(&heads, mem(layout.total, &[1], F), Operand::f32(0.0));
+    let total = per_head(layout.total);
+    asm.vec(VecOp::Add, &flat, total.clone(), weights, total);
+}
+
+/// Values weighted by the softmax, summed over the row and divided by the sum of weights.
+fn mix(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let numerics = &pe.stage.formats.numerics;
+    let (act, acc) = (numerics.activations, numerics.accumulate);
+    let elements = [n(s.heads() * s.dims)];
+    let mixed = mem(layout.mixed, &[1], acc);
+    asm.mov(&elements, mixed.clone(), Operand::Imm(0, acc));
+    asm.vec(
+        VecOp::Fmac,
+        &[
+            n(s.groups),
+            n(s.queries),
+            n(s.dims),
+            Size::Reg(regs::TOKENS),
+        ],
+        mem(layout.mixed, &[s.queries * s.dims, s.dims, 1, 0], acc),
+        mem(at.values, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
+        mem(layout.weights, &[s.queries * s.tokens, s.tokens, 0, 1], act),
+    );
+    let total = mem(layout.total, &[1], F);
+    reduce(asm, &pe.row, VecOp::Add, &[n(s.heads())], &total, F);
+    reduce(asm, &pe.row, VecOp::Add, &elements, &mixed, acc);
+    if pe.row.is_root() {
+        let heads = [n(s.heads())];
+        asm.vec(VecOp::Recip, &heads, total.clone(), total, Operand::None);
+    }
+    let shape = [n(s.heads()), n(s.dims)];
+    let sent = (
+        VecOp::Mul,
+        mem(layout.mixed, &[s.dims, 1], acc).into(),
+        mem(layout.total, &[1, 0], F).into(),
+    );
+    broadcast(
+        asm,
+        &pe.row,
+        &shape,
+        sent,
+        &mem(layout.attended, &[s.dims, 1], act),
+        act,
+    );
+}

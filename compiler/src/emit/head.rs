@@ -1,0 +1,156 @@
+//! The program of a PE in the head stage: final norm, logits, the largest of them.
+
+use crate::asm::{Asm, mem, n};
+use crate::emit::collective::reduce;
+use crate::emit::layers::receive;
+use crate::emit::linear::{self, NormAt, TileAt};
+use crate::emit::{Formats, Place, f32_reg, marks, regs};
+use crate::layout::HeadLayout;
+use crate::lines::{COLUMN, LinePos, ROW};
+use crate::split::Split;
+use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Src, VecOp};
+
+/// The head stage, as its programs need it.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadStage {
+    pub(crate) hidden_size: u32,
+    pub(crate) hidden: Split,
+    pub(crate) vocab: Split,
+    pub(crate) layout: HeadLayout,
+    pub(crate) formats: Formats,
+    pub(crate) epsilon: f32,
+    pub(crate) has_bias: bool,
+    /// Color of the lane to the host.
+    pub(crate) to_host: Color,
+    /// Color of the lane back to the embedding's port.
+    pub(crate) feedback: Color,
+}
+
+/// The program of the PE at `place`.
+pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
+    let row = LinePos::centred(place.column, place.width, ROW);
+    let layout = &stage.layout;
+    let hidden = stage.hidden.len(place.column);
+    let vocab = stage.vocab.len(place.row);
+    let mut asm = Asm::new();
+    let next_item = asm.here();
+    receive(&mut asm, place, layout.x, hidden);
+    let at_root = row.is_root() && place.row == place.height / 2;
+    pass_end(&mut asm, place, &row);
+    linear::renew_unscale(&mut asm, &row);
+    linear::prepare_norm(
+        &mut asm,
+        &stage.formats,
+        NormAt {
+            x: layout.x,
+            weight: layout.norm,
+            scaled: layout.scaled,
+            input: layout.input,
+            squares: layout.squares,
+            len: hidden,
+        },
+    );
+    let tile = TileAt {
+        base: layout.head,
+        rows: hidden,
+        columns: vocab,
+        stride: layout.vocab_stride,
+    };
+    linear::multiply(&mut asm, &stage.formats, tile, layout.input, layout.sums);
+    let acc = stage.formats.numerics.accumulate;
+    let sums = mem(layout.sums, &[1], acc);
+    let squares = mem(layout.squares, &[1], DType::F32);
+    reduce(&mut asm, &row, VecOp::Add, &[n(1)], &squares, DType::F32);
+    reduce(&mut asm, &row, VecOp::Add, &[n(vocab)], &sums, acc);
+    if row.is_root() {
+        logits(&mut asm, stage, vocab);
+        choose(&mut asm, place);
+    }
+    if at_root {
+        answer(&mut asm, stage);
+    }
+    asm.jump(next_item);
+    asm.finish()
+}
+
+/// The item's end is known in the first row only; the root of the rectangle needs it. It goes down the root's
+/// column on the broadcast color, which the head does not use otherwise.
+fn pass_end(asm: &mut Asm, place: Place, row: &LinePos) {
+    let root_row = place.height / 2;
+    if !row.is_root() || root_row == 0 {
+        return;
+    }
+    let color = COLUMN.broadcast;
+    if place.row == 0 {
+        asm.send(color, regs::END);
+    } else if place.row == root_row {
+        asm.recv(regs::END, color);
+    }
+}
+
+/// Logits of the row on its root: sums times the norm's factor, plus bias.
+fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
+    let layout = &stage.layout;
+    linear::norm_factor(asm, layout.squares, stage.hidden_size, stage.epsilon);
+    let shape = [n(vocab)];
+    let logits = mem(layout.logits, &[1], DType::F32);
+    let sums = mem(layout.sums, &[1], stage.formats.numerics.accumulate);
+    asm.vec(
+        VecOp::Mul,
+        &shape,
+        logits.clone(),
+        sums,
+        f32_reg(regs::RATIO),
+    );
+    if stage.has_bias {
+        let bias = mem(layout.bias, &[1], DType::F32);
+        asm.vec(VecOp::Add, &shape, logits.clone(), logits.clone(), bias);
+    }
+    asm.mark(marks::LOGITS);
+    asm.li(regs::A, f32::NEG_INFINITY.to_bits());
+    asm.alu(AluOp::Add, regs::B, regs::VOCAB, Src::Imm(0));
+    let base = Operand::Reg(regs::VOCAB, DType::U32);
+    asm.vec(VecOp::ArgMax, &shape, f32_reg(regs::A), logits, base);
+}
+
+/// The largest logit over all rows arrives at the root of the column; of equal ones, the lowest id. Registers
+/// `A`, `B`: value and id. From the north come lower ids, from the south higher ones.
+fn choose(asm: &mut Asm, place: Place) {
+    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let (value, id) = (regs::C, regs::D);
+    if let Some(color) = column.from_low() {
+        asm.recv(value, color);
+        asm.recv(id, color);
+        // Keep mine only if it is larger: take theirs into A, B unless A > C.
+        asm.selgt(id, regs::B, regs::A, value);
+        asm.selgt(value, regs::A, regs::A, value);
+        asm.alu(AluOp::Add, regs::A, value, Src::Imm(0));
+        asm.alu(AluOp::Add, regs::B, id, Src::Imm(0));
+    }
+    if let Some(color) = column.from_high() {
+        asm.recv(value, color);
+        asm.recv(id, color);
+        asm.selgt(regs::B, id, value, regs::A);
+        asm.selgt(regs::A, value, value, regs::A);
+    }
+    if let Some(out) = column.outgoing() {
+        asm.send(out, regs::A);
+        asm.send(out, regs::B);
+    }
+}
+
+/// Sends the token to the host, and back to the embedding unless it was the last one.
+fn answer(asm: &mut Asm, stage: &HeadStage) {
+    asm.mark(marks::TOKEN);
+    asm.send(stage.to_host, regs::WHERE);
+    asm.send(stage.to_host, regs::B);
+    let last = asm.label();
+    let position_mask = (1 << super::POSITION_BITS) - 1;
+    asm.alu(AluOp::Add, regs::WHERE, regs::WHERE, Src::Imm(1));
+    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(position_mask));
+    asm.branch(Cond::Ge, regs::A, Src::Reg(regs::END), last);
+    for reg in [regs::WHERE, regs::END, regs::B] {
+        asm.send(stage.feedback, reg);
+    }
+    asm.place(last);
+}

@@ -1,0 +1,244 @@
+//! The program of a PE in a stage of layers.
+
+use crate::asm::{Asm, mem, n};
+use crate::emit::{Formats, Place, attention, f32_reg, linear, mlp, regs};
+use crate::layout::LayersLayout;
+use crate::lines::{self, COLUMN, INGRESS, INGRESS_COLUMN, LinePos, ROW};
+use crate::tiling::{LayerTiling, RowHeads};
+use models::DecoderGraph;
+use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
+use std::ops::Range;
+
+/// A stage of layers, as its programs need it.
+#[derive(Debug, Clone)]
+pub(crate) struct LayersStage<'a> {
+    pub(crate) graph: &'a DecoderGraph,
+    pub(crate) layers: Range<usize>,
+    pub(crate) tiling: LayerTiling,
+    pub(crate) layout: LayersLayout,
+    pub(crate) formats: Formats,
+    /// Color of the lane to the next stage.
+    pub(crate) lane: Color,
+    /// Whether only items that want a token go on from here.
+    pub(crate) only_wanted: bool,
+}
+
+/// What one PE's emitters share.
+pub(crate) struct Pe<'a> {
+    pub(crate) stage: &'a LayersStage<'a>,
+    pub(crate) place: Place,
+    pub(crate) row: LinePos,
+    pub(crate) column: LinePos,
+    pub(crate) heads: RowHeads,
+    /// Elements of the residual slice.
+    pub(crate) hidden: u32,
+}
+
+/// The program of the PE at `place`.
+pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
+    let pe = Pe {
+        stage,
+        place,
+        row: LinePos::centred(place.column, place.width, ROW),
+        column: LinePos::centred(place.row, place.height, COLUMN),
+        heads: stage.tiling.row_heads(place.row),
+        hidden: stage.tiling.hidden.len(place.column),
+    };
+    let mut asm = Asm::new();
+    let next_item = asm.here();
+    receive(&mut asm, place, stage.layout.x, pe.hidden);
+    unpack(&mut asm, &pe);
+    linear::renew_unscale(&mut asm, &pe.row);
+    if let Some(rope) = stage.graph.blocks[stage.layers.start].attention.rope {
+        attention::angles(&mut asm, &pe, stage.graph.rope(rope).attention_factor);
+    }
+    for (local, layer) in stage.layers.clone().enumerate() {
+        let block = &stage.graph.blocks[layer];
+        attention::emit(&mut asm, &pe, local, &block.attention);
+        mlp::emit(&mut asm, &pe, local, &block.mlp);
+    }
+    if place.row == 0 {
+        if stage.only_wanted {
+            asm.alu(
+                AluOp::Shr,
+                regs::A,
+                regs::WHERE,
+                Src::Imm(super::WANTED_BIT),
+            );
+            asm.branch(Cond::Eq, regs::A, Src::Imm(0), next_item);
+        }
+        send_on(&mut asm, place, stage.layout.x, pe.hidden, stage.lane);
+    }
+    asm.jump(next_item);
+    asm.finish()
+}
+
+/// Receives an item: header into registers, the residual slice of `len` elements to `x`. The first row takes it from
+/// the stage's port and passes each column's slice down.
+pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
+    let slice = mem(x, &[1], DType::F32);
+    if place.row > 0 {
+        for reg in [regs::WHERE, regs::SCALE, regs::SHARE] {
+            asm.recv(reg, INGRESS_COLUMN);
+        }
+        let source = asm.from(INGRESS_COLUMN, DType::F32);
+        return asm.mov(&[n(len)], slice, source);
+    }
+    for reg in [regs::WHERE, regs::END, regs::SCALE, regs::SHARE] {
+        asm.recv(reg, INGRESS);
+    }
+    if place.height > 1 {
+        for reg in [regs::WHERE, regs::SCALE, regs::SHARE] {
+            asm.send(INGRESS_COLUMN, reg);
+        }
+    }
+    let void = Operand::Reg(regs::VOID, DType::U32);
+    let words = asm.from(INGRESS, DType::U32);
+    let source = asm.from(INGRESS, DType::F32);
+    if place.column > 0 {
+        asm.mov(&[Size::Reg(regs::BEFORE)], void, words);
+    }
+    asm.mov(&[n(len)], slice.clone(), source);
+    if place.height > 1 {
+        let down = asm.to(INGRESS_COLUMN, DType::F32);
+        asm.mov_async(0, &[n(len)], down, slice);
+    }
+    if place.column + 1 < place.width {
+        asm.mov(&[Size::Reg(regs::BEHIND)], void, words);
+    }
+}
+
+/// Splits the header into registers.
+fn unpack(asm: &mut Asm, pe: &Pe) {
+    use regs::*;
+    let layout = &pe.stage.layout;
+    let position_mask = (1 << super::POSITION_BITS) - 1;
+    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm(position_mask));
+    asm.alu(AluOp::Shr, SLOT, WHERE, Src::Imm(super::POSITION_BITS));
+    asm.alu(
+        AluOp::And,
+        SLOT,
+        SLOT,
+        Src::Imm((1 << super::SLOT_BITS) - 1),
+    );
+    asm.alu(AluOp::Mul, SLOT, SLOT, Src::Imm(layout.slot_bytes));
+    asm.alu(AluOp::And, A, SHARE, Src::Imm(position_mask));
+    asm.alu(AluOp::Shr, OWNER, SHARE, Src::Imm(super::POSITION_BITS));
+    let act = pe.stage.formats.numerics.activations.bytes();
+    asm.alu(AluOp::Mul, APPEND, A, Src::Imm(act));
+    asm.alu(AluOp::Add, APPEND, APPEND, Src::Reg(SLOT));
+    asm.alu(AluOp::Lt, B, OWNER, Src::Reg(COLUMN));
+    asm.alu(AluOp::Add, TOKENS, A, Src::Imm(1));
+    asm.alu(AluOp::Sub, TOKENS, TOKENS, Src::Reg(B));
+}
+
+/// Passes the item to the next stage: along the first row, each PE forwards what comes from the west and adds its slice.
+pub(crate) fn send_on(asm: &mut Asm, place: Place, x: u32, len: u32, lane: Color) {
+    let last = place.column + 1 == place.width;
+    let out = if last {
+        lane
+    } else {
+        lines::egress(place.column)
+    };
+    if place.column == 0 {
+        for reg in [regs::WHERE, regs::END, regs::SCALE] {
+            asm.send(out, reg);
+        }
+    } else {
+        let source = asm.from(lines::egress(place.column - 1), DType::U32);
+        let target = asm.to(out, DType::U32);
+        asm.mov(&[Size::Reg(regs::FORWARD)], target, source);
+    }
+    let target = asm.to(out, DType::F32);
+    asm.mov(&[n(len)], target, mem(x, &[1], DType::F32));
+}
+
+/// Sums a column's partial outputs of `hidden` elements and adds them to the residual stream on all its PEs.
+pub(crate) fn add_to_residual(asm: &mut Asm, pe: &Pe, bias: Option<u32>) {
+    use crate::emit::collective::{broadcast, copy_of, reduce};
+    let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
+    let shape = [n(pe.hidden)];
+    let sums = mem(layout.sums, &[1], numerics.accumulate);
+    reduce(
+        asm,
+        &pe.column,
+        VecOp::Add,
+        &shape,
+        &sums,
+        numerics.accumulate,
+    );
+    if let (Some(bias), true) = (bias, pe.column.is_root()) {
+        asm.vec(
+            VecOp::Add,
+            &shape,
+            sums.clone(),
+            sums.clone(),
+            mem(bias, &[1], DType::F32),
+        );
+    }
+    let delta = mem(layout.delta, &[1], numerics.activations);
+    broadcast(
+        asm,
+        &pe.column,
+        &shape,
+        copy_of(&sums),
+        &delta,
+        numerics.activations,
+    );
+    let x = mem(layout.x, &[1], DType::F32);
+    asm.vec(VecOp::Add, &shape, x.clone(), x, delta);
+}
+
+/// Sums a row's partial outputs behind a norm and gives them, rounded, to all its PEs at `dst`. They still lack the factor
+/// in register `RATIO`, which is near one: whoever uses an element multiplies it, in f32.
+pub(crate) fn finish_normed(
+    asm: &mut Asm,
+    pe: &Pe,
+    len: u32,
+    epsilon: f32,
+    bias: Option<u32>,
+    dst: u32,
+) {
+    use crate::emit::collective::{broadcast, broadcast_reg, copy_of, reduce};
+    let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
+    let (acc, act) = (numerics.accumulate, numerics.activations);
+    let shape = [n(len)];
+    let sums = mem(layout.sums, &[1], acc);
+    let squares = mem(layout.squares, &[1], DType::F32);
+    reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
+    reduce(asm, &pe.row, VecOp::Add, &shape, &sums, acc);
+    let hidden = pe.stage.tiling.dims.hidden;
+    if let Some(bias) = bias {
+        if pe.row.is_root() {
+            linear::norm_factor(asm, layout.squares, hidden, epsilon);
+            let factor = f32_reg(regs::RATIO);
+            asm.vec(VecOp::Mul, &shape, sums.clone(), sums.clone(), factor);
+            let b = mem(bias, &[1], DType::F32);
+            asm.vec(VecOp::Add, &shape, sums.clone(), sums.clone(), b);
+        }
+        broadcast(
+            asm,
+            &pe.row,
+            &shape,
+            copy_of(&sums),
+            &mem(dst, &[1], act),
+            act,
+        );
+        asm.li(regs::RATIO, 1.0f32.to_bits());
+    } else {
+        broadcast(
+            asm,
+            &pe.row,
+            &shape,
+            copy_of(&sums),
+            &mem(dst, &[1], act),
+            act,
+        );
+        if pe.row.is_root() {
+            linear::norm_factor(asm, layout.squares, hidden, epsilon);
+        }
+        broadcast_reg(asm, &pe.row, regs::RATIO);
+    }
+    broadcast_reg(asm, &pe.row, regs::SCALE);
+    linear::renew_unscale(asm, &pe.row);
+}

@@ -1,0 +1,100 @@
+//! Norm and linear layer on a PE.
+
+use crate::asm::{Asm, mem, n};
+use crate::emit::{Formats, f32_reg, regs};
+use crate::lines::LinePos;
+use pe_isa::{DType, Operand, VecOp};
+
+/// A weight tile, `[rows][stride]` with `columns` used, multiplied with a vector of `rows` elements.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TileAt {
+    pub(crate) base: u32,
+    pub(crate) rows: u32,
+    pub(crate) columns: u32,
+    pub(crate) stride: u32,
+}
+
+/// `sums[columns] = tile^T × input[rows]`, as fused multiply-adds along the columns.
+pub(crate) fn multiply(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sums: u32) {
+    let (act, acc) = (f.numerics.activations, f.numerics.accumulate);
+    asm.mov(
+        &[n(tile.columns)],
+        mem(sums, &[1], acc),
+        Operand::Imm(0, acc),
+    );
+    asm.vec(
+        VecOp::Fmac,
+        &[n(tile.rows), n(tile.columns)],
+        mem(sums, &[0, 1], acc),
+        mem(tile.base, &[tile.stride, 1], f.numerics.weights),
+        mem(input, &[1, 0], act),
+    );
+}
+
+/// Where a norm works.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NormAt {
+    pub(crate) x: u32,
+    pub(crate) weight: u32,
+    pub(crate) scaled: u32,
+    pub(crate) input: u32,
+    pub(crate) squares: u32,
+    pub(crate) len: u32,
+}
+
+/// Prepares the input of a linear layer behind an RMS norm: `input = round(x × weight × SCALE)` and the slice's
+/// sum of squares. The norm's own factor is a scalar, so it is applied to the layer's sums ([`norm_factor`]); `SCALE`, the
+/// factor of the norm before, keeps the rounded input near one.
+pub(crate) fn prepare_norm(asm: &mut Asm, f: &Formats, at: NormAt) {
+    let t = DType::F32;
+    let len = [n(at.len)];
+    asm.vec(
+        VecOp::Mul,
+        &len,
+        mem(at.scaled, &[1], t),
+        mem(at.x, &[1], t),
+        mem(at.weight, &[1], t),
+    );
+    asm.vec(
+        VecOp::Mul,
+        &len,
+        mem(at.input, &[1], f.numerics.activations),
+        mem(at.scaled, &[1], t),
+        f32_reg(regs::SCALE),
+    );
+    asm.mov(&[n(1)], mem(at.squares, &[1], t), Operand::f32(0.0));
+    asm.vec(
+        VecOp::Fmac,
+        &len,
+        mem(at.squares, &[0], t),
+        mem(at.x, &[1], t),
+        mem(at.x, &[1], t),
+    );
+}
+
+/// On the root of a row, with the whole sum of squares in SRAM: `SCALE` = the norm's factor, `RATIO` = the same ×
+/// `UNSCALE`, by which the sums are to be multiplied.
+pub(crate) fn norm_factor(asm: &mut Asm, squares: u32, hidden: u32, epsilon: f32) {
+    let a = f32_reg(regs::A);
+    let one = [n(1)];
+    let mean = Operand::f32(1.0 / hidden as f32);
+    asm.vec(VecOp::Mul, &one, a, mem(squares, &[1], DType::F32), mean);
+    asm.vec(VecOp::Add, &one, a, a, Operand::f32(epsilon));
+    let scale = f32_reg(regs::SCALE);
+    asm.vec(VecOp::Rsqrt, &one, scale, a, Operand::None);
+    asm.vec(
+        VecOp::Mul,
+        &one,
+        f32_reg(regs::RATIO),
+        scale,
+        f32_reg(regs::UNSCALE),
+    );
+}
+
+/// `UNSCALE = 1 / SCALE` on the root of a row.
+pub(crate) fn renew_unscale(asm: &mut Asm, row: &LinePos) {
+    if row.is_root() {
+        let (to, from) = (f32_reg(regs::UNSCALE), f32_reg(regs::SCALE));
+        asm.vec(VecOp::Recip, &[n(1)], to, from, Operand::None);
+    }
+}

@@ -1,0 +1,107 @@
+//! Pass 7, programs: what each PE executes, written with the builder in `asm`.
+//!
+//! Every program is one task that loops over items for ever. An item's words: on lanes between stages *where* (position, slot
+//! and whether a token is wanted), *end* (the position that is not to be fed back any more), *scale* (the last norm's factor,
+//! f32), then the residual stream; inside a rectangle also *share* (position divided by the columns, and the remainder).
+
+pub(crate) mod attention;
+pub(crate) mod collective;
+pub(crate) mod embed;
+pub(crate) mod head;
+pub(crate) mod layers;
+pub(crate) mod linear;
+pub(crate) mod mlp;
+pub(crate) mod port;
+
+use crate::options::Numerics;
+use pe_isa::{Operand, Reg};
+
+/// Registers with one meaning in all programs.
+pub(crate) mod regs {
+    use pe_isa::Reg;
+    /// Item: position in bits 0–19, slot in 20–27, 28: a token is wanted.
+    pub(crate) const WHERE: Reg = Reg(0);
+    /// Item: first position that is not fed back.
+    pub(crate) const END: Reg = Reg(1);
+    /// Item, then running: factor of the latest norm of this residual stream, f32.
+    pub(crate) const SCALE: Reg = Reg(2);
+    /// Item: position / columns in bits 0–19, position mod columns in 20–31.
+    pub(crate) const SHARE: Reg = Reg(3);
+    /// Position.
+    pub(crate) const POSITION: Reg = Reg(4);
+    /// Byte offset of the slot in the key and value caches.
+    pub(crate) const SLOT: Reg = Reg(5);
+    /// Byte offset in the caches of the token's place.
+    pub(crate) const APPEND: Reg = Reg(6);
+    /// Column that keeps the token's key and value.
+    pub(crate) const OWNER: Reg = Reg(7);
+    /// Tokens of the slot on this PE, the current one included.
+    pub(crate) const TOKENS: Reg = Reg(8);
+    /// 1 / [`SCALE`] on roots of rows, f32.
+    pub(crate) const UNSCALE: Reg = Reg(9);
+    /// Work.
+    pub(crate) const A: Reg = Reg(10);
+    /// Work.
+    pub(crate) const B: Reg = Reg(11);
+    /// Work.
+    pub(crate) const C: Reg = Reg(12);
+    /// Work.
+    pub(crate) const D: Reg = Reg(13);
+    /// Factor that the latest normed sums still lack, f32.
+    pub(crate) const RATIO: Reg = Reg(14);
+    /// Receives words that nobody wants.
+    pub(crate) const VOID: Reg = Reg(15);
+    /// Parameter: this PE's column.
+    pub(crate) const COLUMN: Reg = Reg(16);
+    /// Parameter: words of the residual stream before this column's slice.
+    pub(crate) const BEFORE: Reg = Reg(17);
+    /// Parameter: words behind it.
+    pub(crate) const BEHIND: Reg = Reg(18);
+    /// Parameter: header and residual words before this column's slice.
+    pub(crate) const FORWARD: Reg = Reg(19);
+    /// Parameter: first vocabulary entry of this row.
+    pub(crate) const VOCAB: Reg = Reg(20);
+    /// Parameters of the gather of the MLP's inner vector.
+    pub(crate) const GATHER_BEFORE: Reg = Reg(21);
+    /// See [`GATHER_BEFORE`].
+    pub(crate) const GATHER_BEHIND: Reg = Reg(22);
+    /// See [`GATHER_BEFORE`]; also the byte offset of the share in the rounded gate and up vectors.
+    pub(crate) const GATHER_OFFSET: Reg = Reg(23);
+}
+
+/// Words of an item before the residual stream, on lanes.
+pub(crate) const HEADER_WORDS: u32 = 3;
+/// Bits of a position in [`regs::WHERE`].
+pub(crate) const POSITION_BITS: u32 = 20;
+/// Bits of a slot in [`regs::WHERE`].
+pub(crate) const SLOT_BITS: u32 = 8;
+/// Bit of [`regs::WHERE`] that asks for a token.
+pub(crate) const WANTED_BIT: u32 = POSITION_BITS + SLOT_BITS;
+
+/// Marks for observers.
+pub mod marks {
+    /// A root of a row of the head stage has this row's logits in SRAM.
+    pub const LOGITS: u16 = 1;
+    /// The head's root has chosen a token.
+    pub const TOKEN: u16 = 2;
+}
+
+/// A PE's place in its rectangle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) column: u32,
+    pub(crate) row: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// What all emitters need to know.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Formats {
+    pub(crate) numerics: Numerics,
+}
+
+/// A register as an f32 operand.
+pub(crate) fn f32_reg(reg: Reg) -> Operand {
+    Operand::Reg(reg, pe_isa::DType::F32)
+}

@@ -1,0 +1,182 @@
+//! Predicted time and exact memory of a cut, without making programs.
+
+use crate::emit::mlp::deals_activation;
+use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
+use crate::options::Numerics;
+use crate::place::Cut;
+use crate::split::Split;
+use crate::tiling::{LayerDims, LayerTiling};
+use fabric::Machine;
+use pe_isa::DType;
+
+/// Bytes that a program of the compiler takes at most, per layer and besides. Checked against the real
+/// programs by the linter.
+const CODE_PER_LAYER: u64 = 1_500;
+const CODE_BESIDES: u64 = 900;
+
+/// What time and memory depend on, besides the cut.
+#[derive(Debug, Clone)]
+pub(crate) struct Estimate<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) numerics: Numerics,
+    pub(crate) dims: LayerDims,
+    pub(crate) layers: usize,
+    pub(crate) vocab: u32,
+    pub(crate) slots: u32,
+    pub(crate) positions: u32,
+    pub(crate) biases: [bool; 4],
+    pub(crate) head_bias: bool,
+}
+
+/// Whether a cut's data and code fit into every PE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Fits,
+    Over {
+        bytes: u64,
+        stage: &'static str,
+        column: u32,
+        row: u32,
+    },
+}
+
+impl Estimate<'_> {
+    /// The SRAM map of a stage of layers.
+    pub(crate) fn layers_layout(&self, tiling: &LayerTiling, layers: u32) -> LayersLayout {
+        self.layers_layout_for(tiling, layers, self.positions)
+    }
+
+    /// The same, for another capacity of the KV cache.
+    pub(crate) fn layers_layout_for(
+        &self,
+        tiling: &LayerTiling,
+        layers: u32,
+        positions: u32,
+    ) -> LayersLayout {
+        let need = LayersNeed {
+            layers,
+            slots: self.slots,
+            positions,
+            biases: self.biases,
+        };
+        LayersLayout::new(tiling, &self.numerics, need)
+    }
+
+    /// Bytes that data of a PE may take in a stage of `layers` layers.
+    pub(crate) fn data_bytes(&self, layers: u32) -> u64 {
+        let code = CODE_BESIDES + CODE_PER_LAYER * u64::from(layers);
+        u64::from(self.machine.usable_bytes()).saturating_sub(code)
+    }
+
+    /// Whether everything fits.
+    pub(crate) fn fit(&self, cut: &Cut) -> Fit {
+        let hidden = Split::new(self.dims.hidden, cut.width).max();
+        let vocab = Split::new(self.vocab, cut.height).max();
+        let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
+        let layers = self.layers_layout(&tiling, cut.layers_per_stage).bytes;
+        let port = 4 * u64::from(self.dims.hidden);
+        let stages = [
+            ("layers", layers, self.data_bytes(cut.layers_per_stage)),
+            (
+                "embedding",
+                EmbedLayout::new(hidden, vocab, &self.numerics).bytes,
+                self.data_bytes(0),
+            ),
+            (
+                "head",
+                HeadLayout::new(hidden, vocab, self.head_bias, &self.numerics).bytes,
+                self.data_bytes(0),
+            ),
+            ("port", port, self.data_bytes(0)),
+        ];
+        let worst = stages
+            .into_iter()
+            .map(|(s, need, have)| (need.saturating_sub(have), s))
+            .max();
+        match worst {
+            Some((bytes, stage)) if bytes > 0 => Fit::Over {
+                bytes,
+                stage,
+                column: 0,
+                row: 0,
+            },
+            _ => Fit::Fits,
+        }
+    }
+
+    /// Positions that the KV cache could hold on this cut, all slots together.
+    pub(crate) fn longest_context(&self, cut: &Cut) -> u32 {
+        let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
+        let have = self.data_bytes(cut.layers_per_stage);
+        let fits = |positions: u32| {
+            self.layers_layout_for(&tiling, cut.layers_per_stage, positions)
+                .bytes
+                <= have
+        };
+        let (mut low, mut high) = (0u32, 1 << crate::emit::POSITION_BITS);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if fits(middle) {
+                low = middle
+            } else {
+                high = middle
+            }
+        }
+        low
+    }
+
+    /// Cycles per token, about: multiply-adds, chains and broadcasts of every layer, and the way between stages.
+    pub(crate) fn token_cycles(&self, cut: &Cut) -> u64 {
+        let (w, h) = (cut.width, cut.height);
+        let d = &self.dims;
+        let hidden = d.hidden.div_ceil(w);
+        let kv = (d.kv_heads * d.head_dim).div_ceil(h);
+        let attended = (d.heads * d.head_dim).div_ceil(h);
+        let inner = d.intermediate.div_ceil(h);
+        let heads = d.heads.div_ceil(h.min(d.kv_heads));
+        let tokens = self.positions.div_ceil(2).div_ceil(w).max(1);
+        let rows_per_head = (h / d.kv_heads).max(1);
+        let mut layer = self.multiply(hidden, attended + 2 * kv)
+            + self.multiply(attended, hidden)
+            + self.multiply(hidden, 2 * inner)
+            + self.multiply(inner, hidden);
+        layer += self.line(w, attended + 2 * kv) + self.line(w, 2 * inner);
+        layer += 2 * self.line(h, hidden) + self.line(w, heads) + self.line(w, attended);
+        layer += self.line(rows_per_head, heads * tokens);
+        layer +=
+            22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
+        let share = if deals_activation(inner, w) {
+            inner.div_ceil(w)
+        } else {
+            inner
+        };
+        layer += 30 * u64::from(share) + 400;
+        if share < inner {
+            layer += self.line(w, inner);
+        }
+        let vocab = self.vocab.div_ceil(h);
+        let head = self.multiply(hidden, vocab) + self.line(w, vocab) + 4 * u64::from(vocab);
+        let stages = (self.layers as u32).div_ceil(cut.layers_per_stage) + 2;
+        let lanes = u64::from(d.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
+        layer * self.layers as u64 + head + lanes * u64::from(stages)
+    }
+
+    fn multiply(&self, rows: u32, columns: u32) -> u64 {
+        let cost = &self.machine.pe.cost;
+        let (rows, columns) = (u64::from(rows), u64::from(columns));
+        let wide = self.numerics.weights == DType::F32 || self.numerics.activations == DType::F32;
+        let rate = if wide { cost.fmac_32 } else { cost.fmac_mixed };
+        cost.setup_fmac_16 + rate.cycles_for(rows * columns) + cost.row_cycles * rows
+    }
+
+    /// A sum to the middle of a line and a broadcast from there.
+    fn line(&self, len: u32, elements: u32) -> u64 {
+        if len <= 1 {
+            return 0;
+        }
+        let f = &self.machine.fabric;
+        let ramp = self.machine.pe.ramp_cycles;
+        let per_link = f.hop_cycles + 2 * ramp + 1;
+        u64::from(len / 2) * (per_link + f.hop_cycles) + 4 * u64::from(elements) + 40
+    }
+}

@@ -1,0 +1,396 @@
+//! Pass 8, SRAM contents: every PE's slice of every tensor, rounded to its storage type.
+
+use crate::error::CompileError;
+use crate::layout::{EmbedLayout, HeadLayout, LayersLayout};
+use crate::options::Numerics;
+use crate::split::Split;
+use crate::tiling::{LayerTiling, QkvRow};
+use fabric::Segment;
+use models::{Block, DecoderGraph, LinearRef, MlpKind, TensorRef, Weights};
+use pe_isa::DType;
+
+/// Reads tensors and reports values that the storage type cannot hold.
+pub(crate) struct Filler<'a> {
+    pub(crate) graph: &'a DecoderGraph,
+    pub(crate) weights: &'a Weights,
+    pub(crate) numerics: Numerics,
+    pub(crate) diagnostics: Vec<String>,
+    overflown: std::collections::BTreeSet<u32>,
+}
+
+/// A matrix of f32 values, row-major.
+struct Matrix {
+    columns: usize,
+    values: Vec<f32>,
+}
+
+impl<'a> Filler<'a> {
+    pub(crate) fn new(
+        graph: &'a DecoderGraph,
+        weights: &'a Weights,
+        numerics: Numerics,
+    ) -> Filler<'a> {
+        Filler {
+            graph,
+            weights,
+            numerics,
+            diagnostics: Vec::new(),
+            overflown: Default::default(),
+        }
+    }
+
+    /// What was found, as an error if anything was.
+    pub(crate) fn finish(self) -> Result<(), CompileError> {
+        if self.diagnostics.is_empty() {
+            return Ok(());
+        }
+        Err(CompileError {
+            diagnostics: self.diagnostics,
+        })
+    }
+
+    /// Whole rows of a tensor, rounded to the storage type of weights.
+    fn rows(&mut self, tensor: TensorRef, rows: &[u32], columns: u32) -> Matrix {
+        let mut values = Vec::with_capacity(rows.len() * columns as usize);
+        let mut piece = Vec::new();
+        let mut from = 0;
+        while from < rows.len() {
+            let mut to = from + 1;
+            while to < rows.len() && rows[to] == rows[to - 1] + 1 {
+                to += 1;
+            }
+            let range = rows[from] as usize..rows[to - 1] as usize + 1;
+            piece.clear();
+            self.weights
+                .tile(tensor, range, 0..columns as usize, &mut piece);
+            values.extend_from_slice(&piece);
+            from = to;
+        }
+        self.check(tensor, rows, columns, &values);
+        Matrix {
+            columns: columns as usize,
+            values,
+        }
+    }
+
+    fn check(&mut self, tensor: TensorRef, rows: &[u32], columns: u32, values: &[f32]) {
+        let t = self.numerics.weights;
+        let bad = values
+            .iter()
+            .position(|&v| !t.to_f32(t.from_f32(v)).is_finite());
+        let Some(at) = bad else { return };
+        if !self.overflown.insert(tensor.0) {
+            return;
+        }
+        let (row, column) = (rows[at / columns as usize], at % columns as usize);
+        let name = &self.graph.tensor(tensor).name;
+        self.diagnostics.push(format!(
+            "tensor {name}, element [{row}, {column}]: {} is beyond the range of {} \
+             (--set numerics.weights=bf16 or f32)",
+            values[at],
+            t.name()
+        ));
+    }
+
+    fn vector(&self, tensor: TensorRef) -> Vec<f32> {
+        self.weights.vector(tensor)
+    }
+}
+
+/// Packs elements of `t`, `rows` × `columns` out of `get`, with `stride` elements between rows.
+fn pack(
+    address: u32,
+    t: DType,
+    (rows, columns, stride): (usize, usize, usize),
+    get: impl Fn(usize, usize) -> f32,
+) -> Segment {
+    let lanes = t.lanes() as usize;
+    let last = if rows == 0 {
+        0
+    } else {
+        (rows - 1) * stride + columns
+    };
+    let mut words = vec![0u32; last.div_ceil(lanes)];
+    for r in 0..rows {
+        for c in 0..columns {
+            let at = r * stride + c;
+            let shift = if lanes == 2 { 16 * (at % 2) } else { 0 };
+            words[at / lanes] |= t.from_f32(get(r, c)) << shift;
+        }
+    }
+    Segment { address, words }
+}
+
+fn pack_vector(address: u32, values: &[f32]) -> Segment {
+    pack(
+        address,
+        DType::F32,
+        (1, values.len(), values.len()),
+        |_, c| values[c],
+    )
+}
+
+fn range(split: Split, part: u32) -> std::ops::Range<usize> {
+    split.start(part) as usize..split.end(part) as usize
+}
+
+/// The tile of a matrix whose outputs are dealt over rows and inputs over columns, stored `[input][output]`.
+fn pack_by_input(
+    address: u32,
+    t: DType,
+    m: &Matrix,
+    inputs: std::ops::Range<usize>,
+    stride: u32,
+) -> Segment {
+    let outputs = m.values.len() / m.columns.max(1);
+    let size = (inputs.len(), outputs, stride as usize);
+    pack(address, t, size, |i, o| {
+        m.values[o * m.columns + inputs.start + i]
+    })
+}
+
+/// Segments of every PE of a stage of layers, row by row.
+pub(crate) fn layers(
+    filler: &mut Filler,
+    blocks: &[Block],
+    tiling: &LayerTiling,
+    layout: &LayersLayout,
+) -> Vec<Vec<Segment>> {
+    let (w, h) = (tiling.width, tiling.height);
+    let mut tiles: Vec<Vec<Segment>> = vec![Vec::new(); (w * h) as usize];
+    for (local, block) in blocks.iter().enumerate() {
+        for r in 0..h {
+            attention_row(filler, block, tiling, layout, (local, r), &mut tiles);
+            mlp_row(filler, block, tiling, layout, (local, r), &mut tiles);
+        }
+    }
+    let Some(rope) = blocks[0].attention.rope else {
+        return tiles;
+    };
+    let rope = filler.graph.rope(rope);
+    for r in 0..h {
+        let dims = tiling.row_heads(r).dims;
+        let pairs = &dims[..dims.len() / 2];
+        let frequencies: Vec<f32> = pairs
+            .iter()
+            .map(|&p| rope.inverse_frequencies[p as usize])
+            .collect();
+        for c in 0..w {
+            tiles[(r * w + c) as usize].push(pack_vector(layout.frequencies, &frequencies));
+        }
+    }
+    tiles
+}
+
+fn attention_row(
+    filler: &mut Filler,
+    block: &Block,
+    tiling: &LayerTiling,
+    layout: &LayersLayout,
+    (local, r): (usize, u32),
+    tiles: &mut [Vec<Segment>],
+) {
+    let (at, a, t) = (
+        &layout.layers[local],
+        &block.attention,
+        filler.numerics.weights,
+    );
+    let (w, hidden) = (tiling.width, tiling.dims.hidden);
+    let row = tiling.row_heads(r);
+    let qkv = tiling.qkv_rows(&row);
+    let source = |q: &QkvRow| match *q {
+        QkvRow::Query(n) => (a.query, n),
+        QkvRow::Key(n) => (a.key, n),
+        QkvRow::Value(n) => (a.value, n),
+    };
+    let mut fused = Matrix {
+        columns: hidden as usize,
+        values: Vec::new(),
+    };
+    let mut bias = Vec::new();
+    for run in qkv.chunk_by(|x, y| source(x).0 == source(y).0) {
+        let linear = source(&run[0]).0;
+        let rows: Vec<u32> = run.iter().map(|q| source(q).1).collect();
+        fused
+            .values
+            .extend(filler.rows(linear.weight, &rows, hidden).values);
+        push_bias(filler, linear, &rows, &mut bias);
+    }
+    let columns = tiling.output_columns(&row);
+    let output = output_tile(filler, a.output, &columns, hidden);
+    let (norm1, output_bias) = (
+        filler.vector(a.norm.weight),
+        a.output.bias.map(|b| filler.vector(b)),
+    );
+    for c in 0..w {
+        let slice = range(tiling.hidden, c);
+        let tile = &mut tiles[(r * w + c) as usize];
+        tile.push(pack_vector(at.norm1, &norm1[slice.clone()]));
+        tile.push(pack_by_input(
+            at.qkv,
+            t,
+            &fused,
+            slice.clone(),
+            layout.qkv_stride,
+        ));
+        if !bias.is_empty() {
+            tile.push(pack_vector(at.qkv_bias, &bias));
+        }
+        tile.push(pack_output(
+            at.output,
+            t,
+            &output,
+            slice.clone(),
+            layout.hidden_stride,
+        ));
+        if let Some(b) = &output_bias {
+            tile.push(pack_vector(at.output_bias, &b[slice]));
+        }
+    }
+}
+
+fn push_bias(filler: &Filler, linear: LinearRef, rows: &[u32], bias: &mut Vec<f32>) {
+    if let Some(b) = linear.bias {
+        let all = filler.vector(b);
+        bias.extend(rows.iter().map(|&r| all[r as usize]));
+    }
+}
+
+/// Chosen columns of a projection back to the residual stream, as `[column][out]`.
+fn output_tile(filler: &mut Filler, linear: LinearRef, columns: &[u32], hidden: u32) -> Matrix {
+    let rows: Vec<u32> = (0..hidden).collect();
+    let inputs = linear.in_features as u32;
+    let all = filler.rows(linear.weight, &rows, inputs);
+    let mut values = Vec::with_capacity(columns.len() * hidden as usize);
+    for &column in columns {
+        values.extend((0..hidden as usize).map(|o| all.values[o * all.columns + column as usize]));
+    }
+    Matrix {
+        columns: hidden as usize,
+        values,
+    }
+}
+
+/// The tile of a matrix stored `[input][output]` already, outputs `slice`.
+fn pack_output(
+    address: u32,
+    t: DType,
+    m: &Matrix,
+    slice: std::ops::Range<usize>,
+    stride: u32,
+) -> Segment {
+    let inputs = m.values.len() / m.columns.max(1);
+    let size = (inputs, slice.len(), stride as usize);
+    pack(address, t, size, |i, o| {
+        m.values[i * m.columns + slice.start + o]
+    })
+}
+
+fn mlp_row(
+    filler: &mut Filler,
+    block: &Block,
+    tiling: &LayerTiling,
+    layout: &LayersLayout,
+    (local, r): (usize, u32),
+    tiles: &mut [Vec<Segment>],
+) {
+    let MlpKind::Gated { gate, up, down, .. } = &block.mlp.kind;
+    let (at, t) = (&layout.layers[local], filler.numerics.weights);
+    let (w, hidden) = (tiling.width, tiling.dims.hidden);
+    let rows: Vec<u32> = (tiling.inner.start(r)..tiling.inner.end(r)).collect();
+    let mut fused = filler.rows(gate.weight, &rows, hidden);
+    fused
+        .values
+        .extend(filler.rows(up.weight, &rows, hidden).values);
+    let mut bias = Vec::new();
+    push_bias(filler, *gate, &rows, &mut bias);
+    push_bias(filler, *up, &rows, &mut bias);
+    let output = output_tile(filler, *down, &rows, hidden);
+    let (norm2, down_bias) = (
+        filler.vector(block.mlp.norm.weight),
+        down.bias.map(|b| filler.vector(b)),
+    );
+    for c in 0..w {
+        let slice = range(tiling.hidden, c);
+        let tile = &mut tiles[(r * w + c) as usize];
+        tile.push(pack_vector(at.norm2, &norm2[slice.clone()]));
+        tile.push(pack_by_input(
+            at.gate_up,
+            t,
+            &fused,
+            slice.clone(),
+            2 * layout.inner_stride,
+        ));
+        if !bias.is_empty() {
+            tile.push(pack_vector(at.gate_up_bias, &bias));
+        }
+        tile.push(pack_output(
+            at.down,
+            t,
+            &output,
+            slice.clone(),
+            layout.hidden_stride,
+        ));
+        if let Some(b) = &down_bias {
+            tile.push(pack_vector(at.down_bias, &b[slice]));
+        }
+    }
+}
+
+/// Segments of every PE of the embedding stage, row by row.
+pub(crate) fn embed(
+    filler: &mut Filler,
+    (hidden, vocab): (Split, Split),
+    (w, h): (u32, u32),
+    layout: &EmbedLayout,
+) -> Vec<Vec<Segment>> {
+    let (table, t) = (filler.graph.embedding.table, filler.numerics.weights);
+    let mut tiles = Vec::with_capacity((w * h) as usize);
+    for r in 0..h {
+        let rows: Vec<u32> = (vocab.start(r)..vocab.end(r)).collect();
+        let m = filler.rows(table, &rows, hidden.end(w - 1));
+        for c in 0..w {
+            let slice = range(hidden, c);
+            let size = (rows.len(), slice.len(), layout.hidden_stride as usize);
+            let segment = pack(layout.table, t, size, |v, i| {
+                m.values[v * m.columns + slice.start + i]
+            });
+            tiles.push(vec![segment]);
+        }
+    }
+    tiles
+}
+
+/// Segments of every PE of the head stage, row by row.
+pub(crate) fn head(
+    filler: &mut Filler,
+    (hidden, vocab): (Split, Split),
+    (w, h): (u32, u32),
+    layout: &HeadLayout,
+) -> Vec<Vec<Segment>> {
+    let (head, t) = (filler.graph.head, filler.numerics.weights);
+    let norm = filler.vector(filler.graph.final_norm.weight);
+    let mut tiles = Vec::with_capacity((w * h) as usize);
+    for r in 0..h {
+        let rows: Vec<u32> = (vocab.start(r)..vocab.end(r)).collect();
+        let m = filler.rows(head.weight, &rows, hidden.end(w - 1));
+        let mut bias = Vec::new();
+        push_bias(filler, head, &rows, &mut bias);
+        for c in 0..w {
+            let slice = range(hidden, c);
+            let mut tile = vec![pack_vector(layout.norm, &norm[slice.clone()])];
+            tile.push(pack_by_input(
+                layout.head,
+                t,
+                &m,
+                slice,
+                layout.vocab_stride,
+            ));
+            if !bias.is_empty() {
+                tile.push(pack_vector(layout.bias, &bias));
+            }
+            tiles.push(tile);
+        }
+    }
+    tiles
+}

@@ -1,0 +1,268 @@
+//! Pass 5, SRAM: where everything lies on the PEs of a stage. All PEs of a stage share one map, sized for
+//! the largest slice, so that they share programs.
+
+use crate::options::Numerics;
+use crate::tiling::LayerTiling;
+
+/// Hands out bytes from address 0 upwards, in multiples of 4.
+#[derive(Debug, Default)]
+struct Bump {
+    next: u64,
+}
+
+impl Bump {
+    fn take(&mut self, elements: u64, bytes: u32) -> u32 {
+        let at = self.next;
+        self.next += (elements * u64::from(bytes)).next_multiple_of(4);
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+}
+
+/// Addresses of one layer's weights and KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerAt {
+    /// Norm weight before attention, f32 `[hidden slice]`.
+    pub(crate) norm1: u32,
+    /// Fused query-key-value tile, `[hidden slice][qkv stride]`.
+    pub(crate) qkv: u32,
+    /// Its bias, f32 `[qkv]`.
+    pub(crate) qkv_bias: u32,
+    /// Output projection tile, `[row's attention elements][hidden stride]`.
+    pub(crate) output: u32,
+    /// Its bias, f32 `[hidden slice]`.
+    pub(crate) output_bias: u32,
+    /// Norm weight before the MLP, f32 `[hidden slice]`.
+    pub(crate) norm2: u32,
+    /// Fused gate-up tile, `[hidden slice][2 × inner stride]`.
+    pub(crate) gate_up: u32,
+    /// Its bias, f32 `[2 × inner slice]`.
+    pub(crate) gate_up_bias: u32,
+    /// Down projection tile, `[inner slice][hidden stride]`.
+    pub(crate) down: u32,
+    /// Its bias, f32 `[hidden slice]`.
+    pub(crate) down_bias: u32,
+    /// Key cache, `[slot][head][dimension][token]`.
+    pub(crate) keys: u32,
+    /// Value cache, the same.
+    pub(crate) values: u32,
+}
+
+/// The SRAM map of a stage of layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LayersLayout {
+    pub(crate) layers: Vec<LayerAt>,
+    /// Residual stream, f32 `[hidden slice]`.
+    pub(crate) x: u32,
+    /// Input of a linear layer, f32 before rounding `[hidden slice]`.
+    pub(crate) scaled: u32,
+    /// Input of a linear layer, rounded `[hidden slice]`.
+    pub(crate) input: u32,
+    /// Partial sums `[longest output]`.
+    pub(crate) sums: u32,
+    /// Sum of squares, f32.
+    pub(crate) squares: u32,
+    /// Queries, keys and values of the row.
+    pub(crate) qkv: u32,
+    /// Rotated queries and keys, `[head][query…, key][dimension]`.
+    pub(crate) rotated: u32,
+    /// Two f32 work vectors for the rotation.
+    pub(crate) turn: [u32; 2],
+    /// Cosines and sines times the factor of the norm, f32 `[2 × pair]`.
+    pub(crate) turn_by: u32,
+    /// Inverse frequencies, cosines, sines, f32 `[pair]`.
+    pub(crate) frequencies: u32,
+    pub(crate) cosines: u32,
+    pub(crate) sines: u32,
+    /// Scores, f32 `[query head][token]`.
+    pub(crate) scores: u32,
+    /// Probabilities `[query head][token]`.
+    pub(crate) weights: u32,
+    /// Largest score, f32 `[query head]`.
+    pub(crate) largest: u32,
+    /// Sum of probabilities, f32 `[query head]`.
+    pub(crate) total: u32,
+    /// Attention result, partial sums `[query head][dimension]`.
+    pub(crate) mixed: u32,
+    /// Attention result, rounded.
+    pub(crate) attended: u32,
+    /// Gate and up, rounded `[2 × inner slice]`.
+    pub(crate) gate_up: u32,
+    /// Work vectors of the activation, f32 `[inner slice]`.
+    pub(crate) gate: u32,
+    pub(crate) sigmoid: u32,
+    /// Input of the down projection, rounded `[inner slice]`.
+    pub(crate) inner: u32,
+    /// A rounded output `[hidden slice]`.
+    pub(crate) delta: u32,
+    /// Strides in elements.
+    pub(crate) hidden_stride: u32,
+    pub(crate) qkv_stride: u32,
+    pub(crate) inner_stride: u32,
+    /// Tokens of one slot on one PE.
+    pub(crate) tokens: u32,
+    /// Bytes of one slot in the key (or value) cache.
+    pub(crate) slot_bytes: u32,
+    /// All bytes.
+    pub(crate) bytes: u64,
+}
+
+/// What a stage of layers must hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayersNeed {
+    pub(crate) layers: u32,
+    pub(crate) slots: u32,
+    pub(crate) positions: u32,
+    /// Which projections have a bias: query-key-value, output, gate-up, down.
+    pub(crate) biases: [bool; 4],
+}
+
+impl LayersLayout {
+    pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed) -> LayersLayout {
+        let (weight, act, acc) = (
+            numerics.weights.bytes(),
+            numerics.activations.bytes(),
+            numerics.accumulate.bytes(),
+        );
+        let w = |n: u32| u64::from(n);
+        let bias = |at: usize, n: u32| if need.biases[at] { u64::from(n) } else { 0 };
+        let hidden = t.hidden.max();
+        let inner = t.inner.max();
+        let kv = t.max_kv_elements();
+        let queries = t.max_row_queries();
+        let dims = t.max_dims();
+        let attended = kv * t.queries();
+        let qkv = attended + 2 * kv;
+        let tokens = need.positions.div_ceil(t.width).max(1).next_multiple_of(2);
+        let slot = w(kv) * w(tokens);
+        let mut b = Bump::default();
+        let layers = (0..need.layers)
+            .map(|_| LayerAt {
+                norm1: b.take(w(hidden), 4),
+                qkv: b.take(w(hidden) * w(qkv), weight),
+                qkv_bias: b.take(bias(0, qkv), 4),
+                output: b.take(w(attended) * w(hidden), weight),
+                output_bias: b.take(bias(1, hidden), 4),
+                norm2: b.take(w(hidden), 4),
+                gate_up: b.take(w(hidden) * w(2 * inner), weight),
+                gate_up_bias: b.take(bias(2, 2 * inner), 4),
+                down: b.take(w(inner) * w(hidden), weight),
+                down_bias: b.take(bias(3, hidden), 4),
+                keys: b.take(slot * w(need.slots), act),
+                values: b.take(slot * w(need.slots), act),
+            })
+            .collect();
+        let longest = qkv.max(2 * inner).max(hidden);
+        let pairs = dims.div_ceil(2);
+        let heads = kv + attended;
+        let mut layout = LayersLayout {
+            layers,
+            x: b.take(w(hidden), 4),
+            scaled: b.take(w(hidden), 4),
+            input: b.take(w(hidden), act),
+            sums: b.take(w(longest), acc),
+            squares: b.take(1, 4),
+            qkv: b.take(w(qkv), act),
+            rotated: b.take(w(heads), act),
+            turn: [
+                b.take(w(heads.div_ceil(2)), 4),
+                b.take(w(heads.div_ceil(2)), 4),
+            ],
+            turn_by: b.take(w(2 * pairs), 4),
+            frequencies: b.take(w(pairs), 4),
+            cosines: b.take(w(pairs), 4),
+            sines: b.take(w(pairs), 4),
+            scores: b.take(w(queries) * w(tokens), 4),
+            weights: b.take(w(queries) * w(tokens), act),
+            largest: b.take(w(queries), 4),
+            total: b.take(w(queries), 4),
+            mixed: b.take(w(attended), acc),
+            attended: b.take(w(attended), act),
+            gate_up: b.take(w(2 * inner), act),
+            gate: b.take(w(inner), 4),
+            sigmoid: b.take(w(inner), 4),
+            inner: b.take(w(inner.next_multiple_of(2)), act),
+            delta: b.take(w(hidden), act),
+            hidden_stride: hidden,
+            qkv_stride: qkv,
+            inner_stride: inner,
+            tokens,
+            slot_bytes: u32::try_from(slot * u64::from(act)).unwrap_or(u32::MAX),
+            bytes: 0,
+        };
+        layout.bytes = b.next;
+        layout
+    }
+}
+
+/// The SRAM map of the embedding stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EmbedLayout {
+    /// Table tile, `[vocabulary slice][hidden stride]`.
+    pub(crate) table: u32,
+    /// The row looked up, partial over rows of PEs, f32 `[hidden slice]`.
+    pub(crate) x: u32,
+    pub(crate) hidden_stride: u32,
+    /// All bytes.
+    pub(crate) bytes: u64,
+}
+
+impl EmbedLayout {
+    pub(crate) fn new(hidden: u32, vocab: u32, numerics: &Numerics) -> EmbedLayout {
+        let mut b = Bump::default();
+        let table = b.take(
+            u64::from(vocab.max(1)) * u64::from(hidden),
+            numerics.weights.bytes(),
+        );
+        let x = b.take(hidden.into(), 4);
+        EmbedLayout {
+            table,
+            x,
+            hidden_stride: hidden,
+            bytes: b.next,
+        }
+    }
+}
+
+/// The SRAM map of the head stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeadLayout {
+    /// Norm weight, f32 `[hidden slice]`.
+    pub(crate) norm: u32,
+    /// Head tile, `[hidden slice][vocabulary stride]`.
+    pub(crate) head: u32,
+    /// Its bias, f32 `[vocabulary slice]`.
+    pub(crate) bias: u32,
+    pub(crate) x: u32,
+    pub(crate) scaled: u32,
+    pub(crate) input: u32,
+    /// Partial sums `[vocabulary slice]`.
+    pub(crate) sums: u32,
+    pub(crate) squares: u32,
+    /// Logits, f32 `[vocabulary slice]`; on the roots of rows.
+    pub(crate) logits: u32,
+    pub(crate) vocab_stride: u32,
+    /// All bytes.
+    pub(crate) bytes: u64,
+}
+
+impl HeadLayout {
+    pub(crate) fn new(hidden: u32, vocab: u32, bias: bool, numerics: &Numerics) -> HeadLayout {
+        let (hidden, vocab) = (u64::from(hidden), u64::from(vocab));
+        let mut b = Bump::default();
+        let mut layout = HeadLayout {
+            norm: b.take(hidden, 4),
+            head: b.take(hidden * vocab, numerics.weights.bytes()),
+            bias: b.take(if bias { vocab } else { 0 }, 4),
+            x: b.take(hidden, 4),
+            scaled: b.take(hidden, 4),
+            input: b.take(hidden, numerics.activations.bytes()),
+            sums: b.take(vocab, numerics.accumulate.bytes()),
+            squares: b.take(1, 4),
+            logits: b.take(vocab, 4),
+            vocab_stride: vocab as u32,
+            bytes: 0,
+        };
+        layout.bytes = b.next;
+        layout
+    }
+}

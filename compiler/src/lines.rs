@@ -1,0 +1,216 @@
+//! Pass 4, collectives on a line of PEs: how they are routed.
+//!
+//! A line is a row of a rectangle, a column, or the rows of a column that share a head. Sums run as two chains
+//! from both ends to the root in the middle; results are broadcast from the root. A chain alternates
+//! between two colors, because a router takes a color from one port only; the colors are dealt so that the root's two
+//! neighbours send on different ones.
+
+use fabric::{Port, Ports, Route};
+use pe_isa::Color;
+use std::collections::BTreeMap;
+
+/// The colors of the collectives of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LineColors {
+    /// Chain links from even positions before the root and odd ones behind it.
+    pub(crate) even: Color,
+    /// The other chain links.
+    pub(crate) odd: Color,
+    /// From the root to all others.
+    pub(crate) broadcast: Color,
+}
+
+/// Colors of collectives along rows.
+pub(crate) const ROW: LineColors = LineColors {
+    even: Color(0),
+    odd: Color(1),
+    broadcast: Color(2),
+};
+/// Colors of collectives along columns.
+pub(crate) const COLUMN: LineColors = LineColors {
+    even: Color(3),
+    odd: Color(4),
+    broadcast: Color(5),
+};
+/// Colors of collectives along the rows of a column that share a head.
+pub(crate) const BLOCK: LineColors = LineColors {
+    even: Color(6),
+    odd: Color(7),
+    broadcast: Color(8),
+};
+/// From a stage's port along its first row.
+pub(crate) const INGRESS: Color = Color(9);
+/// From the first row down the columns.
+pub(crate) const INGRESS_COLUMN: Color = Color(10);
+/// Along the first row to its last tile, from even positions.
+pub(crate) const EGRESS_EVEN: Color = Color(11);
+/// Along the first row to its last tile, from odd positions.
+pub(crate) const EGRESS_ODD: Color = Color(12);
+/// Colors from here on are free for lanes everywhere.
+pub(crate) const FIRST_LANE: u8 = 13;
+
+/// A PE's place in a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LinePos {
+    pub(crate) at: u32,
+    pub(crate) len: u32,
+    pub(crate) root: u32,
+    pub(crate) colors: LineColors,
+}
+
+impl LinePos {
+    /// Place `at` in a line of `len` PEs whose root is in the middle.
+    pub(crate) fn centred(at: u32, len: u32, colors: LineColors) -> LinePos {
+        LinePos {
+            at,
+            len,
+            root: len / 2,
+            colors,
+        }
+    }
+
+    /// Whether this PE is the root.
+    pub(crate) fn is_root(&self) -> bool {
+        self.at == self.root
+    }
+
+    /// The color on which the PE at `at` sends towards the root.
+    fn link(&self, at: u32) -> Color {
+        let parity = if at < self.root { at % 2 } else { (at + 1) % 2 };
+        if parity == 0 {
+            self.colors.even
+        } else {
+            self.colors.odd
+        }
+    }
+
+    /// The color on which this PE sends towards the root; none for the root.
+    pub(crate) fn outgoing(&self) -> Option<Color> {
+        (!self.is_root()).then(|| self.link(self.at))
+    }
+
+    /// The color on which the lower neighbour's chain arrives, if it comes this way.
+    pub(crate) fn from_low(&self) -> Option<Color> {
+        (self.at > 0 && self.at <= self.root).then(|| self.link(self.at - 1))
+    }
+
+    /// The color on which the higher neighbour's chain arrives, if it comes this way.
+    pub(crate) fn from_high(&self) -> Option<Color> {
+        (self.at + 1 < self.len && self.at >= self.root).then(|| self.link(self.at + 1))
+    }
+
+    /// Adds this tile's routes of chain and broadcast; `low` and `high` are the ports towards the line's ends.
+    pub(crate) fn route(&self, routes: &mut TileRoutes, low: Port, high: Port) {
+        self.route_chain(routes, low, high);
+        self.route_broadcast(routes, low, high);
+    }
+
+    /// Adds this tile's routes of the chains to the root.
+    pub(crate) fn route_chain(&self, routes: &mut TileRoutes, low: Port, high: Port) {
+        if let Some(color) = self.outgoing() {
+            let towards = if self.at < self.root { high } else { low };
+            routes.add(Route::fixed(color, Port::Ramp, Ports::one(towards)));
+        }
+        if let Some(color) = self.from_low() {
+            routes.add(Route::fixed(color, low, Ports::one(Port::Ramp)));
+        }
+        if let Some(color) = self.from_high() {
+            routes.add(Route::fixed(color, high, Ports::one(Port::Ramp)));
+        }
+    }
+
+    fn route_broadcast(&self, routes: &mut TileRoutes, low: Port, high: Port) {
+        if self.len == 1 {
+            return;
+        }
+        let has_low = self.at > 0;
+        let has_high = self.at + 1 < self.len;
+        let (mut tx, rx) = match self.at.cmp(&self.root) {
+            std::cmp::Ordering::Equal => (Ports::NONE, Port::Ramp),
+            std::cmp::Ordering::Less => (Ports::one(Port::Ramp), high),
+            std::cmp::Ordering::Greater => (Ports::one(Port::Ramp), low),
+        };
+        if has_low && self.at <= self.root {
+            tx = tx.with(low);
+        }
+        if has_high && self.at >= self.root {
+            tx = tx.with(high);
+        }
+        routes.add(Route::fixed(self.colors.broadcast, rx, tx));
+    }
+}
+
+/// The routes of one tile under construction.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TileRoutes(BTreeMap<Color, Route>);
+
+impl TileRoutes {
+    /// Adds a route; its color must still be free on this tile.
+    pub(crate) fn add(&mut self, route: Route) {
+        let color = route.color;
+        let before = self.0.insert(color, route);
+        assert!(
+            before.is_none(),
+            "color {color} is routed twice on one tile"
+        );
+    }
+
+    /// The finished routes, by color.
+    pub(crate) fn finish(self) -> fabric::RouteSet {
+        fabric::RouteSet {
+            routes: self.0.into_values().collect(),
+        }
+    }
+}
+
+/// Routes of the ingress and egress of a rectangle on the tile in column `c`, row `r`. `entry` is the port of the
+/// north-west tile on which the stage's port tile lies; `lane` is the color on which the last tile of the first row
+/// sends, with the port through which it leaves (none for a stage that ends elsewhere).
+pub(crate) fn route_edges(
+    routes: &mut TileRoutes,
+    (c, r): (u32, u32),
+    (width, height): (u32, u32),
+    entry: Port,
+    sends_on: bool,
+) {
+    if r == 0 {
+        let rx = if c == 0 { entry } else { Port::West };
+        let tx = Ports::one(Port::Ramp);
+        let tx = if c + 1 < width {
+            tx.with(Port::East)
+        } else {
+            tx
+        };
+        routes.add(Route::fixed(INGRESS, rx, tx));
+        if height > 1 {
+            routes.add(Route::fixed(
+                INGRESS_COLUMN,
+                Port::Ramp,
+                Ports::one(Port::South),
+            ));
+        }
+        if sends_on && c > 0 {
+            routes.add(Route::fixed(
+                egress(c - 1),
+                Port::West,
+                Ports::one(Port::Ramp),
+            ));
+        }
+        if sends_on && c + 1 < width {
+            routes.add(Route::fixed(egress(c), Port::Ramp, Ports::one(Port::East)));
+        }
+    } else {
+        let tx = Ports::one(Port::Ramp);
+        let tx = if r + 1 < height {
+            tx.with(Port::South)
+        } else {
+            tx
+        };
+        routes.add(Route::fixed(INGRESS_COLUMN, Port::North, tx));
+    }
+}
+
+/// The color on which column `c` of the first row sends towards the last one.
+pub(crate) fn egress(c: u32) -> Color {
+    if c % 2 == 0 { EGRESS_EVEN } else { EGRESS_ODD }
+}

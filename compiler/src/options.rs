@@ -1,0 +1,49 @@
+//! What the user chooses and what the mapping search may choose.
+
+use pe_isa::DType;
+use serde::{Deserialize, Serialize};
+
+/// Number formats. Chosen by the user, never by the mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Numerics {
+    /// Weights of linear layers and the embedding in SRAM: `f16`, `bf16` or `f32`.
+    pub weights: DType,
+    /// Inputs of linear layers, the KV cache and broadcast results: `f16`, `bf16` or `f32`.
+    pub activations: DType,
+    /// Partial sums, on the PE and on the wire: `f32` or `f16`.
+    pub accumulate: DType,
+}
+
+impl Default for Numerics {
+    fn default() -> Numerics {
+        Numerics {
+            weights: DType::F16,
+            activations: DType::F16,
+            accumulate: DType::F32,
+        }
+    }
+}
+
+/// How the model is laid out. Zero means that the compiler chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// Layers that share one rectangle of tiles.
+    pub layers_per_stage: u32,
+    /// Columns of a rectangle.
+    pub stage_width: u32,
+    /// Rows of a rectangle.
+    pub stage_height: u32,
+}
+
+/// Everything besides model and machine that the image depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Number formats.
+    pub numerics: Numerics,
+    /// Layout.
+    pub mapping: Mapping,
+    /// For each request, the positions that its KV cache must hold.
+    pub contexts: Vec<u32>,
+}

@@ -1,0 +1,258 @@
+//! Pass 2, place: stages become rectangles of tiles, each with a port tile, and corridors between them.
+//!
+//! On a grid of at least two rows and two columns, column 0 and one row above each band of rectangles are corridors:
+//! they hold the ports and carry the lanes between stages. On a single row or column, port and rectangle follow
+//! one another and lanes pass through the rectangles' routers.
+
+use crate::error::CompileError;
+use crate::estimate::{Estimate, Fit};
+use crate::options::Mapping;
+use fabric::{Machine, PeCoord, Port};
+use std::ops::Range;
+
+/// What a stage computes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Token id to residual stream.
+    Embed,
+    /// Some layers, one after another.
+    Layers(Range<usize>),
+    /// Residual stream to token id.
+    Head,
+}
+
+/// A stage on the grid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) work: Work,
+    /// North-west tile of the rectangle.
+    pub(crate) origin: PeCoord,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// The tile that holds the stage's next item; next to the north-west tile.
+    pub(crate) port: PeCoord,
+    /// Side of the north-west tile on which the port lies.
+    pub(crate) entry: Port,
+}
+
+impl Stage {
+    /// The tile in column `c`, row `r` of the rectangle.
+    pub(crate) fn tile(&self, c: u32, r: u32) -> PeCoord {
+        PeCoord::new(self.origin.x + c, self.origin.y + r)
+    }
+
+    /// Whether the rectangle holds a tile.
+    pub(crate) fn contains(&self, at: PeCoord) -> bool {
+        (self.origin.x..self.origin.x + self.width).contains(&at.x)
+            && (self.origin.y..self.origin.y + self.height).contains(&at.y)
+    }
+}
+
+/// How a grid is cut into equal cells, each a rectangle with its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cut {
+    pub(crate) layers_per_stage: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// Number of cells of this size that the grid holds.
+pub(crate) fn cells(machine: &Machine, width: u32, height: u32) -> u32 {
+    let (grid_w, grid_h) = (machine.width, machine.height);
+    match (grid_w, grid_h) {
+        (_, 1) if height == 1 => grid_w / (width + 1),
+        (1, _) if width == 1 => grid_h / (height + 1),
+        (_, 1) | (1, _) => 0,
+        _ => ((grid_w - 1) / width) * (grid_h / (height + 1)),
+    }
+}
+
+/// The cell number `at`: origin, port and the side on which it lies.
+fn cell(machine: &Machine, cut: &Cut, at: u32) -> (PeCoord, PeCoord, Port) {
+    let (w, h) = (cut.width, cut.height);
+    if machine.height == 1 {
+        let x = at * (w + 1);
+        return (PeCoord::new(x + 1, 0), PeCoord::new(x, 0), Port::West);
+    }
+    if machine.width == 1 {
+        let y = at * (h + 1);
+        return (PeCoord::new(0, y + 1), PeCoord::new(0, y), Port::North);
+    }
+    let per_band = (machine.width - 1) / w;
+    let (band, place) = (at / per_band, at % per_band);
+    let (x, y) = (1 + place * w, band * (h + 1));
+    (PeCoord::new(x, y + 1), PeCoord::new(x, y), Port::North)
+}
+
+/// The stages of a model of `layers` layers.
+pub(crate) fn partition(layers: usize, per_stage: u32) -> Vec<Work> {
+    let mut works = vec![Work::Embed];
+    let step = per_stage.max(1) as usize;
+    works.extend(
+        (0..layers)
+            .step_by(step)
+            .map(|l| Work::Layers(l..(l + step).min(layers))),
+    );
+    works.push(Work::Head);
+    works
+}
+
+/// Chooses the cut with the least predicted time per token among those that fit, and places the stages.
+///
+/// # Errors
+/// When none fits: by how much the best one fails, where, and which square grid would do.
+pub(crate) fn place(
+    machine: &Machine,
+    estimate: &Estimate,
+    mapping: &Mapping,
+) -> Result<Vec<Stage>, CompileError> {
+    let Some(cut) = best_cut(machine, estimate, mapping) else {
+        return Err(does_not_fit(machine, estimate, mapping));
+    };
+    let works = partition(estimate.layers, cut.layers_per_stage);
+    let stages = works.into_iter().enumerate().map(|(at, work)| {
+        let (origin, port, entry) = cell(machine, &cut, at as u32);
+        Stage {
+            work,
+            origin,
+            width: cut.width,
+            height: cut.height,
+            port,
+            entry,
+        }
+    });
+    Ok(stages.collect())
+}
+
+fn best_cut(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<Cut> {
+    let mut best: Option<(u64, Cut)> = None;
+    for cut in candidates(machine, estimate.layers, mapping) {
+        let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+        if cells(machine, cut.width, cut.height) < stages {
+            continue;
+        }
+        // The lower bound spares most candidates the exact look at every row.
+        let cycles = estimate.token_cycles(&cut);
+        if best.as_ref().is_some_and(|(least, _)| cycles >= *least) {
+            continue;
+        }
+        if matches!(estimate.fit(&cut), Fit::Fits) {
+            best = Some((cycles, cut));
+        }
+    }
+    best.map(|(_, cut)| cut)
+}
+
+/// Cuts to try, small rectangles first, so that of equally fast ones the smallest wins.
+fn candidates(machine: &Machine, layers: usize, mapping: &Mapping) -> Vec<Cut> {
+    let sizes = |fixed: u32, most: u32| -> Vec<u32> {
+        if fixed != 0 {
+            return vec![fixed];
+        }
+        let mut sizes: Vec<u32> = Vec::new();
+        let mut next = 1u32;
+        while next <= most {
+            sizes.push(next);
+            next += (next / 24).max(1);
+        }
+        sizes
+    };
+    let shared = match mapping.layers_per_stage {
+        0 => sizes(0, layers as u32),
+        fixed => vec![fixed.min(layers as u32)],
+    };
+    let mut cuts = Vec::new();
+    for &layers_per_stage in &shared {
+        for &height in &sizes(mapping.stage_height, machine.height) {
+            for &width in &sizes(mapping.stage_width, machine.width) {
+                cuts.push(Cut {
+                    layers_per_stage,
+                    width,
+                    height,
+                });
+            }
+        }
+    }
+    cuts
+}
+
+fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> CompileError {
+    let mut nearest: Option<(u64, String)> = None;
+    for cut in candidates(machine, estimate.layers, mapping) {
+        let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+        if cells(machine, cut.width, cut.height) < stages {
+            continue;
+        }
+        if let Fit::Over {
+            bytes,
+            stage,
+            column,
+            row,
+        } = estimate.fit(&cut)
+        {
+            let text = format!(
+                "SRAM over by {bytes} bytes on PE ({column},{row}) of the {stage} rectangle of {} x {} tiles \
+                 ({} layers each)",
+                cut.width, cut.height, cut.layers_per_stage
+            );
+            if nearest.as_ref().is_none_or(|(least, _)| bytes < *least) {
+                nearest = Some((bytes, text));
+            }
+        }
+    }
+    let grid = format!(
+        "machine `{}` has {} x {} tiles",
+        machine.name, machine.width, machine.height
+    );
+    let mut diagnostics = vec![match nearest {
+        Some((_, text)) => format!("the model does not fit: {text}; {grid}"),
+        None => format!(
+            "the model does not fit: {} stages do not find room side by side; {grid}",
+            partition(estimate.layers, estimate.layers as u32).len()
+        ),
+    }];
+    diagnostics.push(match smallest_square(machine, estimate) {
+        Some(side) => format!(
+            "the smallest square grid that would do has {side} x {side} tiles \
+             (--set machine.width={side} --set machine.height={side})"
+        ),
+        None => "no grid of up to 2,048 x 2,048 such tiles would do".to_string(),
+    });
+    CompileError { diagnostics }
+}
+
+/// The side of the smallest square grid on which some cut fits.
+fn smallest_square(machine: &Machine, estimate: &Estimate) -> Option<u32> {
+    let fits = |side: u32| {
+        let machine = Machine {
+            width: side,
+            height: side,
+            ..machine.clone()
+        };
+        let free = Mapping::default();
+        candidates(&machine, estimate.layers, &free)
+            .into_iter()
+            .any(|cut| {
+                let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+                cells(&machine, cut.width, cut.height) >= stages
+                    && matches!(estimate.fit(&cut), Fit::Fits)
+            })
+    };
+    let mut high = 2;
+    while !fits(high) {
+        if high >= 2048 {
+            return None;
+        }
+        high *= 2;
+    }
+    let mut low = high / 2;
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if fits(middle) {
+            high = middle
+        } else {
+            low = middle
+        }
+    }
+    Some(high)
+}

@@ -1,0 +1,56 @@
+//! What host and wafer say to each other.
+
+use crate::emit::{POSITION_BITS, SLOT_BITS, WANTED_BIT};
+
+/// A token that the wafer has chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewToken {
+    /// Index of the request.
+    pub request: usize,
+    /// The token's id.
+    pub id: u32,
+}
+
+/// Packs requests into wavelets and unpacks answers.
+///
+/// In, on host port 0: the number of prompt tokens of all requests; then three words for each of them: its position (bits
+/// 0–19), slot (20–27) and whether a new token is wanted after it (28); the first position that is not fed back; its id. Out, on host
+/// port 0: two words for each new token, the first with the slot in bits 20–27, the second its id.
+#[derive(Debug, Clone, Default)]
+pub struct Protocol {
+    half: Option<u32>,
+}
+
+impl Protocol {
+    /// The wavelets' payloads, for each host input port, of `prompts` (ids; each at least one) that ask for `max_new` tokens.
+    pub fn inputs(&self, prompts: &[Vec<u32>], max_new: &[u32]) -> Vec<Vec<u32>> {
+        let count: usize = prompts.iter().map(Vec::len).sum();
+        let mut words = vec![count as u32];
+        for (slot, (prompt, &new)) in prompts.iter().zip(max_new).enumerate() {
+            let end = prompt.len() as u32 + new - 1;
+            for (position, &id) in prompt.iter().enumerate() {
+                let wanted = u32::from(position + 1 == prompt.len() && new > 0);
+                let place = position as u32 | (slot as u32) << POSITION_BITS;
+                words.extend([place | wanted << WANTED_BIT, end, id]);
+            }
+        }
+        vec![words]
+    }
+
+    /// Takes a payload that reached the host; returns a token when it is complete.
+    pub fn output(&mut self, _port: usize, payload: u32) -> Option<NewToken> {
+        match self.half.take() {
+            None => {
+                self.half = Some(payload);
+                None
+            }
+            Some(first) => {
+                let request = (first >> POSITION_BITS) & ((1 << SLOT_BITS) - 1);
+                Some(NewToken {
+                    request: request as usize,
+                    id: payload,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Pass 3, tile: which elements of every tensor each PE of a rectangle holds.
+//!
+//! In a rectangle of `width` × `height` PEs the residual stream is dealt over columns: slice `c` lives on
+//! every PE of column `c`. Projections into heads and MLP have their outputs dealt over rows; the projections
+//! back have their inputs dealt over rows and their outputs over columns. So each linear layer sums along
+//! one axis, and the next one along the other, and nothing is ever transposed.
+
+use crate::split::Split;
+
+/// Sizes of one decoder layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct LayerDims {
+    pub(crate) hidden: u32,
+    pub(crate) heads: u32,
+    pub(crate) kv_heads: u32,
+    pub(crate) head_dim: u32,
+    pub(crate) intermediate: u32,
+    /// Whether dimensions `p` and `p + head_dim / 2` must stay together.
+    pub(crate) rotary: bool,
+}
+
+/// The tiles of one layer on a rectangle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LayerTiling {
+    pub(crate) dims: LayerDims,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// The residual stream over columns.
+    pub(crate) hidden: Split,
+    /// The inner width of the MLP over rows.
+    pub(crate) inner: Split,
+}
+
+/// What a row does in attention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RowHeads {
+    /// First key-value head of the row.
+    pub(crate) group: u32,
+    /// Number of key-value heads of the row; more than one only where rows are fewer than heads.
+    pub(crate) groups: u32,
+    /// Dimensions of each head that the row holds: all first halves of its rotary pairs, then all second ones.
+    pub(crate) dims: Vec<u32>,
+    /// First row of the block of rows that shares the row's head.
+    pub(crate) block_start: u32,
+    /// Number of rows of that block.
+    pub(crate) block_len: u32,
+}
+
+/// The row of a weight matrix that an output of the fused query-key-value projection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum QkvRow {
+    Query(u32),
+    Key(u32),
+    Value(u32),
+}
+
+impl LayerTiling {
+    pub(crate) fn new(dims: LayerDims, width: u32, height: u32) -> LayerTiling {
+        LayerTiling {
+            dims,
+            width,
+            height,
+            hidden: Split::new(dims.hidden, width),
+            inner: Split::new(dims.intermediate, height),
+        }
+    }
+
+    /// Query heads per key-value head.
+    pub(crate) fn queries(&self) -> u32 {
+        self.dims.heads / self.dims.kv_heads
+    }
+
+    /// The heads and dimensions of row `row`.
+    pub(crate) fn row_heads(&self, row: u32) -> RowHeads {
+        let LayerDims {
+            kv_heads,
+            head_dim,
+            rotary,
+            ..
+        } = self.dims;
+        if self.height < kv_heads {
+            let over_rows = Split::new(kv_heads, self.height);
+            return RowHeads {
+                group: over_rows.start(row),
+                groups: over_rows.len(row),
+                dims: (0..head_dim).collect(),
+                block_start: row,
+                block_len: 1,
+            };
+        }
+        let blocks = Split::new(self.height, kv_heads);
+        let group = (0..kv_heads)
+            .find(|&g| row < blocks.end(g))
+            .expect("rows are dealt over heads");
+        let (block_start, block_len) = (blocks.start(group), blocks.len(group));
+        let within = row - block_start;
+        let dims = if rotary {
+            let pairs = Split::new(head_dim / 2, block_len);
+            let first = pairs.start(within)..pairs.end(within);
+            first
+                .clone()
+                .chain(first.map(|p| p + head_dim / 2))
+                .collect()
+        } else {
+            let part = Split::new(head_dim, block_len);
+            (part.start(within)..part.end(within)).collect()
+        };
+        RowHeads {
+            group,
+            groups: 1,
+            dims,
+            block_start,
+            block_len,
+        }
+    }
+
+    /// Outputs of the fused projection on a row, in SRAM order: for each key-value head its queries, its
+    /// key, its value, each with the row's dimensions.
+    pub(crate) fn qkv_rows(&self, row: &RowHeads) -> Vec<QkvRow> {
+        let head_dim = self.dims.head_dim;
+        let mut rows = Vec::new();
+        for g in row.group..row.group + row.groups {
+            for q in 0..self.queries() {
+                let head = g * self.queries() + q;
+                rows.extend(row.dims.iter().map(|d| QkvRow::Query(head * head_dim + d)));
+            }
+            rows.extend(row.dims.iter().map(|d| QkvRow::Key(g * head_dim + d)));
+            rows.extend(row.dims.iter().map(|d| QkvRow::Value(g * head_dim + d)));
+        }
+        rows
+    }
+
+    /// Columns of the output projection that a row's attention results stand for, in SRAM order.
+    pub(crate) fn output_columns(&self, row: &RowHeads) -> Vec<u32> {
+        let heads = row.group * self.queries()..(row.group + row.groups) * self.queries();
+        heads
+            .flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d))
+            .collect()
+    }
+
+    /// Over all rows, the largest number of (key-value heads × dimensions).
+    pub(crate) fn max_kv_elements(&self) -> u32 {
+        self.row_max(|r| r.groups * r.dims.len() as u32)
+    }
+
+    /// Over all rows, the largest number of query heads.
+    pub(crate) fn max_row_queries(&self) -> u32 {
+        self.row_max(|r| r.groups * self.queries())
+    }
+
+    /// Over all rows, the most dimensions of a head.
+    pub(crate) fn max_dims(&self) -> u32 {
+        self.row_max(|r| r.dims.len() as u32)
+    }
+
+    fn row_max(&self, f: impl Fn(&RowHeads) -> u32) -> u32 {
+        (0..self.height)
+            .map(|r| f(&self.row_heads(r)))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_projection_row_is_held_by_exactly_one_row_of_pes() {
+        for (heads, kv_heads, head_dim) in [(8, 4, 16), (4, 1, 24), (3, 3, 10), (8, 8, 4)] {
+            for height in 1..40 {
+                let dims = LayerDims {
+                    hidden: 64,
+                    heads,
+                    kv_heads,
+                    head_dim,
+                    intermediate: 100,
+                    rotary: true,
+                };
+                let tiling = LayerTiling::new(dims, 3, height);
+                let mut seen: Vec<u32> = Vec::new();
+                let mut columns: Vec<u32> = Vec::new();
+                for r in 0..height {
+                    let row = tiling.row_heads(r);
+                    assert!((row.block_start..row.block_start + row.block_len).contains(&r));
+                    seen.extend(tiling.qkv_rows(&row).iter().map(|q| match *q {
+                        QkvRow::Query(n) => n,
+                        QkvRow::Key(n) => heads * head_dim + n,
+                        QkvRow::Value(n) => (heads + kv_heads) * head_dim + n,
+                    }));
+                    columns.extend(tiling.output_columns(&row));
+                }
+                seen.sort();
+                assert!(seen.into_iter().eq(0..(heads + 2 * kv_heads) * head_dim));
+                columns.sort();
+                assert!(columns.into_iter().eq(0..heads * head_dim));
+            }
+        }
+    }
+}

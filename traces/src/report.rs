@@ -1,0 +1,286 @@
+//! The report of `wafersim run --json`, schema `wafersim.run/1`. Fields stand in the order in which
+//! they are printed; keys may be added, never renamed.
+//!
+//! **Architecture Invariant:** everything outside [`RunReport::host`] is a function of the inputs.
+
+use crate::metrics::Latency;
+use crate::resources::Resources;
+use fabric::Machine;
+use serde::Serialize;
+
+/// Name of the schema.
+pub const SCHEMA: &str = "wafersim.run/1";
+
+/// The whole document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunReport {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Version of the timing contract.
+    pub contract: &'static str,
+    /// Version of the program.
+    pub wafersim: &'static str,
+    /// What it ran on.
+    pub machine: MachineEntry,
+    /// What ran.
+    pub model: ModelEntry,
+    /// How it was asked to run.
+    pub settings: Settings,
+    /// One for each prompt, in the order given.
+    pub requests: Vec<RequestEntry>,
+    /// New tokens of all requests per simulated second.
+    pub throughput_tokens_per_s: f64,
+    /// What of the wafer is in use.
+    pub resources: Resources,
+    /// What happened on the wafer, over all tiles.
+    pub counters: Counters,
+    /// Hash of the machine's state when the run stopped: the cycle, and of every tile SRAM,
+    /// registers and counters.
+    pub digest: String,
+    /// Facts about the computer that simulated.
+    pub host: HostFacts,
+}
+
+/// The machine of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MachineEntry {
+    /// Name in the machine file.
+    pub name: String,
+    /// Columns of tiles.
+    pub width: u32,
+    /// Rows of tiles.
+    pub height: u32,
+    /// Number of wafers.
+    pub wafers: u32,
+    /// Clock, Hz.
+    pub clock_hz: u64,
+    /// Hash of all constants, overrides included.
+    pub digest: String,
+}
+
+impl MachineEntry {
+    /// Describes `machine` as it ran, overrides included.
+    pub fn of(machine: &Machine) -> MachineEntry {
+        let constants = serde_json::to_vec(machine).expect("a machine is plain data");
+        MachineEntry {
+            name: machine.name.clone(),
+            width: machine.width,
+            height: machine.height,
+            wafers: 1,
+            clock_hz: machine.clock_hz,
+            digest: blake3::hash(&constants).to_hex()[..32].to_string(),
+        }
+    }
+}
+
+/// The model of a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelEntry {
+    /// Its `model_type`.
+    pub architecture: String,
+    /// Number of weights; tied ones count once.
+    pub parameters: u64,
+    /// Their size as stored.
+    pub weight_bytes: u64,
+    /// Hash of configuration and weights.
+    pub digest: String,
+}
+
+/// The settings of a run, resolved: defaults included.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Settings {
+    /// `full`: wavelets and SRAM hold values.
+    pub data: &'static str,
+    /// `off`: every stage is simulated.
+    pub fold: &'static str,
+    /// Number formats.
+    pub numerics: serde_json::Value,
+    /// Choices of the mapping.
+    pub mapping: serde_json::Value,
+    /// Copies of each request in flight.
+    pub streams: u32,
+    /// What `--set` changed, as given.
+    pub overrides: Vec<String>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// It has as many tokens as were asked for.
+    Length,
+    /// Its last token is an end-of-sequence token.
+    Eos,
+    /// The model's context is full, which cut the default number of new tokens short.
+    Context,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Output {
+    /// New tokens; the end-of-sequence token that stopped it included.
+    pub token_ids: Vec<u32>,
+    /// Their text, special tokens left out; none without a tokenizer.
+    pub text: Option<String>,
+    /// `wafer`: the tokens were read out of the wafer.
+    pub source: &'static str,
+    /// Why it ended.
+    pub stop: Stop,
+}
+
+/// One request and what came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RequestEntry {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// New tokens at most.
+    pub max_new_tokens: usize,
+    /// Positions that were in the KV cache before the prompt.
+    pub start_position: u32,
+    /// The answer.
+    pub output: Output,
+    /// Its latencies.
+    pub latency: Latency,
+}
+
+/// Counts over all tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Wavelets sent through a mesh output of a router.
+    pub wavelet_hops: u64,
+    /// Instructions, vector operations when issued.
+    pub instructions: u64,
+}
+
+/// The computer that simulated; no function of the inputs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HostFacts {
+    /// Wall-clock time of the whole command until the report, seconds.
+    pub seconds: f64,
+    /// Events that the engine handled, where it counts them.
+    pub events: Option<u64>,
+    /// Wavelet hops per second of the engine's own wall-clock time.
+    pub hops_per_second: f64,
+    /// Largest resident memory of the process, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// Threads that simulated.
+    pub threads: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pe_isa::Cycle;
+
+    fn report() -> RunReport {
+        let machine = fabric::presets::preset(fabric::presets::DEFAULT).unwrap();
+        let latency = Latency::of(&machine, &[Cycle(20_000), Cycle(21_000)]);
+        RunReport {
+            schema: SCHEMA,
+            contract: fabric::CONTRACT_VERSION,
+            wafersim: "0.1.0",
+            machine: MachineEntry::of(&machine),
+            model: ModelEntry {
+                architecture: "llama".into(),
+                parameters: 10,
+                weight_bytes: 20,
+                digest: "00".into(),
+            },
+            settings: Settings {
+                data: "full",
+                fold: "off",
+                numerics: serde_json::json!({}),
+                mapping: serde_json::json!({}),
+                streams: 1,
+                overrides: Vec::new(),
+            },
+            throughput_tokens_per_s: crate::throughput_tokens_per_s(
+                &machine,
+                std::slice::from_ref(&latency),
+            ),
+            requests: vec![RequestEntry {
+                prompt_tokens: 3,
+                max_new_tokens: 2,
+                start_position: 0,
+                output: Output {
+                    token_ids: vec![1, 2],
+                    text: None,
+                    source: "wafer",
+                    stop: Stop::Length,
+                },
+                latency,
+            }],
+            resources: Resources::of(&fabric::WaferImage::empty(machine), 512),
+            counters: Counters {
+                wavelet_hops: 1,
+                instructions: 2,
+            },
+            digest: "ff".into(),
+            host: HostFacts {
+                seconds: 0.5,
+                events: None,
+                hops_per_second: 2.0,
+                peak_rss_bytes: Some(1),
+                threads: 1,
+            },
+        }
+    }
+
+    fn keys(value: &serde_json::Value) -> String {
+        let object = value.as_object().unwrap();
+        let names: Vec<&str> = object.keys().map(String::as_str).collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn the_report_has_the_keys_of_the_schema_in_order() {
+        let value = serde_json::to_value(report()).unwrap();
+        assert_eq!(
+            keys(&value),
+            "schema contract wafersim machine model settings requests throughput_tokens_per_s \
+             resources counters digest host"
+        );
+        assert_eq!(
+            keys(&value["machine"]),
+            "name width height wafers clock_hz digest"
+        );
+        assert_eq!(
+            keys(&value["model"]),
+            "architecture parameters weight_bytes digest"
+        );
+        assert_eq!(
+            keys(&value["settings"]),
+            "data fold numerics mapping streams overrides"
+        );
+        let request = &value["requests"][0];
+        assert_eq!(
+            keys(request),
+            "prompt_tokens max_new_tokens start_position output latency"
+        );
+        assert_eq!(keys(&request["output"]), "token_ids text source stop");
+        assert_eq!(
+            keys(&request["latency"]),
+            "ttft_cycles ttft_s tpot_cycles tpot_s tokens_per_s prefill_cycles token_cycles"
+        );
+        assert_eq!(
+            keys(&value["resources"]),
+            "pes_used sram_bytes_used_max sram_bytes_used_total colors_used context_max"
+        );
+        assert_eq!(keys(&value["counters"]), "wavelet_hops instructions");
+        assert_eq!(
+            keys(&value["host"]),
+            "seconds events hops_per_second peak_rss_bytes threads"
+        );
+        assert_eq!(request["output"]["stop"], "length");
+    }
+
+    #[test]
+    fn one_changed_constant_changes_the_machine_digest() {
+        let machine = fabric::presets::preset(fabric::presets::DEFAULT).unwrap();
+        let other = machine.with_override("fabric.hop_cycles", "3").unwrap();
+        assert_ne!(
+            MachineEntry::of(&machine).digest,
+            MachineEntry::of(&other).digest
+        );
+    }
+}
