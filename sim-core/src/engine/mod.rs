@@ -41,11 +41,7 @@ pub fn run(
 ) -> Outcome {
     let mut engine = Engine::load(image);
     let (stop, cycle) = engine.run(script, host, limit, observer);
-    Outcome {
-        stop,
-        cycle,
-        state: engine.into_final_state(),
-    }
+    Outcome { stop, cycle, state: engine.into_final_state() }
 }
 
 /// Where the state of each tile begins; 16 bytes a tile, which is all that an idle tile costs.
@@ -105,14 +101,14 @@ impl Engine {
                 return self.at_rest(limit);
             };
             if now > limit {
-                return (StopReason::CycleLimit, Cycle(limit));
+                return self.at_limit(limit);
             }
             self.net.now = now;
             if arrival == Some(now) && self.deliver(host) == Verdict::Stop {
                 return (StopReason::Host, Cycle(now));
             }
             if now == limit {
-                return (StopReason::CycleLimit, Cycle(limit));
+                return self.at_limit(limit);
             }
             if let Some(trap) = self.cycle(observer) {
                 let stop = StopReason::Trap {
@@ -123,6 +119,26 @@ impl Engine {
                 return (stop, Cycle(now));
             }
         }
+    }
+
+    /// The limit is reached with visits left. They may all come to nothing, and then the run has
+    /// stopped before the limit (rule E-3). Every decision moves the end of activity past its cycle
+    /// (rule E-1), so that only a machine that was quiet just before the limit is asked.
+    fn at_limit(&self, limit: u64) -> (StopReason, Cycle) {
+        let activity = self.net.activity;
+        if activity < limit {
+            let mut trial = self.clone();
+            while trial.net.activity == activity {
+                let Some(now) = trial.net.wheel.next() else {
+                    return self.at_rest(limit);
+                };
+                trial.net.now = now;
+                if trial.cycle(&mut crate::run::NoObserver).is_some() {
+                    break;
+                }
+            }
+        }
+        (StopReason::CycleLimit, Cycle(limit))
     }
 
     /// Nothing can happen any more (rules E-2, E-3).

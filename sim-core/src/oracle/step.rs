@@ -6,7 +6,8 @@ use crate::run::{FinalState, PeCounters};
 use fabric::Machine;
 use pe_isa::semantics::{Issued, PeMemory, alu, execute, issue};
 use pe_isa::{
-    Cond, CostTable, Cycle, Cycles, Fault, Instr, Operand, REGISTERS, Src, Thread, Vector,
+    AluOp, Cond, CostTable, Cycle, Cycles, Fault, Instr, Operand, REGISTERS, Src, TaskId, Thread,
+    Vector,
 };
 
 /// What a step works on, besides the PE.
@@ -20,10 +21,7 @@ pub(super) struct Bench<'a> {
 
 impl Bench<'_> {
     fn memory(&mut self) -> PeMemory<'_> {
-        PeMemory {
-            sram: &mut self.state.sram[self.at],
-            regs: &mut self.state.regs[self.at],
-        }
+        PeMemory { sram: &mut self.state.sram[self.at], regs: &mut self.state.regs[self.at] }
     }
 
     fn regs(&mut self) -> &mut [u32; REGISTERS] {
@@ -59,10 +57,7 @@ impl Pe<'_> {
         let cost = if op_under_way {
             self.fabric_step(thread, bench)
         } else {
-            let running = self
-                .main
-                .take()
-                .expect("the main thread's step needs a task");
+            let running = self.main.take().expect("the main thread's step needs a task");
             let mut next = running.clone();
             match self.instruction_step(&mut next, bench) {
                 Ok(cost) => {
@@ -87,93 +82,72 @@ impl Pe<'_> {
 
     /// P-3: one instruction of the main thread. Returns its cost.
     fn instruction_step(&mut self, running: &mut Running, bench: &mut Bench) -> Result<u64, Fault> {
-        let t = bench.t;
-        let cost = bench.cost();
-        let (scalar, taken) = (cost.scalar_cycles, cost.branch_taken_cycles);
-        let not_taken = cost.branch_not_taken_cycles;
+        let instr = self.instr(running.pc);
         let mut next = running.pc + 1;
-        let mut effect = None;
-        let k = match self.instr(running.pc) {
+        let k = match instr {
             Instr::Vector(vector) => {
                 let regs = &bench.state.regs[bench.at];
                 let issued = issue(self.program, &vector, regs, self.sram_bytes)?;
-                if [vector.dst, vector.a, vector.b]
-                    .iter()
-                    .any(|o| o.is_fabric())
-                {
+                let operands = [vector.dst, vector.a, vector.b];
+                if operands.iter().any(|o| o.is_fabric()) {
                     self.issue_fabric(running, vector, issued, bench);
                     return Ok(1); // P-4
                 }
                 run_in_memory(&issued, bench)
             }
-            Instr::Li { rd, imm } => {
-                bench.regs()[usize::from(rd.0)] = imm;
-                scalar
+            Instr::Branch { cond, ra, b, target } => {
+                if holds(cond, bench.reg(ra), bench.src(b)) {
+                    next = target;
+                    bench.cost().branch_taken_cycles
+                } else {
+                    bench.cost().branch_not_taken_cycles
+                }
+            }
+            Instr::Jump { target } => {
+                next = target;
+                bench.cost().branch_taken_cycles
             }
             Instr::Alu { op, rd, ra, b } => {
                 let result = alu(op, bench.reg(ra), bench.src(b))?;
                 bench.regs()[usize::from(rd.0)] = result;
                 match op {
-                    pe_isa::AluOp::Div | pe_isa::AluOp::Rem => bench.cost().recip_cycles,
-                    _ => scalar,
+                    AluOp::Div | AluOp::Rem => bench.cost().recip_cycles,
+                    _ => bench.cost().scalar_cycles,
                 }
             }
+            _ => {
+                self.scalar_step(instr, running, bench);
+                bench.cost().scalar_cycles
+            }
+        };
+        running.pc = next;
+        running.from = bench.t + Cycles(k);
+        Ok(k)
+    }
+
+    /// P-3: the instructions that take `scalar_cycles` and do not fault.
+    fn scalar_step(&mut self, instr: Instr, running: &mut Running, bench: &mut Bench) {
+        let end = bench.t + Cycles(bench.cost().scalar_cycles);
+        let task = |id: TaskId| usize::from(id.0);
+        match instr {
+            Instr::Li { rd, imm } => bench.regs()[usize::from(rd.0)] = imm,
             Instr::SelGt { rd, rs, ra, rb } => {
                 if f32::from_bits(bench.reg(ra)) > f32::from_bits(bench.reg(rb)) {
                     bench.regs()[usize::from(rd.0)] = bench.reg(rs);
                 }
-                scalar
-            }
-            Instr::Branch {
-                cond,
-                ra,
-                b,
-                target,
-            } => {
-                if holds(cond, bench.reg(ra), bench.src(b)) {
-                    next = target;
-                    taken
-                } else {
-                    not_taken
-                }
-            }
-            Instr::Jump { target } => {
-                next = target;
-                taken
             }
             Instr::SendCtrl { queue, payload } => {
-                let payload = bench.src(payload);
-                let wavelet = Wavelet {
-                    control: true,
-                    payload,
-                };
-                let fifo = self.output(queue.0);
-                fifo.push_from(t + Cycles(scalar), wavelet, bench.clock); // F-5
+                let wavelet = Wavelet { control: true, payload: bench.src(payload) };
+                self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
                 bench.counters().wavelets_out += 1;
-                scalar
             }
-            Instr::Activate(task) => {
-                effect = Some(Effect::Activate(usize::from(task.0)));
-                scalar
-            }
-            Instr::Block(task) => {
-                effect = Some(Effect::Block(usize::from(task.0)));
-                scalar
-            }
-            Instr::Unblock(task) => {
-                effect = Some(Effect::Unblock(usize::from(task.0)));
-                scalar
-            }
-            Instr::End => {
-                running.ends = Some(t + Cycles(scalar)); // K-4
-                scalar
-            }
-            Instr::Mark(_) => unreachable!("marks are passed before any step of the cycle"),
-        };
-        running.pc = next;
-        running.from = t + Cycles(k);
-        self.effect = effect.map(|effect| (t + Cycles(k), effect)); // K-2
-        Ok(k)
+            // K-2
+            Instr::Activate(id) => self.effect = Some((end, Effect::Activate(task(id)))),
+            Instr::Block(id) => self.effect = Some((end, Effect::Block(task(id)))),
+            Instr::Unblock(id) => self.effect = Some((end, Effect::Unblock(task(id)))),
+            Instr::End => running.ends = Some(end), // K-4
+            _ => unreachable!("marks are passed, the others are not scalar"),
+        }
     }
 
     /// P-4: starts an operation with a fabric operand.
@@ -236,10 +210,7 @@ impl Pe<'_> {
         let k = bench.cost().step_cycles(&op.issued, count);
         let end = t + Cycles(k);
         if let Operand::FabOut(queue, _) = op.vector.dst {
-            let wavelet = Wavelet {
-                control: false,
-                payload,
-            };
+            let wavelet = Wavelet { control: false, payload };
             self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
             bench.counters().wavelets_out += 1;
         }

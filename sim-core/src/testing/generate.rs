@@ -3,8 +3,8 @@
 use super::Case;
 use super::build::WaferBuilder;
 use super::nets::{self, Net, Source};
-use super::programs;
 use super::spec::{Bits, CaseSpec, MachineSpec, Twist};
+use super::{load, programs};
 use crate::run::{HostScript, HostWavelet};
 use fabric::Machine;
 use pe_isa::{Cycle, Ratio};
@@ -19,16 +19,13 @@ const LIMIT: u64 = 20_000;
 pub fn case(spec: &CaseSpec) -> Case {
     let mut spec = spec.clone();
     if matches!(spec.twist, Twist::HostStops(_)) {
-        spec.nets
-            .iter_mut()
-            .step_by(2)
-            .for_each(|n| n.to_host = true);
+        spec.nets.iter_mut().step_by(2).for_each(|n| n.to_host = true);
     }
     let machine = machine(&spec.machine);
     machine.validate().expect("every constant is in its range");
     let mut builder = WaferBuilder::new(machine);
     let nets = nets::lay(&spec, &mut builder);
-    let loads = programs::loads(&nets);
+    let loads = load::loads(&nets);
     for at in 0..builder.programs.len() {
         builder.programs[at] = programs::program(at, &spec, &nets, &loads);
     }
@@ -125,11 +122,7 @@ fn script(nets: &[Net]) -> HostScript {
                 cycle += gap;
             }
             if control {
-                wavelets.push(HostWavelet {
-                    cycle: Cycle(cycle),
-                    payload: 0x5555,
-                    control: true,
-                });
+                wavelets.push(HostWavelet { cycle: Cycle(cycle), payload: 0x5555, control: true });
             }
         }
         script.ports.push(wavelets);

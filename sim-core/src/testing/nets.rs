@@ -84,13 +84,7 @@ impl Layout<'_> {
             }
         }
         let mut tree = Tree::new();
-        tree.insert(
-            source,
-            Position {
-                rx: entry,
-                tx: Ports::NONE,
-            },
-        );
+        tree.insert(source, Position { rx: entry, tx: Ports::NONE });
         let via = bits.chance(3).then(|| bits.pick(tiles));
         for &(at, _) in &sinks {
             self.grow(&mut tree, source, at, via, &mut bits);
@@ -128,14 +122,7 @@ impl Layout<'_> {
             }
             port => Source::Host(self.builder.host_in(source, port, color)),
         };
-        Some(Net {
-            spec: spec.clone(),
-            color,
-            source,
-            sinks,
-            switched,
-            joiner,
-        })
+        Some(Net { spec: spec.clone(), color, source, sinks, switched, joiner })
     }
 
     /// The tile at which the net begins and the port through which it comes in.
@@ -146,10 +133,8 @@ impl Layout<'_> {
         }
         let mut at = spec.source as usize % self.ins.len();
         if spec.origin == Origin::Stream {
-            let upstream: Vec<usize> = before
-                .iter()
-                .flat_map(|n| n.sinks.iter().map(|(t, _)| *t))
-                .collect();
+            let upstream: Vec<usize> =
+                before.iter().flat_map(|n| n.sinks.iter().map(|(t, _)| *t)).collect();
             if !upstream.is_empty() {
                 at = upstream[bits.pick(upstream.len())];
             }
@@ -163,9 +148,7 @@ impl Layout<'_> {
             return None;
         }
         let taken = |k: usize| {
-            before
-                .iter()
-                .any(|n| matches!(n.source, Source::Stream(t, f) if t == at && f == k))
+            before.iter().any(|n| matches!(n.source, Source::Stream(t, f) if t == at && f == k))
         };
         let ends_here = |n: &Net| n.sinks.iter().any(|(t, _)| *t == at);
         (0..before.len()).rfind(|&k| ends_here(&before[k]) && !taken(k))
@@ -177,8 +160,7 @@ impl Layout<'_> {
         let all = (0..self.ins.len()).flat_map(ports);
         all.filter(|&(at, port)| {
             let here = self.builder.image.coord(PeIdx(at as u32));
-            here.neighbour(port, machine.width, machine.height)
-                .is_none()
+            here.neighbour(port, machine.width, machine.height).is_none()
         })
         .collect()
     }
@@ -207,13 +189,7 @@ impl Layout<'_> {
             let out = self.direction(parent, child);
             add_tx(tree, parent, out);
             let rx = out.opposite();
-            tree.insert(
-                child,
-                Position {
-                    rx,
-                    tx: Ports::NONE,
-                },
-            );
+            tree.insert(child, Position { rx, tx: Ports::NONE });
         }
     }
 

@@ -2,75 +2,11 @@
 
 use super::build::ProgramBuilder;
 use super::code::{SRAM_BYTES, Writer};
+use super::load::{Load, Mode, mode};
 use super::nets::{Net, Source};
 use super::spec::{Bits, CaseSpec, PeSpec, SinkSpec, Twist};
 use fabric::Segment;
 use pe_isa::{AluOp, Instr, OnDone, Operand, Reg, Size, Src, TaskKind, Thread, VecOp, Vector};
-
-/// What a net carries.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Load {
-    /// Wavelets of one operation.
-    per: u32,
-    /// Operations.
-    chunks: u32,
-    /// Elements of a wavelet.
-    lanes: u32,
-    /// Whether the last wavelet of an operation carries one element only.
-    odd: bool,
-}
-
-impl Load {
-    /// Elements of `chunks` operations in one.
-    fn elements(self, chunks: u32) -> u32 {
-        let odd = u32::from(self.odd && self.lanes == 2 && chunks > 0);
-        (self.per * chunks * self.lanes).saturating_sub(odd)
-    }
-}
-
-/// The loads of all nets; one that passes another on has its load.
-pub(super) fn loads(nets: &[Net]) -> Vec<Load> {
-    let mut loads: Vec<Load> = Vec::new();
-    for net in nets {
-        let load = match net.source {
-            Source::Stream(_, from) => loads[from],
-            _ => Load {
-                per: net.spec.wavelets,
-                chunks: net.spec.chunks,
-                lanes: 1 + net.spec.color as u32 % 2,
-                odd: net.spec.wavelets % 3 == 1,
-            },
-        };
-        loads.push(load);
-    }
-    loads
-}
-
-/// How a sink takes its wavelets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Main,
-    Micro,
-    Data,
-}
-
-/// How sink `at` of net `k` takes its wavelets, and the bits that are left.
-fn mode(nets: &[Net], k: usize, at: usize, sink: &SinkSpec, microthreads: u8) -> (Mode, Bits) {
-    let mut bits = sink.bits;
-    let choice = bits.pick(6);
-    // A PE that also sends seldom has data tasks: its main task may never end.
-    let sends = nets
-        .iter()
-        .any(|n| n.source == Source::Program(at) || n.joiner == Some(at));
-    let mode = match choice {
-        0 => Mode::Main,
-        _ if nets[k].switched => Mode::Data,
-        5 if !sends || bits.chance(6) => Mode::Data,
-        4 if microthreads > 0 => Mode::Micro,
-        _ => Mode::Main,
-    };
-    (mode, bits)
-}
 
 /// Orders from here on are of nets that data tasks take from.
 const LATE: usize = 1000;
@@ -146,15 +82,10 @@ pub(super) fn program(
     builder.params.push((Reg(3), at as u32));
     let mut random = pe.bits.0 as u64 | 1;
     let words = (0..SRAM_BYTES / 4).map(|_| {
-        random = random
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (random >> 33) as u32
     });
-    builder.data.push(Segment {
-        address: 0,
-        words: words.collect(),
-    });
+    builder.data.push(Segment { address: 0, words: words.collect() });
     Some(builder)
 }
 
@@ -229,10 +160,8 @@ impl Tile<'_> {
         let dst = Operand::FabOut(queue, dtype);
         let micro = bits.chance(3) || order >= LATE;
         let thread = self.thread(micro, &mut bits);
-        let control = control_payload(net, &mut bits).map(|payload| Instr::SendCtrl {
-            queue,
-            payload: Src::Imm(payload),
-        });
+        let control = control_payload(net, &mut bits)
+            .map(|payload| Instr::SendCtrl { queue, payload: Src::Imm(payload) });
         let mut code = Vec::new();
         let form = bits.pick(3);
         let (times, n) = match form {
@@ -240,8 +169,7 @@ impl Tile<'_> {
             _ => (load.chunks, load.elements(1)),
         };
         let mut once = Vec::new();
-        self.writer
-            .send(dst, Operand::None, n, thread, &mut bits, &mut once);
+        self.writer.send(dst, Operand::None, n, thread, &mut bits, &mut once);
         if form > 0 {
             once.extend(control);
         }
@@ -279,13 +207,7 @@ impl Tile<'_> {
         if mode == Mode::Main && out.is_none() && bits.chance(8) {
             let (order, wavelets) = (self.order(k), load.per * chunks);
             let lanes = load.lanes;
-            return self.join(Single {
-                order,
-                from,
-                wavelets,
-                lanes,
-                bits,
-            });
+            return self.join(Single { order, from, wavelets, lanes, bits });
         }
         let (times, mut n) = match bits.pick(2) {
             0 => (1, load.elements(chunks)),
@@ -302,8 +224,7 @@ impl Tile<'_> {
             }
             None => {
                 let sources = (from, Operand::None);
-                self.writer
-                    .receive(sources, n, thread, &mut bits, &mut once);
+                self.writer.receive(sources, n, thread, &mut bits, &mut once);
             }
         }
         if times > 1 && bits.chance(2) {
@@ -327,8 +248,7 @@ impl Tile<'_> {
             common = first.wavelets.min(second.wavelets);
             let (mut bits, mut code) = (second.bits, Vec::new());
             let (sources, n) = ((first.from, second.from), common * first.lanes);
-            self.writer
-                .receive(sources, n, Thread::Main, &mut bits, &mut code);
+            self.writer.receive(sources, n, Thread::Main, &mut bits, &mut code);
             self.items.push(Item { order, code });
         }
         self.rest(Single { order, ..first }, common);
@@ -340,8 +260,7 @@ impl Tile<'_> {
         let (mut bits, mut code) = (single.bits, Vec::new());
         let n = (single.wavelets - taken) * single.lanes;
         let sources = (single.from, Operand::None);
-        self.writer
-            .receive(sources, n, Thread::Main, &mut bits, &mut code);
+        self.writer.receive(sources, n, Thread::Main, &mut bits, &mut code);
         let order = single.order;
         self.items.push(Item { order, code });
     }
@@ -394,11 +313,7 @@ impl Tile<'_> {
             self.items.reverse();
         }
         let items = std::mem::take(&mut self.items);
-        let split = if bits.chance(8) {
-            bits.pick(items.len() + 1)
-        } else {
-            items.len()
-        };
+        let split = if bits.chance(8) { bits.pick(items.len() + 1) } else { items.len() };
         let mut blocks: Vec<Vec<Instr>> = items.into_iter().map(|i| i.code).collect();
         blocks.push(Vec::new());
         for &fill in &pe.fills {
@@ -438,20 +353,11 @@ fn append(code: &mut Vec<Instr>, more: Vec<Instr>) {
 }
 
 fn count(reg: Reg) -> Instr {
-    Instr::Alu {
-        op: AluOp::Add,
-        rd: reg,
-        ra: reg,
-        b: Src::Imm(1),
-    }
+    Instr::Alu { op: AluOp::Add, rd: reg, ra: reg, b: Src::Imm(1) }
 }
 
 /// The payload of the control wavelets of a net, if it sends any.
 fn control_payload(net: &Net, bits: &mut Bits) -> Option<u32> {
-    let some = if net.switched {
-        !bits.chance(6)
-    } else {
-        bits.chance(5)
-    };
+    let some = if net.switched { !bits.chance(6) } else { bits.chance(5) };
     some.then(|| bits.of(&[0x0001, 0x5555, 0x0002, 0x0019, 0xabcd_9664]))
 }
