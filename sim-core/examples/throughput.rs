@@ -17,16 +17,10 @@ use std::time::Instant;
 const WORDS: u32 = 64;
 
 fn main() {
-    let mut args = std::env::args()
-        .skip(1)
-        .map(|a| a.parse().expect("a number"));
+    let mut args = std::env::args().skip(1).map(|a| a.parse().expect("a number"));
     let rounds = args.next().unwrap_or(20);
     let sizes: Vec<u32> = args.collect();
-    let sizes = if sizes.is_empty() {
-        vec![64, 256]
-    } else {
-        sizes
-    };
+    let sizes = if sizes.is_empty() { vec![64, 256] } else { sizes };
     for preset in ["wse2", "wse3"] {
         for &size in &sizes {
             let machine = sized(preset, size);
@@ -83,44 +77,20 @@ fn report(name: &str, image: &WaferImage) {
 }
 
 fn vector(op: VecOp, dst: Operand, a: Operand, b: Operand) -> Instr {
-    Instr::Vector(Vector {
-        op,
-        shape: ShapeId(0),
-        dst,
-        a,
-        b,
-        thread: Thread::Main,
-    })
+    Instr::Vector(Vector { op, shape: ShapeId(0), dst, a, b, thread: Thread::Main })
 }
 
 /// A program that runs `body` `rounds` times over the vector at byte 0.
 fn looped(body: Vec<Instr>, rounds: u32, ins: &[Color], outs: &[Color]) -> Program {
     let mut instrs = vec![Instr::Li { rd: Reg(0), imm: 0 }];
     instrs.extend(body);
-    instrs.push(Instr::Alu {
-        op: AluOp::Add,
-        rd: Reg(0),
-        ra: Reg(0),
-        b: Src::Imm(1),
-    });
-    instrs.push(Instr::Branch {
-        cond: Cond::Lt,
-        ra: Reg(0),
-        b: Src::Imm(rounds),
-        target: 1,
-    });
+    instrs.push(Instr::Alu { op: AluOp::Add, rd: Reg(0), ra: Reg(0), b: Src::Imm(1) });
+    instrs.push(Instr::Branch { cond: Cond::Lt, ra: Reg(0), b: Src::Imm(rounds), target: 1 });
     instrs.push(Instr::End);
     Program {
         instrs,
-        shapes: vec![Shape {
-            extents: vec![Size::Imm(WORDS)],
-        }],
-        dsds: vec![Dsd {
-            base: 0,
-            offset: None,
-            strides: vec![1],
-            dtype: DType::F32,
-        }],
+        shapes: vec![Shape { extents: vec![Size::Imm(WORDS)] }],
+        dsds: vec![Dsd { base: 0, offset: None, strides: vec![1], dtype: DType::F32 }],
         tasks: vec![Task {
             kind: TaskKind::Local,
             entry: 0,
@@ -154,19 +124,9 @@ fn broadcast_reduce(machine: &Machine, rounds: u32) -> WaferImage {
                 Operand::FabIn(InQueue(ins.len() as u8 - 1), DType::F32)
             };
             if x == 0 {
-                body.push(vector(
-                    VecOp::Mov,
-                    out(&mut outs, row),
-                    memory,
-                    Operand::None,
-                ));
+                body.push(vector(VecOp::Mov, out(&mut outs, row), memory, Operand::None));
             } else {
-                body.push(vector(
-                    VecOp::Mov,
-                    memory,
-                    input(&mut ins, row),
-                    Operand::None,
-                ));
+                body.push(vector(VecOp::Mov, memory, input(&mut ins, row), Operand::None));
             }
             if y + 1 < height {
                 routes.push(Route::fixed(receive, Port::South, Ports::one(Port::Ramp)));

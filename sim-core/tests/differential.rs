@@ -39,9 +39,7 @@ fn compare(name: &str, runner: Runner) {
         prop_assert!(broken.is_empty(), "oracle: {broken:#?}");
         let got = case.run(runner);
         if let Some(difference) = want.difference(&got) {
-            return Err(TestCaseError::fail(format!(
-                "oracle and {name}: {difference}"
-            )));
+            return Err(TestCaseError::fail(format!("oracle and {name}: {difference}")));
         }
         Ok(())
     });
@@ -117,17 +115,13 @@ impl Statistics {
         let state = &record.outcome.state;
         self.cycles.push(record.outcome.cycle.0);
         self.hops.push(state.wavelet_hops());
-        self.wavelets
-            .push(state.pes.iter().map(|p| p.wavelets_in).sum());
+        self.wavelets.push(state.pes.iter().map(|p| p.wavelets_in).sum());
         self.instructions.push(state.instructions());
     }
 }
 
 fn sample(count: u32) -> Statistics {
-    let config = Config {
-        rng_seed: RngSeed::Fixed(7),
-        ..Config::default()
-    };
+    let config = Config { rng_seed: RngSeed::Fixed(7), ..Config::default() };
     let mut runner = TestRunner::new(config);
     let mut statistics = Statistics::default();
     for _ in 0..count {

@@ -44,12 +44,7 @@ impl Plan {
         for (rank, (port, color)) in keys.iter().enumerate() {
             ranks[port.index()][usize::from(color.0)] = rank as u8;
         }
-        Plan {
-            keys,
-            ranks,
-            outputs,
-            contended,
-        }
+        Plan { keys, ranks, outputs, contended }
     }
 
     /// The rank of a FIFO.
@@ -165,9 +160,7 @@ impl Builder<'_> {
         assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
         self.net.links.add(links as usize);
         let depth = image.machine.fabric.queue_depth as usize;
-        self.net
-            .fifos
-            .reserve(fifos as usize, fifos as usize * depth);
+        self.net.fifos.reserve(fifos as usize, fifos as usize * depth);
         self.pes.reserve_exact(programs);
         if self.net.turn_cycles > 0 {
             self.net.left = vec![0; fifos as usize];
@@ -192,24 +185,12 @@ impl Builder<'_> {
         debug_assert_eq!(first, self.net.fifos.len());
         for (rank, (port, _)) in plan.keys.iter().enumerate() {
             let ramp = *port == Port::Ramp;
-            let latency = if ramp {
-                machine.pe.ramp_cycles
-            } else {
-                machine.fabric.hop_cycles
-            };
+            let latency = if ramp { machine.pe.ramp_cycles } else { machine.fabric.hop_cycles };
             self.net.fifos.add(FifoSpec {
                 capacity: if ramp { depth + latency } else { depth },
                 latency,
-                credit: if ramp {
-                    1
-                } else {
-                    machine.fabric.credit_cycles
-                },
-                stage: if plan.contended {
-                    Stage::Contended
-                } else {
-                    Stage::Free
-                },
+                credit: if ramp { 1 } else { machine.fabric.credit_cycles },
+                stage: if plan.contended { Stage::Contended } else { Stage::Free },
                 rank: rank as u8,
                 owner,
             });
@@ -250,9 +231,7 @@ impl Builder<'_> {
             let picked = tasks.clone().filter(|(_, t)| pick(t));
             picked.fold(0u64, |set, (at, _)| set | 1 << at)
         };
-        let launching = tasks
-            .clone()
-            .any(|(_, t)| t.kind == TaskKind::Local && t.activated);
+        let launching = tasks.clone().any(|(_, t)| t.kind == TaskKind::Local && t.activated);
         self.net.pes.push(PeWake {
             next: u64::MAX,
             free_at: 0,
@@ -399,12 +378,8 @@ impl Builder<'_> {
     fn destination(&self, tile: PeIdx, port: Port, color: Color) -> u32 {
         let image = self.image;
         if port == Port::Ramp {
-            let program = image
-                .program(tile)
-                .expect("the ramp leads to a program (lint)");
-            let queue = program
-                .in_queue(color)
-                .expect("a queue takes the color (lint)");
+            let program = image.program(tile).expect("the ramp leads to a program (lint)");
+            let queue = program.in_queue(color).expect("a queue takes the color (lint)");
             let pe = &self.pes[self.tiles.pe[tile.0 as usize] as usize];
             let code = &self.codes[pe.code as usize];
             return pe.ins + u32::from(code.in_rank[usize::from(queue.0)]);
@@ -437,11 +412,7 @@ impl Builder<'_> {
             let twice = self.net.host_in.iter().any(|other| other.fifo == fifo);
             assert!(!twice, "two host ports feed one FIFO: {port:?}");
             let link = self.net.links.add(1);
-            self.net.host_in.push(HostIn {
-                fifo,
-                link,
-                script: Vec::new(),
-            });
+            self.net.host_in.push(HostIn { fifo, link, script: Vec::new() });
         }
     }
 }

@@ -102,11 +102,7 @@ impl Fifo {
     #[inline]
     fn tail(&self) -> usize {
         let at = self.head + self.len;
-        let at = if at >= self.capacity {
-            at - self.capacity
-        } else {
-            at
-        };
+        let at = if at >= self.capacity { at - self.capacity } else { at };
         self.slots as usize + usize::from(at)
     }
 
@@ -195,10 +191,7 @@ impl Fifos {
         fifo.len += 1;
         let first = fifo.len == 1;
         let control = if wavelet.control { CONTROL } else { 0 };
-        self.slots[tail] = Slot {
-            stamp: wavelet.arrival | control,
-            payload: wavelet.payload,
-        };
+        self.slots[tail] = Slot { stamp: wavelet.arrival | control, payload: wavelet.payload };
         first
     }
 

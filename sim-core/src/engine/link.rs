@@ -25,12 +25,7 @@ pub(super) struct Links {
 
 impl Links {
     pub(super) fn new(rate: Ratio) -> Links {
-        Links {
-            list: Vec::new(),
-            history: Vec::new(),
-            p: rate.num(),
-            q: rate.den(),
-        }
+        Links { list: Vec::new(), history: Vec::new(), p: rate.num(), q: rate.den() }
     }
 
     /// Whether a FIFO that sends at most once a cycle can meet the rate's limit at all.

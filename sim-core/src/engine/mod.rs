@@ -41,11 +41,7 @@ pub fn run(
 ) -> Outcome {
     let mut engine = Engine::load(image);
     let (stop, cycle) = engine.run(script, host, limit, observer);
-    Outcome {
-        stop,
-        cycle,
-        state: engine.into_final_state(),
-    }
+    Outcome { stop, cycle, state: engine.into_final_state() }
 }
 
 /// Where the state of each tile begins; 16 bytes a tile, which is all that an idle tile costs.

@@ -226,11 +226,7 @@ impl Net {
     #[inline]
     pub(super) fn send(&mut self, dest: u32, sent: u32, payload: u32, control: bool) {
         let arrival = sent + u32::from(self.fifos[dest].latency);
-        let wavelet = Wavelet {
-            arrival,
-            payload,
-            control,
-        };
+        let wavelet = Wavelet { arrival, payload, control };
         let first = self.fifos.push(dest, wavelet);
         let when = self.cycle(arrival);
         self.activity = self.activity.max(when);
@@ -365,11 +361,7 @@ impl Net {
     fn send_to_host(&mut self, port: u32, payload: u32) {
         let cycle = self.now + self.host_cycles;
         self.activity = self.activity.max(cycle);
-        let wavelet = ToHost {
-            cycle,
-            port,
-            payload,
-        };
+        let wavelet = ToHost { cycle, port, payload };
         let at = self.to_host.partition_point(|w| *w < wavelet);
         self.to_host.insert(at, wavelet);
     }

@@ -73,10 +73,7 @@ impl Code {
         let mut order: Vec<u8> = (0..program.tasks.len() as u8).collect();
         order.sort_by_key(|&t| (program.tasks[usize::from(t)].priority, t));
         let micro = program.instrs.iter().map(|i| match i {
-            Instr::Vector(Vector {
-                thread: Thread::Micro(u, _),
-                ..
-            }) => usize::from(*u) + 1,
+            Instr::Vector(Vector { thread: Thread::Micro(u, _), .. }) => usize::from(*u) + 1,
             _ => 0,
         });
         let threads = 1 + micro.max().unwrap_or(0);
@@ -207,11 +204,7 @@ impl Pe {
         if controls {
             self.discard(net, code);
         }
-        let trap = if free {
-            self.step(net, code, constants).err()
-        } else {
-            None
-        };
+        let trap = if free { self.step(net, code, constants).err() } else { None };
         if self.task.is_none() {
             self.launch(net, code, constants);
         }
@@ -431,10 +424,7 @@ impl Pe {
         let free = (0..code.ins).filter(|rank| code.control_tasks & 1 << rank == 0);
         let heads = free.filter_map(|rank| net.fifos.head(self.ins + u32::from(rank)));
         let controls = heads.filter(|head| head.control);
-        controls
-            .map(|head| net.cycle(head.arrival))
-            .min()
-            .unwrap_or(u64::MAX)
+        controls.map(|head| net.cycle(head.arrival)).min().unwrap_or(u64::MAX)
     }
 }
 

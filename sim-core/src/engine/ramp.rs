@@ -29,11 +29,7 @@ impl Net {
         control: bool,
     ) {
         let tick = (leaves - self.epoch) as u32;
-        let wavelet = Wavelet {
-            arrival: tick,
-            payload,
-            control,
-        };
+        let wavelet = Wavelet { arrival: tick, payload, control };
         self.fifos.push(queue, wavelet);
         let ramp = &mut self.ramps[pe as usize];
         ramp.queued += 1;
@@ -49,10 +45,7 @@ impl Net {
                 ramp.queued = 0;
                 ramp.pass(self.fifos[queue].rank);
                 let waiter = self.fifos.pop(queue, tick);
-                debug_assert!(
-                    waiter == Actor::NONE,
-                    "the PE was not waiting: it has stepped"
-                );
+                debug_assert!(waiter == Actor::NONE, "the PE was not waiting: it has stepped");
                 self.send(up, tick, payload, control);
             }
             _ => self.wake(Actor::ramp(pe), leaves),
@@ -102,10 +95,7 @@ impl Net {
     /// A visit of a host port: sends its next wavelet if the edge takes it.
     pub(super) fn visit_host_in(&mut self, at: u32) {
         let now = self.tick();
-        let (fifo, link) = (
-            self.host_in[at as usize].fifo,
-            self.host_in[at as usize].link,
-        );
+        let (fifo, link) = (self.host_in[at as usize].fifo, self.host_in[at as usize].link);
         let next = self.host_in[at as usize].script.last().copied();
         let wavelet = next.expect("a port is visited while it has wavelets");
         let room = match self.fifos.room(fifo) {

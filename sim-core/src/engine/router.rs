@@ -111,11 +111,7 @@ impl Net {
         if let Some(fired) = visit.first_fired {
             if !visit.reserved_before {
                 let router = &mut self.routers[at as usize];
-                router.cursor = if fired + 1 == router.count {
-                    0
-                } else {
-                    fired + 1
-                };
+                router.cursor = if fired + 1 == router.count { 0 } else { fired + 1 };
             }
             // Who found an output taken or reserved may find it free after a cycle in which
             // something fired. After one in which nothing did, the visit would go the same way
@@ -155,9 +151,7 @@ impl Net {
                         let when = self.cycle(next.arrival).max(self.now + 1);
                         visit.next = visit.next.min(when);
                     }
-                    None => self.routers[visit.router as usize]
-                        .waiting
-                        .remove(rank as u8),
+                    None => self.routers[visit.router as usize].waiting.remove(rank as u8),
                 }
             }
         }

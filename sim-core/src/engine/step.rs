@@ -24,22 +24,17 @@ impl Pe {
                 let cost = if self.running >> thread & 1 != 0 {
                     self.fabric_step(thread, net, constants)
                 } else {
-                    self.instruction(net, code, constants)
-                        .map_err(|fault| Trap {
-                            pe: self.tile,
-                            instruction: self.pc,
-                            fault,
-                        })?
+                    self.instruction(net, code, constants).map_err(|fault| Trap {
+                        pe: self.tile,
+                        instruction: self.pc,
+                        fault,
+                    })?
                 };
                 let end = net.now + cost;
                 self.counters.busy_cycles += cost;
                 net.pes[self.index as usize].free_at = end;
                 net.activity = net.activity.max(end);
-                self.cursor = if thread + 1 == code.threads {
-                    0
-                } else {
-                    thread as u8 + 1
-                };
+                self.cursor = if thread + 1 == code.threads { 0 } else { thread as u8 + 1 };
                 return Ok(());
             }
             thread += 1;
@@ -83,18 +78,9 @@ impl Pe {
                 self.take_input(net, fifo);
             }
         }
-        let mut memory = PeMemory {
-            sram: &mut self.sram,
-            regs: &mut self.regs,
-        };
-        let out = semantics::execute(
-            &op.issued,
-            &mut memory,
-            op.next,
-            count,
-            payloads[0],
-            payloads[1],
-        );
+        let mut memory = PeMemory { sram: &mut self.sram, regs: &mut self.regs };
+        let out =
+            semantics::execute(&op.issued, &mut memory, op.next, count, payloads[0], payloads[1]);
         let cost = if count == op.lanes {
             op.step_cycles
         } else {
@@ -158,12 +144,7 @@ impl Pe {
                 }
                 scalar
             }
-            Instr::Branch {
-                cond,
-                ra,
-                b,
-                target,
-            } => {
+            Instr::Branch { cond, ra, b, target } => {
                 if holds(cond, self.regs[usize::from(ra.0)], self.src(b)) {
                     next = target;
                     costs.branch_taken_cycles
@@ -225,10 +206,7 @@ impl Pe {
         let issued = semantics::issue(&code.program, v, &self.regs, sram_bytes)?;
         self.counters.instructions += 1;
         if !is_fabric(v) {
-            let mut memory = PeMemory {
-                sram: &mut self.sram,
-                regs: &mut self.regs,
-            };
+            let mut memory = PeMemory { sram: &mut self.sram, regs: &mut self.regs };
             semantics::execute_all(&issued, &mut memory);
             let cost = constants.cost.memory_cycles(&issued);
             self.pc += 1;

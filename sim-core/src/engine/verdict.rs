@@ -12,10 +12,7 @@ impl Engine {
     pub(super) fn rest_reason(&self) -> StopReason {
         let waits = self.waits();
         let heads = self.heads();
-        let running = self
-            .pes
-            .iter()
-            .any(|pe| pe.task.is_some() || pe.running != 0);
+        let running = self.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0);
         let host = self.net.host_in.iter().any(|port| !port.script.is_empty());
         if running || host || !heads.is_empty() {
             StopReason::Deadlock { waits, heads }
@@ -92,11 +89,7 @@ impl Engine {
             let keys = plan.map_or(&[][..], |p| &p.keys);
             for (&(port, color), fifo) in keys.iter().zip(first..) {
                 if !self.net.fifos[fifo].is_empty() {
-                    heads.push(Head {
-                        pe,
-                        port: Some(port),
-                        color,
-                    });
+                    heads.push(Head { pe, port: Some(port), color });
                 }
             }
             let Some(owner) = self.pes.get(self.tiles.pe[tile] as usize) else {
@@ -107,11 +100,7 @@ impl Engine {
             let left = bound.filter(|&(_, fifo)| !self.net.fifos[fifo].is_empty());
             let mut colors: Vec<Color> = left.map(|(&color, _)| color).collect();
             colors.sort_unstable();
-            heads.extend(colors.into_iter().map(|color| Head {
-                pe,
-                port: None,
-                color,
-            }));
+            heads.extend(colors.into_iter().map(|color| Head { pe, port: None, color }));
         }
         heads
     }

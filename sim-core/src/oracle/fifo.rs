@@ -64,10 +64,7 @@ impl Fifo {
 
     /// F-5: a wavelet that can be the head from `from` on.
     pub(super) fn push_from(&mut self, from: Cycle, wavelet: Wavelet, clock: &mut Clock) {
-        assert!(
-            self.waiting.len() < self.capacity,
-            "sent without a free slot"
-        );
+        assert!(self.waiting.len() < self.capacity, "sent without a free slot");
         self.waiting.push_back((from, wavelet));
         clock.activity(from);
     }
@@ -96,10 +93,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(rate: Ratio) -> Link {
-        Link {
-            rate,
-            departures: VecDeque::new(),
-        }
+        Link { rate, departures: VecDeque::new() }
     }
 
     /// L-1: whether a departure at `t` is within the rate.

@@ -75,9 +75,7 @@ pub fn run_counting(
     seed: u64,
 ) -> (Outcome, Contention) {
     let mut contention = Contention::default();
-    let error = fabric::lint(image)
-        .into_iter()
-        .find(|finding| finding.error);
+    let error = fabric::lint(image).into_iter().find(|finding| finding.error);
     assert!(error.is_none(), "the image cannot run: {error:?}");
     let mut wafer = Wafer::new(image, script);
     let mut order: Vec<usize> = (0..image.tiles.len()).collect();
@@ -119,11 +117,7 @@ pub fn run_counting(
             None => break (wafer.at_rest(t), wafer.clock.end_of_activity), // E-2
         };
     };
-    let outcome = Outcome {
-        stop: stop.0,
-        cycle: stop.1,
-        state: wafer.state,
-    };
+    let outcome = Outcome { stop: stop.0, cycle: stop.1, state: wafer.state };
     (outcome, contention)
 }
 
@@ -173,11 +167,7 @@ impl<'a> Wafer<'a> {
             script,
             routers: tiles.clone().map(|at| Router::new(image, at)).collect(),
             pes: tiles.map(|at| Pe::new(image, at)).collect(),
-            lanes: image
-                .host_in
-                .iter()
-                .map(|p| HostLane::new(image, p))
-                .collect(),
+            lanes: image.host_in.iter().map(|p| HostLane::new(image, p)).collect(),
             to_host: BTreeMap::new(),
             traps: BTreeMap::new(),
             state: FinalState::initial(image),
@@ -215,17 +205,13 @@ impl<'a> Wafer<'a> {
         let up = |color: Color| router.fifos[&(Port::Ramp, color)].has_slot(t);
         Decided {
             firing: router.decide(self, at, t),
-            pe: self.pes[at]
-                .as_ref()
-                .map_or_else(Acts::default, |pe| pe.decide(t, up)),
+            pe: self.pes[at].as_ref().map_or_else(Acts::default, |pe| pe.decide(t, up)),
         }
     }
 
     fn decide_host(&self, t: Cycle) -> Vec<usize> {
         let ports = 0..self.lanes.len();
-        ports
-            .filter(|&p| self.lanes[p].decide(self, p, t))
-            .collect()
+        ports.filter(|&p| self.lanes[p].decide(self, p, t)).collect()
     }
 
     fn carry_out(&mut self, at: usize, decided: &Decided, t: Cycle) {
@@ -242,13 +228,8 @@ impl<'a> Wafer<'a> {
             up.push(t, wavelet, &mut self.clock); // F-3
         }
         if let Some(thread) = decided.pe.step {
-            let mut bench = Bench {
-                at,
-                t,
-                machine,
-                state: &mut self.state,
-                clock: &mut self.clock,
-            };
+            let mut bench =
+                Bench { at, t, machine, state: &mut self.state, clock: &mut self.clock };
             if let Err(trap) = pe.step(thread, &mut bench) {
                 self.traps.insert(at, trap);
             }
@@ -288,11 +269,7 @@ impl<'a> Wafer<'a> {
     /// P-8: the trap of the PE of lowest index.
     fn first_trap(&self) -> Option<StopReason> {
         let (&at, &(instruction, fault)) = self.traps.first_key_value()?;
-        Some(StopReason::Trap {
-            pe: PeIdx(at as u32),
-            instruction,
-            fault,
-        })
+        Some(StopReason::Trap { pe: PeIdx(at as u32), instruction, fault })
     }
 
     fn script(&self, port: usize) -> &[HostWavelet] {

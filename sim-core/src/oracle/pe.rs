@@ -337,9 +337,7 @@ impl<'a> Pe<'a> {
         clock: &mut Clock,
     ) -> (Color, super::fifo::Wavelet) {
         self.queue_cursor = (queue + 1) % self.outputs.len();
-        let fifo = self.outputs[queue]
-            .as_mut()
-            .expect("a decision saw a queue");
+        let fifo = self.outputs[queue].as_mut().expect("a decision saw a queue");
         (fifo.color, fifo.pop(t, clock))
     }
 
@@ -372,12 +370,7 @@ impl<'a> Pe<'a> {
             self.launch_from = t + Cycles(machine.pe.data_task_cycles);
             clock.timer(self.launch_from);
         }
-        self.main = Some(Running {
-            pc: task.entry,
-            from,
-            op: None,
-            ends: None,
-        });
+        self.main = Some(Running { pc: task.entry, from, op: None, ends: None });
     }
 }
 

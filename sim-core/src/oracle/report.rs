@@ -19,10 +19,7 @@ impl Wafer<'_> {
         if !running && !left && unsent.all(|n| n == 0) {
             return StopReason::Finished;
         }
-        StopReason::Deadlock {
-            waits: self.waits(t),
-            heads: self.heads(),
-        }
+        StopReason::Deadlock { waits: self.waits(t), heads: self.heads() }
     }
 
     fn waits(&self, t: Cycle) -> Vec<Wait> {
@@ -50,20 +47,12 @@ impl Wafer<'_> {
         for (at, router) in self.routers.iter().enumerate() {
             let pe = PeIdx(at as u32);
             let waiting = router.fifos.iter().filter(|(_, fifo)| !fifo.is_empty());
-            heads.extend(waiting.map(|(&(port, color), _)| Head {
-                pe,
-                port: Some(port),
-                color,
-            }));
+            heads.extend(waiting.map(|(&(port, color), _)| Head { pe, port: Some(port), color }));
             let inputs = self.pes[at].iter().flat_map(|pe| pe.bound_inputs());
             let waiting = inputs.filter(|fifo| !fifo.is_empty());
             let mut colors: Vec<_> = waiting.map(|fifo| fifo.color).collect();
             colors.sort();
-            heads.extend(colors.into_iter().map(|color| Head {
-                pe,
-                port: None,
-                color,
-            }));
+            heads.extend(colors.into_iter().map(|color| Head { pe, port: None, color }));
         }
         heads
     }

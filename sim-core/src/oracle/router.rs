@@ -60,12 +60,7 @@ impl Router {
             Port::Ramp => Link::new(one),
             _ => Link::new(fabric.link_cycles),
         });
-        Router {
-            fifos,
-            selected,
-            cursor: 0,
-            links,
-        }
+        Router { fifos, selected, cursor: 0, links }
     }
 
     /// A-2, L-2: where the head of a FIFO wants to go, if it is a candidate.
@@ -132,9 +127,7 @@ pub(super) fn fire(wafer: &mut Wafer, at: usize, firing: &Firing, t: Cycle) {
         let fifo = router.fifos.get_mut(&key).expect("a decision saw it");
         let mut wavelet = fifo.pop(t, &mut wafer.clock);
         let route = wafer.image.routes(PeIdx(at as u32));
-        let positions = route
-            .and_then(|set| set.get(color))
-            .map_or(1, |r| r.positions.len());
+        let positions = route.and_then(|set| set.get(color)).map_or(1, |r| r.positions.len());
         if wavelet.control && positions > 1 {
             // S-2, S-3
             let now = router.selected[&color];
@@ -215,10 +208,7 @@ pub(super) fn send_from_host(wafer: &mut Wafer, port: usize, t: Cycle) {
     let next = wafer.script.ports[port][lane.sent];
     lane.sent += 1;
     lane.link.depart(t, &mut wafer.clock);
-    let wavelet = Wavelet {
-        control: next.control,
-        payload: next.payload,
-    };
+    let wavelet = Wavelet { control: next.control, payload: next.payload };
     let (tile, key) = (lane.tile, lane.key);
     push_mesh(wafer, tile, key, wavelet, t);
 }

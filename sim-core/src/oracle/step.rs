@@ -21,10 +21,7 @@ pub(super) struct Bench<'a> {
 
 impl Bench<'_> {
     fn memory(&mut self) -> PeMemory<'_> {
-        PeMemory {
-            sram: &mut self.state.sram[self.at],
-            regs: &mut self.state.regs[self.at],
-        }
+        PeMemory { sram: &mut self.state.sram[self.at], regs: &mut self.state.regs[self.at] }
     }
 
     fn regs(&mut self) -> &mut [u32; REGISTERS] {
@@ -60,10 +57,7 @@ impl Pe<'_> {
         let cost = if op_under_way {
             self.fabric_step(thread, bench)
         } else {
-            let running = self
-                .main
-                .take()
-                .expect("the main thread's step needs a task");
+            let running = self.main.take().expect("the main thread's step needs a task");
             let mut next = running.clone();
             match self.instruction_step(&mut next, bench) {
                 Ok(cost) => {
@@ -101,12 +95,7 @@ impl Pe<'_> {
                 }
                 run_in_memory(&issued, bench)
             }
-            Instr::Branch {
-                cond,
-                ra,
-                b,
-                target,
-            } => {
+            Instr::Branch { cond, ra, b, target } => {
                 if holds(cond, bench.reg(ra), bench.src(b)) {
                     next = target;
                     bench.cost().branch_taken_cycles
@@ -148,10 +137,7 @@ impl Pe<'_> {
                 }
             }
             Instr::SendCtrl { queue, payload } => {
-                let wavelet = Wavelet {
-                    control: true,
-                    payload: bench.src(payload),
-                };
+                let wavelet = Wavelet { control: true, payload: bench.src(payload) };
                 self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
                 bench.counters().wavelets_out += 1;
             }
@@ -224,10 +210,7 @@ impl Pe<'_> {
         let k = bench.cost().step_cycles(&op.issued, count);
         let end = t + Cycles(k);
         if let Operand::FabOut(queue, _) = op.vector.dst {
-            let wavelet = Wavelet {
-                control: false,
-                payload,
-            };
+            let wavelet = Wavelet { control: false, payload };
             self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
             bench.counters().wavelets_out += 1;
         }

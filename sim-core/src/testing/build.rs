@@ -104,11 +104,7 @@ impl WaferBuilder {
     /// # Panics
     /// When the linter finds an error.
     pub fn finish(self) -> WaferImage {
-        let WaferBuilder {
-            mut image,
-            routes,
-            programs,
-        } = self;
+        let WaferBuilder { mut image, routes, programs } = self;
         for (at, (routes, program)) in routes.into_iter().zip(programs).enumerate() {
             if !routes.routes.is_empty() {
                 image.tiles[at].routes = Some(image.intern_routes(routes));
@@ -120,11 +116,8 @@ impl WaferBuilder {
                 image.tiles[at].program = Some(image.intern_program(builder.program));
             }
         }
-        let errors: Vec<String> = lint(&image)
-            .iter()
-            .filter(|f| f.error)
-            .map(ToString::to_string)
-            .collect();
+        let errors: Vec<String> =
+            lint(&image).iter().filter(|f| f.error).map(ToString::to_string).collect();
         assert!(errors.is_empty(), "{errors:#?}");
         image
     }
@@ -169,9 +162,7 @@ impl ProgramBuilder {
 
     /// A loop nest.
     pub fn shape(&mut self, extents: &[Size]) -> ShapeId {
-        self.program.shapes.push(Shape {
-            extents: extents.to_vec(),
-        });
+        self.program.shapes.push(Shape { extents: extents.to_vec() });
         ShapeId(self.program.shapes.len() as u16 - 1)
     }
 
@@ -188,26 +179,14 @@ impl ProgramBuilder {
         strides: &[i32],
         dtype: DType,
     ) -> Operand {
-        self.program.dsds.push(Dsd {
-            base,
-            offset,
-            strides: strides.to_vec(),
-            dtype,
-        });
+        self.program.dsds.push(Dsd { base, offset, strides: strides.to_vec(), dtype });
         Operand::Mem(DsdId(self.program.dsds.len() as u16 - 1))
     }
 
     /// A vector operation over `n` elements in the main thread.
     pub fn vector(&mut self, op: VecOp, n: u32, dst: Operand, a: Operand, b: Operand) -> Instr {
         let shape = self.shape(&[Size::Imm(n)]);
-        Instr::Vector(Vector {
-            op,
-            shape,
-            dst,
-            a,
-            b,
-            thread: Thread::Main,
-        })
+        Instr::Vector(Vector { op, shape, dst, a, b, thread: Thread::Main })
     }
 
     /// Appends the code of a task, whose branch targets count from its own first instruction.

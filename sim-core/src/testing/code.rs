@@ -22,14 +22,8 @@ const UNARY: [VecOp; 10] = [
     VecOp::Sin,
     VecOp::Cos,
 ];
-const BINARY: [VecOp; 6] = [
-    VecOp::Add,
-    VecOp::Fmac,
-    VecOp::Mul,
-    VecOp::Sub,
-    VecOp::Max,
-    VecOp::Min,
-];
+const BINARY: [VecOp; 6] =
+    [VecOp::Add, VecOp::Fmac, VecOp::Mul, VecOp::Sub, VecOp::Max, VecOp::Min];
 const TYPES: [DType; 4] = [DType::F32, DType::F16, DType::BF16, DType::U32];
 
 /// Code of one PE in the making.
@@ -154,14 +148,7 @@ impl Writer {
             _ => (bits.of(&BINARY), self.local(&extents, bits, code)),
         };
         let thread = Thread::Main;
-        code.push(Instr::Vector(Vector {
-            op,
-            shape,
-            dst,
-            a,
-            b,
-            thread,
-        }));
+        code.push(Instr::Vector(Vector { op, shape, dst, a, b, thread }));
     }
 
     /// What takes `n` elements from a queue, or from two.
@@ -192,14 +179,7 @@ impl Writer {
         if op == VecOp::Fmac && bits.chance(3) {
             dst = Operand::Reg(Reg(bits.pick(8) as u8), DType::F32);
         }
-        code.push(Instr::Vector(Vector {
-            op,
-            shape,
-            dst,
-            a,
-            b,
-            thread,
-        }));
+        code.push(Instr::Vector(Vector { op, shape, dst, a, b, thread }));
     }
 
     /// What puts `n` elements into a queue: from SRAM, or from the input queue `from`.
@@ -219,28 +199,15 @@ impl Writer {
         };
         let (op, b) = match bits.pick(4) {
             0 | 1 => (VecOp::Mov, Operand::None),
-            2 => (
-                bits.of(&[VecOp::Add, VecOp::Mul, VecOp::Min]),
-                self.local(&extents, bits, code),
-            ),
+            2 => (bits.of(&[VecOp::Add, VecOp::Mul, VecOp::Min]), self.local(&extents, bits, code)),
             _ => (bits.of(&UNARY), Operand::None),
         };
-        code.push(Instr::Vector(Vector {
-            op,
-            shape,
-            dst,
-            a,
-            b,
-            thread,
-        }));
+        code.push(Instr::Vector(Vector { op, shape, dst, a, b, thread }));
     }
 
     /// Repeats `body` `times` times, counting in a register of its own.
     pub(super) fn repeat(counter: Reg, times: u32, body: Vec<Instr>, code: &mut Vec<Instr>) {
-        code.push(Instr::Li {
-            rd: counter,
-            imm: times,
-        });
+        code.push(Instr::Li { rd: counter, imm: times });
         let target = code.len() as u16;
         let shifted = body.into_iter().map(|mut instr| {
             if let Instr::Branch { target: t, .. } | Instr::Jump { target: t } = &mut instr {
@@ -249,18 +216,8 @@ impl Writer {
             instr
         });
         code.extend(shifted);
-        code.push(Instr::Alu {
-            op: AluOp::Sub,
-            rd: counter,
-            ra: counter,
-            b: Src::Imm(1),
-        });
-        code.push(Instr::Branch {
-            cond: Cond::Ne,
-            ra: counter,
-            b: Src::Imm(0),
-            target,
-        });
+        code.push(Instr::Alu { op: AluOp::Sub, rd: counter, ra: counter, b: Src::Imm(1) });
+        code.push(Instr::Branch { cond: Cond::Ne, ra: counter, b: Src::Imm(0), target });
     }
 
     /// A piece of code without queues.
@@ -282,12 +239,7 @@ impl Writer {
                 let cond = bits.of(&[Cond::Lt, Cond::Eq, Cond::Ne, Cond::Ge]);
                 let (ra, b) = (Reg(bits.pick(8) as u8), Src::Reg(Reg(bits.pick(8) as u8)));
                 let target = 0;
-                code.push(Instr::Branch {
-                    cond,
-                    ra,
-                    b,
-                    target,
-                });
+                code.push(Instr::Branch { cond, ra, b, target });
                 self.scalar(bits, code);
                 let beyond = code.len() as u16;
                 if let Instr::Branch { target, .. } = &mut code[at] {
@@ -322,10 +274,7 @@ impl Writer {
             _ => Src::Imm(1 + bits.pick(40) as u32),
         };
         code.push(match bits.pick(4) {
-            0 => Instr::Li {
-                rd,
-                imm: bits.pick(1 << 20) as u32,
-            },
+            0 => Instr::Li { rd, imm: bits.pick(1 << 20) as u32 },
             3 => Instr::SelGt { rd, rs, ra, rb },
             _ => Instr::Alu { op, rd, ra, b },
         });

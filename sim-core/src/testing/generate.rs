@@ -19,10 +19,7 @@ const LIMIT: u64 = 20_000;
 pub fn case(spec: &CaseSpec) -> Case {
     let mut spec = spec.clone();
     if matches!(spec.twist, Twist::HostStops(_)) {
-        spec.nets
-            .iter_mut()
-            .step_by(2)
-            .for_each(|n| n.to_host = true);
+        spec.nets.iter_mut().step_by(2).for_each(|n| n.to_host = true);
     }
     let machine = machine(&spec.machine);
     machine.validate().expect("every constant is in its range");
@@ -125,11 +122,7 @@ fn script(nets: &[Net]) -> HostScript {
                 cycle += gap;
             }
             if control {
-                wavelets.push(HostWavelet {
-                    cycle: Cycle(cycle),
-                    payload: 0x5555,
-                    control: true,
-                });
+                wavelets.push(HostWavelet { cycle: Cycle(cycle), payload: 0x5555, control: true });
             }
         }
         script.ports.push(wavelets);

@@ -61,9 +61,7 @@ pub(super) fn mode(
     let mut bits = sink.bits;
     let choice = bits.pick(6);
     // A PE that also sends seldom has data tasks: its main task may never end.
-    let sends = nets
-        .iter()
-        .any(|n| n.source == Source::Program(at) || n.joiner == Some(at));
+    let sends = nets.iter().any(|n| n.source == Source::Program(at) || n.joiner == Some(at));
     let mode = match choice {
         0 => Mode::Main,
         _ if nets[k].switched => Mode::Data,

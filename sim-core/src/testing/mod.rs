@@ -57,7 +57,7 @@ pub struct Record {
     pub outcome: Outcome,
     /// What the host received: cycle, port, payload.
     pub received: Vec<(Cycle, usize, u32)>,
-    /// The marks, by cycle, then PE (the contract orders no others).
+    /// The marks, in the order in which they were passed.
     pub marks: Vec<Mark>,
 }
 
@@ -70,11 +70,7 @@ struct Listener {
 impl Host for Listener {
     fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
         self.received.push((cycle, port, payload));
-        if self.stop_after == Some(self.received.len()) {
-            Verdict::Stop
-        } else {
-            Verdict::Continue
-        }
+        if self.stop_after == Some(self.received.len()) { Verdict::Stop } else { Verdict::Continue }
     }
 }
 
@@ -100,18 +96,10 @@ impl Observer for Marks {
 impl Case {
     /// Runs the case and writes down all that can be seen.
     pub fn run(&self, runner: Runner) -> Record {
-        let mut host = Listener {
-            received: Vec::new(),
-            stop_after: self.stop_after,
-        };
+        let mut host = Listener { received: Vec::new(), stop_after: self.stop_after };
         let mut marks = Marks(Vec::new());
         let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut marks);
-        marks.0.sort();
-        Record {
-            outcome,
-            received: host.received,
-            marks: marks.0,
-        }
+        Record { outcome, received: host.received, marks: marks.0 }
     }
 }
 
@@ -127,10 +115,7 @@ impl Record {
             ));
         }
         if self.received != other.received {
-            return Some(format!(
-                "host: {:?} and {:?}",
-                self.received, other.received
-            ));
+            return Some(format!("host: {:?} and {:?}", self.received, other.received));
         }
         if let Some((x, y)) = self.marks.iter().zip(&other.marks).find(|(x, y)| x != y) {
             return Some(format!("marks: {x:?} and {y:?}"));
@@ -149,17 +134,12 @@ impl Record {
                 return Some(format!("tile {at}: links {x:?} and {y:?}"));
             }
             if s.regs[at] != o.regs[at] {
-                return Some(format!(
-                    "tile {at}: {:x?} and {:x?}",
-                    s.regs[at], o.regs[at]
-                ));
+                return Some(format!("tile {at}: {:x?} and {:x?}", s.regs[at], o.regs[at]));
             }
             let words = s.sram[at].iter().zip(&o.sram[at]);
             if let Some(word) = words.clone().position(|(x, y)| x != y) {
                 let (x, y) = (s.sram[at][word], o.sram[at][word]);
-                return Some(format!(
-                    "tile {at}: SRAM word {word} is {x:08x} and {y:08x}"
-                ));
+                return Some(format!("tile {at}: SRAM word {word} is {x:08x} and {y:08x}"));
             }
         }
         (self != other).then(|| "the records differ in shape".to_string())

@@ -82,15 +82,10 @@ pub(super) fn program(
     builder.params.push((Reg(3), at as u32));
     let mut random = pe.bits.0 as u64 | 1;
     let words = (0..SRAM_BYTES / 4).map(|_| {
-        random = random
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (random >> 33) as u32
     });
-    builder.data.push(Segment {
-        address: 0,
-        words: words.collect(),
-    });
+    builder.data.push(Segment { address: 0, words: words.collect() });
     Some(builder)
 }
 
@@ -165,10 +160,8 @@ impl Tile<'_> {
         let dst = Operand::FabOut(queue, dtype);
         let micro = bits.chance(3) || order >= LATE;
         let thread = self.thread(micro, &mut bits);
-        let control = control_payload(net, &mut bits).map(|payload| Instr::SendCtrl {
-            queue,
-            payload: Src::Imm(payload),
-        });
+        let control = control_payload(net, &mut bits)
+            .map(|payload| Instr::SendCtrl { queue, payload: Src::Imm(payload) });
         let mut code = Vec::new();
         let form = bits.pick(3);
         let (times, n) = match form {
@@ -176,8 +169,7 @@ impl Tile<'_> {
             _ => (load.chunks, load.elements(1)),
         };
         let mut once = Vec::new();
-        self.writer
-            .send(dst, Operand::None, n, thread, &mut bits, &mut once);
+        self.writer.send(dst, Operand::None, n, thread, &mut bits, &mut once);
         if form > 0 {
             once.extend(control);
         }
@@ -215,13 +207,7 @@ impl Tile<'_> {
         if mode == Mode::Main && out.is_none() && bits.chance(8) {
             let (order, wavelets) = (self.order(k), load.per * chunks);
             let lanes = load.lanes;
-            return self.join(Single {
-                order,
-                from,
-                wavelets,
-                lanes,
-                bits,
-            });
+            return self.join(Single { order, from, wavelets, lanes, bits });
         }
         let (times, mut n) = match bits.pick(2) {
             0 => (1, load.elements(chunks)),
@@ -238,8 +224,7 @@ impl Tile<'_> {
             }
             None => {
                 let sources = (from, Operand::None);
-                self.writer
-                    .receive(sources, n, thread, &mut bits, &mut once);
+                self.writer.receive(sources, n, thread, &mut bits, &mut once);
             }
         }
         if times > 1 && bits.chance(2) {
@@ -263,8 +248,7 @@ impl Tile<'_> {
             common = first.wavelets.min(second.wavelets);
             let (mut bits, mut code) = (second.bits, Vec::new());
             let (sources, n) = ((first.from, second.from), common * first.lanes);
-            self.writer
-                .receive(sources, n, Thread::Main, &mut bits, &mut code);
+            self.writer.receive(sources, n, Thread::Main, &mut bits, &mut code);
             self.items.push(Item { order, code });
         }
         self.rest(Single { order, ..first }, common);
@@ -276,8 +260,7 @@ impl Tile<'_> {
         let (mut bits, mut code) = (single.bits, Vec::new());
         let n = (single.wavelets - taken) * single.lanes;
         let sources = (single.from, Operand::None);
-        self.writer
-            .receive(sources, n, Thread::Main, &mut bits, &mut code);
+        self.writer.receive(sources, n, Thread::Main, &mut bits, &mut code);
         let order = single.order;
         self.items.push(Item { order, code });
     }
@@ -330,11 +313,7 @@ impl Tile<'_> {
             self.items.reverse();
         }
         let items = std::mem::take(&mut self.items);
-        let split = if bits.chance(8) {
-            bits.pick(items.len() + 1)
-        } else {
-            items.len()
-        };
+        let split = if bits.chance(8) { bits.pick(items.len() + 1) } else { items.len() };
         let mut blocks: Vec<Vec<Instr>> = items.into_iter().map(|i| i.code).collect();
         blocks.push(Vec::new());
         for &fill in &pe.fills {
@@ -374,20 +353,11 @@ fn append(code: &mut Vec<Instr>, more: Vec<Instr>) {
 }
 
 fn count(reg: Reg) -> Instr {
-    Instr::Alu {
-        op: AluOp::Add,
-        rd: reg,
-        ra: reg,
-        b: Src::Imm(1),
-    }
+    Instr::Alu { op: AluOp::Add, rd: reg, ra: reg, b: Src::Imm(1) }
 }
 
 /// The payload of the control wavelets of a net, if it sends any.
 fn control_payload(net: &Net, bits: &mut Bits) -> Option<u32> {
-    let some = if net.switched {
-        !bits.chance(6)
-    } else {
-        bits.chance(5)
-    };
+    let some = if net.switched { !bits.chance(6) } else { bits.chance(5) };
     some.then(|| bits.of(&[0x0001, 0x5555, 0x0002, 0x0019, 0xabcd_9664]))
 }

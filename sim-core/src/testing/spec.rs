@@ -164,12 +164,7 @@ fn net() -> impl Strategy<Value = NetSpec> {
     ];
     let sink = (any::<u32>(), bits()).prop_map(|(tile, bits)| SinkSpec { tile, bits });
     let switches = prop_oneof![16 => Just(0u8), 1 => 1..=3u8];
-    let ends = (
-        any::<u32>(),
-        origin,
-        vec(sink, 1..=5),
-        prop::bool::weighted(0.2),
-    );
+    let ends = (any::<u32>(), origin, vec(sink, 1..=5), prop::bool::weighted(0.2));
     let load = (0..12u8, 1..=12u32, 1..=4u32, switches, bits());
     (ends, load).prop_map(
         |((source, origin, sinks, to_host), (color, wavelets, chunks, switches, bits))| NetSpec {
@@ -203,18 +198,6 @@ pub fn case() -> impl Strategy<Value = CaseSpec> {
         1 => (1..400u16).prop_map(Twist::Limit),
         2 => (1..20u8).prop_map(Twist::HostStops),
     ];
-    (
-        machine(),
-        vec(net(), 0..=9),
-        vec(pe(), 1..=6),
-        any::<u32>(),
-        twist,
-    )
-        .prop_map(|(machine, nets, pes, hot, twist)| CaseSpec {
-            machine,
-            nets,
-            pes,
-            hot,
-            twist,
-        })
+    (machine(), vec(net(), 0..=9), vec(pe(), 1..=6), any::<u32>(), twist)
+        .prop_map(|(machine, nets, pes, hot, twist)| CaseSpec { machine, nets, pes, hot, twist })
 }

@@ -13,13 +13,7 @@ fn wait(
     waits_for: WaitFor,
     since: u64,
 ) -> Wait {
-    Wait {
-        pe: PeIdx(pe),
-        microthread,
-        instruction,
-        waits_for,
-        since: Cycle(since),
-    }
+    Wait { pe: PeIdx(pe), microthread, instruction, waits_for, since: Cycle(since) }
 }
 
 fn deadlock(waits: Vec<Wait>) -> StopReason {
@@ -74,9 +68,7 @@ fn does_a_second_operation_wait_for_its_microthread() {
 fn does_the_host_end_the_run_before_anything_of_that_cycle() {
     // H-3, E-4: the third wavelet comes at 4; the router fired at 1, 2, 3.
     let image = crossing(&[Port::West, Port::North]).finish();
-    let script = HostScript {
-        ports: vec![host_words(4, 0), host_words(4, 0)],
-    };
+    let script = HostScript { ports: vec![host_words(4, 0), host_words(4, 0)] };
     for limit in [4, 1000] {
         on_all_until(&image, &script, Cycle(limit), Some(3), |r| {
             assert_eq!(r.outcome.stop, StopReason::Host);
@@ -91,9 +83,7 @@ fn does_the_host_end_the_run_before_anything_of_that_cycle() {
 fn is_activity_that_ends_at_the_limit_cut_off() {
     // E-3, E-4: the last of three wavelets reaches the host at 4.
     let image = crossing(&[Port::West]).finish();
-    let script = HostScript {
-        ports: vec![host_words(3, 0)],
-    };
+    let script = HostScript { ports: vec![host_words(3, 0)] };
     let ends = [
         (3, StopReason::CycleLimit, 3, 2),
         (4, StopReason::CycleLimit, 4, 3),
@@ -118,10 +108,9 @@ fn is_a_run_over_when_nothing_can_happen_even_after_the_limit() {
     let kind = TaskKind::Data(p.bind_in(0), Reg(5));
     p.task(kind, 0, &[Instr::End]);
     let image = w.finish();
-    for (late, stop, cycle) in [
-        (None, StopReason::Finished, 9),
-        (Some(500), StopReason::CycleLimit, 10),
-    ] {
+    for (late, stop, cycle) in
+        [(None, StopReason::Finished, 9), (Some(500), StopReason::CycleLimit, 10)]
+    {
         let mut words = host_words(1, 0);
         words.extend(late.map(|cycle| host_words(1, cycle)[0]));
         let script = HostScript { ports: vec![words] };
@@ -136,10 +125,7 @@ fn does_an_endless_loop_stop_at_the_limit() {
     let mut w = WaferBuilder::new(sdk(1, 1));
     w.program(0).main(&[BEGIN, Instr::Jump { target: 0 }]);
     on_all_until(&w.finish(), &none(), Cycle(41), None, |r| {
-        assert_eq!(
-            (&r.outcome.stop, r.outcome.cycle.0),
-            (&StopReason::CycleLimit, 41)
-        );
+        assert_eq!((&r.outcome.stop, r.outcome.cycle.0), (&StopReason::CycleLimit, 41));
         // Passed every 6 cycles; not at 41, the limit (P-3).
         assert_eq!(marks(r, 0, 1), [5, 11, 17, 23, 29, 35]);
     });

@@ -97,11 +97,7 @@ fn does_a_link_let_q_wavelets_through_in_p_cycles() {
         let mut m = sdk(2, 1);
         m.fabric.link_cycles = ratio(7, 3);
         m.fabric.queue_depth = 64;
-        assert_eq!(
-            message_cycles(m, n),
-            11 + u64::from(n) + cycles,
-            "{n} words"
-        );
+        assert_eq!(message_cycles(m, n), 11 + u64::from(n) + cycles, "{n} words");
     }
 }
 
@@ -125,14 +121,9 @@ fn does_full_rate_need_a_queue_of_hop_plus_credit() {
 fn do_inputs_take_turns_in_order_of_their_keys() {
     // N, then S, then W, each time the one after the last that fired. H-1, H-2.
     let image = crossing(&[Port::West, Port::North, Port::South]).finish();
-    let script = HostScript {
-        ports: vec![host_words(2, 0), host_words(2, 0), host_words(2, 0)],
-    };
+    let script = HostScript { ports: vec![host_words(2, 0), host_words(2, 0), host_words(2, 0)] };
     on_all(&image, &script, |r| {
-        assert_eq!(
-            arrivals(r),
-            [(2, 1), (3, 2), (4, 0), (5, 1), (6, 2), (7, 0)]
-        );
+        assert_eq!(arrivals(r), [(2, 1), (3, 2), (4, 0), (5, 1), (6, 2), (7, 0)]);
         assert_eq!(r.outcome.stop, StopReason::Finished);
         assert_eq!(r.outcome.cycle, Cycle(7)); // E-1
         assert_eq!(r.outcome.state.links[0], [0, 6, 0, 0, 0]);
@@ -155,9 +146,7 @@ fn colors(routes: &[(Port, &[Port])]) -> WaferImage {
 #[test]
 fn does_a_held_up_candidate_reserve_its_outputs() {
     use Port::{East, North, South, West};
-    let script = HostScript {
-        ports: vec![host_words(2, 0), host_words(1, 0), host_words(1, 0)],
-    };
+    let script = HostScript { ports: vec![host_words(2, 0), host_words(1, 0), host_words(1, 0)] };
     // the wide one is last in key order, and holds nobody up. Keys: (N, c0), (N, c2),
     // (S, c1). At 1: c0 and c2 fire, c1 reserves. The cursor is after (N, c0): at 2, c2 has gone,
     // (S, c1) comes first and fires; then c0 again.
@@ -184,14 +173,8 @@ fn does_a_candidate_without_a_slot_reserve_nothing() {
     // c0 ends at a router position that never takes it: it waits behind a switch.
     w.route(0, 0, Port::North, &[Port::East]);
     let positions = vec![
-        Position {
-            rx: Port::South,
-            tx: Ports::one(Port::East),
-        },
-        Position {
-            rx: Port::West,
-            tx: Ports::one(Port::East),
-        },
+        Position { rx: Port::South, tx: Ports::one(Port::East) },
+        Position { rx: Port::West, tx: Ports::one(Port::East) },
     ];
     w.switched(1, 0, positions);
     w.route(0, 1, Port::South, &[Port::East]);
@@ -200,18 +183,12 @@ fn does_a_candidate_without_a_slot_reserve_nothing() {
     w.host_in(0, Port::South, 1);
     w.host_out(1, Port::East, 0);
     w.host_out(1, Port::East, 1);
-    let script = HostScript {
-        ports: vec![host_words(3, 0), host_words(3, 0)],
-    };
+    let script = HostScript { ports: vec![host_words(3, 0), host_words(3, 0)] };
     on_all(&w.finish(), &script, |r| {
         // c1 shares the link with the first c0 at 1, then has it alone; its depth of 1 lets a
         // word through every hop + credit = 2 cycles. F-1.
         assert_eq!(arrivals(r), [(4, 1), (6, 1), (8, 1)]);
-        let heads = |pe, port| Head {
-            pe: PeIdx(pe),
-            port: Some(port),
-            color: Color(0),
-        };
+        let heads = |pe, port| Head { pe: PeIdx(pe), port: Some(port), color: Color(0) };
         let StopReason::Deadlock { waits, heads: left } = &r.outcome.stop else {
             panic!("{:?}", r.outcome.stop)
         };
@@ -224,26 +201,17 @@ fn does_a_candidate_without_a_slot_reserve_nothing() {
 fn does_a_switch_turn_in_the_cycle_after_the_control_wavelet() {
     // S-2, S-3: control fires at 2; North's word, there since 1, at 3; West's last one never.
     let mut w = WaferBuilder::new(near(1, 1));
-    let from = |rx| Position {
-        rx,
-        tx: Ports::one(Port::East),
-    };
+    let from = |rx| Position { rx, tx: Ports::one(Port::East) };
     w.switched(0, 0, vec![from(Port::West), from(Port::North)]);
     w.host_in(0, Port::West, 0);
     w.host_in(0, Port::North, 0);
     w.host_out(0, Port::East, 0);
     let (word, control) = (host_words(1, 0)[0], control_word(0, 0xabcd_9401));
-    let script = HostScript {
-        ports: vec![vec![word, control, word], vec![word]],
-    };
+    let script = HostScript { ports: vec![vec![word, control, word], vec![word]] };
     on_all(&w.finish(), &script, |r| {
         let seen: Vec<_> = r.received.iter().map(|&(t, _, w)| (t.0, w)).collect();
         assert_eq!(seen, [(2, 0), (3, 0xabcd_a500), (4, 0)]);
-        let heads = vec![Head {
-            pe: PeIdx(0),
-            port: Some(Port::West),
-            color: Color(0),
-        }];
+        let heads = vec![Head { pe: PeIdx(0), port: Some(Port::West), color: Color(0) }];
         let waits = Vec::new();
         assert_eq!(r.outcome.stop, StopReason::Deadlock { waits, heads });
     });
@@ -252,10 +220,7 @@ fn does_a_switch_turn_in_the_cycle_after_the_control_wavelet() {
 #[test]
 fn does_the_first_wavelet_of_a_bend_wait() {
     // L-2, turn 3: arrivals 1, 2, 3, 9, 21. The fourth finds the bend still warm (6 + 3 >= 9).
-    for (out, want) in [
-        (Port::South, [5, 6, 7, 10, 25]),
-        (Port::East, [2, 3, 4, 10, 22]),
-    ] {
+    for (out, want) in [(Port::South, [5, 6, 7, 10, 25]), (Port::East, [2, 3, 4, 10, 22])] {
         let mut m = near(1, 1);
         m.fabric.turn_cycles = 3;
         let mut w = WaferBuilder::new(m);
@@ -263,9 +228,8 @@ fn does_the_first_wavelet_of_a_bend_wait() {
         w.host_in(0, Port::West, 0);
         w.host_out(0, out, 0);
         let cycles = [0, 0, 0, 8, 20];
-        let script = HostScript {
-            ports: vec![cycles.iter().map(|&c| host_words(1, c)[0]).collect()],
-        };
+        let script =
+            HostScript { ports: vec![cycles.iter().map(|&c| host_words(1, c)[0]).collect()] };
         on_all(&w.finish(), &script, |r| {
             let seen: Vec<_> = r.received.iter().map(|&(t, _, _)| t.0).collect();
             assert_eq!(seen, want);
@@ -283,9 +247,7 @@ fn does_the_host_port_keep_the_rate_and_the_latency() {
     w.route(0, 0, Port::West, &[Port::East]);
     w.host_in(0, Port::West, 0);
     w.host_out(0, Port::East, 0);
-    let script = HostScript {
-        ports: vec![host_words(3, 0)],
-    };
+    let script = HostScript { ports: vec![host_words(3, 0)] };
     on_all(&w.finish(), &script, |r| {
         assert_eq!(arrivals(r), [(5, 0), (7, 0), (9, 0)]);
     });

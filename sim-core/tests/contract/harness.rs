@@ -6,11 +6,22 @@ use pe_isa::{
 };
 use sim_core::testing::build::{ProgramBuilder, WaferBuilder, machine};
 use sim_core::testing::{Case, Record, Runner};
-use sim_core::{HostScript, HostWavelet, oracle};
+use sim_core::{Host, HostScript, HostWavelet, Observer, Outcome, engine, oracle};
 
-/// Every implementation of the contract. The engine is added here.
-pub(crate) fn runners() -> [(&'static str, Runner); 1] {
-    [("oracle", oracle::run)]
+/// The engine is generic over host and observer; a [`Runner`] is not.
+fn engine_run(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    engine::run(image, script, host, limit, observer)
+}
+
+/// Every implementation of the contract.
+pub(crate) fn runners() -> [(&'static str, Runner); 2] {
+    [("oracle", oracle::run), ("engine", engine_run)]
 }
 
 /// Runs an image on every runner and hands each record to `check`.
@@ -25,12 +36,7 @@ pub(crate) fn on_all_until(
     stop_after: Option<usize>,
     check: impl Fn(&Record),
 ) {
-    let case = Case {
-        image: image.clone(),
-        script: script.clone(),
-        stop_after,
-        limit,
-    };
+    let case = Case { image: image.clone(), script: script.clone(), stop_after, limit };
     for (name, runner) in runners() {
         println!("{name}");
         check(&case.run(runner));
@@ -66,13 +72,7 @@ pub(crate) fn ratio(num: u32, den: u32) -> Ratio {
 /// `n` words of SRAM into a queue.
 pub(crate) fn send(p: &mut ProgramBuilder, queue: OutQueue, n: u32) -> Instr {
     let from = p.mem(0, &[1], F32);
-    p.vector(
-        VecOp::Mov,
-        n,
-        Operand::FabOut(queue, F32),
-        from,
-        Operand::None,
-    )
+    p.vector(VecOp::Mov, n, Operand::FabOut(queue, F32), from, Operand::None)
 }
 
 /// `n` words of a queue into SRAM.
@@ -82,9 +82,7 @@ pub(crate) fn recv(p: &mut ProgramBuilder, queue: InQueue, n: u32) -> Instr {
 }
 
 pub(crate) fn micro(instr: Instr, u: u8, done: OnDone) -> Instr {
-    let Instr::Vector(v) = instr else {
-        panic!("a vector operation")
-    };
+    let Instr::Vector(v) = instr else { panic!("a vector operation") };
     let thread = Thread::Micro(u, done);
     Instr::Vector(Vector { thread, ..v })
 }
@@ -108,12 +106,7 @@ pub(crate) fn receiver(w: &mut WaferBuilder, at: usize, color: u8, n: u32) {
 /// The cycles at which `pe` passed `mark`.
 pub(crate) fn marks(record: &Record, pe: usize, mark: u16) -> Vec<u64> {
     let here = |m: &&sim_core::testing::Mark| m.pe.0 as usize == pe && m.mark == mark;
-    record
-        .marks
-        .iter()
-        .filter(here)
-        .map(|m| m.cycle.0)
-        .collect()
+    record.marks.iter().filter(here).map(|m| m.cycle.0).collect()
 }
 
 pub(crate) fn mark(record: &Record, pe: usize, label: u16) -> u64 {
@@ -124,20 +117,12 @@ pub(crate) fn mark(record: &Record, pe: usize, label: u16) -> u64 {
 
 /// `n` words that stand at the wafer's edge from `cycle` on, numbered from 0.
 pub(crate) fn host_words(n: usize, cycle: u64) -> Vec<HostWavelet> {
-    let word = |k: usize| HostWavelet {
-        cycle: Cycle(cycle),
-        payload: k as u32,
-        control: false,
-    };
+    let word = |k: usize| HostWavelet { cycle: Cycle(cycle), payload: k as u32, control: false };
     (0..n).map(word).collect()
 }
 
 pub(crate) fn control_word(cycle: u64, payload: u32) -> HostWavelet {
-    HostWavelet {
-        cycle: Cycle(cycle),
-        payload,
-        control: true,
-    }
+    HostWavelet { cycle: Cycle(cycle), payload, control: true }
 }
 
 /// One tile into which the host sends colors 0, 1, … through the given ports, all bound for the

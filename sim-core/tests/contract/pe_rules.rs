@@ -74,10 +74,7 @@ fn is_an_operation_without_elements_complete_when_it_could_begin() {
     sender(&mut w, 0, 0, 0);
     on_all(&w.finish(), &none(), |r| {
         assert_eq!((mark(r, 0, 1), mark(r, 0, 2)), (5, 9));
-        assert_eq!(
-            (r.outcome.cycle.0, &r.outcome.stop),
-            (10, &StopReason::Finished)
-        );
+        assert_eq!((r.outcome.cycle.0, &r.outcome.stop), (10, &StopReason::Finished));
     });
 }
 
@@ -156,17 +153,10 @@ fn do_branches_and_scalars_take_their_cycles() {
     let code = |_: &mut ProgramBuilder| {
         let (op, rd, b) = (AluOp::Sub, Reg(0), Src::Imm(1));
         let count = Instr::Alu { op, rd, ra: rd, b };
-        let branch = Instr::Branch {
-            cond: Cond::Ne,
-            ra: rd,
-            b: Src::Imm(0),
-            target: 2,
-        };
+        let branch = Instr::Branch { cond: Cond::Ne, ra: rd, b: Src::Imm(0), target: 2 };
         vec![BEGIN, li(0, 2), count, branch, DONE, Instr::End]
     };
-    alone(code, |r| {
-        assert_eq!((mark(r, 0, 1), mark(r, 0, 2)), (5, 17))
-    });
+    alone(code, |r| assert_eq!((mark(r, 0, 1), mark(r, 0, 2)), (5, 17)));
 }
 
 #[test]
@@ -186,9 +176,7 @@ fn does_a_memory_operation_pay_setup_ports_and_rows() {
         };
         vec![BEGIN, Instr::Vector(vector), DONE, Instr::End]
     };
-    alone(map, |r| {
-        assert_eq!(mark(r, 0, 2) - mark(r, 0, 1), 1 + 8 + 18)
-    });
+    alone(map, |r| assert_eq!(mark(r, 0, 2) - mark(r, 0, 1), 1 + 8 + 18));
     // C-3: 8 + 10 x 2.
     let fold = |p: &mut ProgramBuilder| {
         let a = p.mem(64, &[1], DType::F16);
@@ -209,20 +197,11 @@ fn does_the_first_pe_that_traps_in_a_cycle_get_the_blame() {
         let fault = p.vector(VecOp::Mov, 2, dst, Operand::f32(1.0), Operand::None);
         p.main(&[li(0, 1), fault, Instr::End]);
     }
-    w.program(2)
-        .main(&[li(0, 1), li(1, 7), li(2, 7), Instr::End]);
+    w.program(2).main(&[li(0, 1), li(1, 7), li(2, 7), Instr::End]);
     on_all(&w.finish(), &none(), |r| {
-        let fault = Fault::Address {
-            first: 4092,
-            last: 4099,
-            size: 4096,
-        };
+        let fault = Fault::Address { first: 4092, last: 4099, size: 4096 };
         let (pe, instruction) = (PeIdx(0), 1);
-        let trap = StopReason::Trap {
-            pe,
-            instruction,
-            fault,
-        };
+        let trap = StopReason::Trap { pe, instruction, fault };
         assert_eq!((&r.outcome.stop, r.outcome.cycle.0), (&trap, 6));
         let state = &r.outcome.state;
         let instructions: Vec<u64> = state.pes.iter().map(|p| p.instructions).collect();
