@@ -26,20 +26,12 @@ impl fmt::Display for Finding {
 
 /// Collects all findings, tile by tile.
 pub fn lint(image: &WaferImage) -> Vec<Finding> {
-    let mut linter = Linter {
-        image,
-        findings: Vec::new(),
-    };
+    let mut linter = Linter { image, findings: Vec::new() };
     let limits = image.machine.program_limits();
     let bad: Vec<Vec<String>> = image
         .programs
         .iter()
-        .map(|p| {
-            check::check(p, &limits)
-                .iter()
-                .map(ToString::to_string)
-                .collect()
-        })
+        .map(|p| check::check(p, &limits).iter().map(ToString::to_string).collect())
         .collect();
     let route_limit = usize::from(image.machine.fabric.switch_positions);
     for (at, tile) in image.tiles.iter().enumerate() {
@@ -64,11 +56,7 @@ struct Linter<'a> {
 
 impl Linter<'_> {
     fn add(&mut self, idx: PeIdx, error: bool, message: String) {
-        self.findings.push(Finding {
-            error,
-            at: self.image.coord(idx),
-            message,
-        });
+        self.findings.push(Finding { error, at: self.image.coord(idx), message });
     }
 
     fn error(&mut self, idx: PeIdx, message: String) {
@@ -77,10 +65,7 @@ impl Linter<'_> {
 
     fn memory(&mut self, idx: PeIdx) {
         let tile = self.image.tile(idx);
-        let code = self
-            .image
-            .program(idx)
-            .map_or(0, pe_isa::Program::code_bytes);
+        let code = self.image.program(idx).map_or(0, pe_isa::Program::code_bytes);
         let usable = self.image.machine.usable_bytes();
         let need = u64::from(code) + u64::from(tile.sram_bytes);
         if need > u64::from(usable) {
@@ -93,7 +78,7 @@ impl Linter<'_> {
                 ),
             );
         }
-        if tile.sram_bytes % 4 != 0 {
+        if !tile.sram_bytes.is_multiple_of(4) {
             self.error(idx, "sram_bytes is no multiple of 4".to_string());
         }
         for segment in &tile.data {
@@ -120,36 +105,24 @@ impl Linter<'_> {
         let Some(set) = image.routes(idx) else { return };
         for pair in set.routes.windows(2) {
             if pair[0].color >= pair[1].color {
-                self.error(
-                    idx,
-                    format!("route of color {} is out of order", pair[1].color),
-                );
+                self.error(idx, format!("route of color {} is out of order", pair[1].color));
             }
         }
         for route in &set.routes {
             let color = route.color;
             if color.0 >= image.machine.fabric.colors {
                 let colors = image.machine.fabric.colors;
-                self.error(
-                    idx,
-                    format!("color {color} is beyond the machine's {colors}"),
-                );
+                self.error(idx, format!("color {color} is beyond the machine's {colors}"));
             }
             if route.positions.is_empty() || route.positions.len() > most {
-                self.error(
-                    idx,
-                    format!("route of color {color} has 1 to {most} positions"),
-                );
+                self.error(idx, format!("route of color {color} has 1 to {most} positions"));
             }
             if route.positions.iter().any(|p| p.tx.is_empty()) {
                 self.error(idx, format!("route of color {color} sends nowhere"));
             }
             let reflect = |p: &crate::Position| p.rx != Port::Ramp && p.tx.contains(p.rx);
             if route.positions.iter().any(reflect) {
-                self.error(
-                    idx,
-                    format!("route of color {color} sends back where it came from"),
-                );
+                self.error(idx, format!("route of color {color} sends back where it came from"));
             }
             for port in route.transmits().iter() {
                 self.receiver(idx, color, port);
@@ -170,10 +143,7 @@ impl Linter<'_> {
             }
             return;
         }
-        match image
-            .coord(idx)
-            .neighbour(port, machine.width, machine.height)
-        {
+        match image.coord(idx).neighbour(port, machine.width, machine.height) {
             Some(next) => {
                 let route = image.routes(image.index(next)).and_then(|r| r.get(color));
                 if !route.is_some_and(|r| r.receives().contains(port.opposite())) {
@@ -189,10 +159,7 @@ impl Linter<'_> {
             }
             None => {
                 let known = image.host_out.iter();
-                if !known
-                    .clone()
-                    .any(|h| h.tile == idx && h.port == port && h.color == color)
-                {
+                if !known.clone().any(|h| h.tile == idx && h.port == port && h.color == color) {
                     self.error(
                         idx,
                         format!(
@@ -225,27 +192,15 @@ impl Linter<'_> {
         let ins: BTreeSet<Color> = program.in_queues.iter().flatten().copied().collect();
         for color in ins {
             if !route(color).is_some_and(|r| r.transmits().contains(Port::Ramp)) {
-                self.add(
-                    idx,
-                    false,
-                    format!("nothing can arrive on input color {color}"),
-                );
+                self.add(idx, false, format!("nothing can arrive on input color {color}"));
             }
         }
     }
 
     fn hosts(&mut self) {
         let image = self.image;
-        let ends = image
-            .host_in
-            .iter()
-            .map(|h| (h.tile, h.port, h.color, true));
-        let ends = ends.chain(
-            image
-                .host_out
-                .iter()
-                .map(|h| (h.tile, h.port, h.color, false)),
-        );
+        let ends = image.host_in.iter().map(|h| (h.tile, h.port, h.color, true));
+        let ends = ends.chain(image.host_out.iter().map(|h| (h.tile, h.port, h.color, false)));
         let mut known = BTreeSet::new();
         for (tile, port, color, inward) in ends {
             if !known.insert((inward, tile, port, color)) {
@@ -263,17 +218,10 @@ impl Linter<'_> {
             }
             let route = image.routes(tile).and_then(|r| r.get(color));
             let good = route.is_some_and(|r| {
-                if inward {
-                    r.receives().contains(port)
-                } else {
-                    r.transmits().contains(port)
-                }
+                if inward { r.receives().contains(port) } else { r.transmits().contains(port) }
             });
             if !good {
-                self.error(
-                    tile,
-                    format!("host port {port} has no route for color {color}"),
-                );
+                self.error(tile, format!("host port {port} has no route for color {color}"));
             }
         }
     }

@@ -137,10 +137,7 @@ impl Machine {
                 format!("line {line}, column {column}: {p}")
             })
             .collect();
-        Err(MachineError::Range {
-            origin: origin.to_string(),
-            message: lines.join("\n  "),
-        })
+        Err(MachineError::Range { origin: origin.to_string(), message: lines.join("\n  ") })
     }
 
     /// Checks every value against its legal range.
@@ -152,22 +149,13 @@ impl Machine {
         if problems.is_empty() {
             return Ok(());
         }
-        let message = problems
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("\n  ");
-        Err(MachineError::Range {
-            origin: self.name.clone(),
-            message,
-        })
+        let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+        Err(MachineError::Range { origin: self.name.clone(), message })
     }
 
     /// The machine as a file that [`Machine::from_ron`] reads back.
     pub fn to_ron(&self) -> String {
-        let pretty = ron::ser::PrettyConfig::new()
-            .struct_names(false)
-            .indentor("    ");
+        let pretty = ron::ser::PrettyConfig::new().struct_names(false).indentor("    ");
         let mut text = ron::ser::to_string_pretty(self, pretty).expect("a machine is plain data");
         text.push('\n');
         text
@@ -215,12 +203,7 @@ impl Machine {
         let mut found = Vec::new();
         let mut check = |key: &str, value: u64, low: u64, high: u64| {
             if value < low || value > high {
-                found.push(Problem {
-                    key: key.to_string(),
-                    value: value.to_string(),
-                    low,
-                    high,
-                });
+                found.push(Problem { key: key.to_string(), value: value.to_string(), low, high });
             }
         };
         check("width", self.width.into(), 1, 65_536);
@@ -235,12 +218,7 @@ impl Machine {
         check("fabric.credit_cycles", f.credit_cycles, 1, 1_000);
         let p = &self.pe;
         check("pe.sram_bytes", p.sram_bytes.into(), 1_024, 1 << 24);
-        check(
-            "pe.reserve_bytes",
-            p.reserve_bytes.into(),
-            0,
-            u64::from(p.sram_bytes / 2),
-        );
+        check("pe.reserve_bytes", p.reserve_bytes.into(), 0, u64::from(p.sram_bytes / 2));
         check("pe.ramp_cycles", p.ramp_cycles, 1, 1_000);
         check("pe.input_queues", p.input_queues.len() as u64, 1, 32);
         check("pe.output_queues", p.output_queues.len() as u64, 1, 32);
@@ -258,12 +236,7 @@ impl Machine {
             check(key, value, low, 100_000);
         }
         check("host.latency_ns", self.host.latency_ns, 0, 1_000_000_000);
-        check(
-            "host.bits_per_s",
-            self.host.bits_per_s,
-            1_000_000,
-            1_000_000_000_000_000,
-        );
+        check("host.bits_per_s", self.host.bits_per_s, 1_000_000, 1_000_000_000_000_000);
         let rate = f.link_cycles;
         if rate.num() < rate.den() || rate.num() > 1_000 * rate.den() || rate.den() > 64 {
             found.push(Problem {
@@ -299,22 +272,10 @@ fn cost_ranges(c: &CostTable) -> [(&'static str, u64, u64); 17] {
         ("pe.cost.sin_cycles", c.sin_cycles, 1),
         ("pe.cost.recip_cycles", c.recip_cycles, 1),
         ("pe.cost.scalar_cycles", c.scalar_cycles, 1),
-        (
-            "pe.cost.branch_not_taken_cycles",
-            c.branch_not_taken_cycles,
-            1,
-        ),
+        ("pe.cost.branch_not_taken_cycles", c.branch_not_taken_cycles, 1),
         ("pe.cost.branch_taken_cycles", c.branch_taken_cycles, 1),
-        (
-            "pe.cost.read_bytes_per_cycle",
-            c.read_bytes_per_cycle.into(),
-            1,
-        ),
-        (
-            "pe.cost.write_bytes_per_cycle",
-            c.write_bytes_per_cycle.into(),
-            1,
-        ),
+        ("pe.cost.read_bytes_per_cycle", c.read_bytes_per_cycle.into(), 1),
+        ("pe.cost.write_bytes_per_cycle", c.write_bytes_per_cycle.into(), 1),
         ("pe.cost.copy_32", u64::from(c.copy_32.num()), 1),
     ]
 }
@@ -328,16 +289,8 @@ struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Problem {
-            key,
-            value,
-            low,
-            high,
-        } = self;
-        write!(
-            f,
-            "{key} = {value} is outside its legal range, {low} to {high}"
-        )
+        let Problem { key, value, low, high } = self;
+        write!(f, "{key} = {value} is outside its legal range, {low} to {high}")
     }
 }
 
@@ -355,11 +308,7 @@ fn locate(text: &str, key: &str) -> (usize, usize) {
 
 fn describe_parse_error(code: &ron::Error, text: &str, line: usize) -> String {
     let mut message = code.to_string();
-    let source = text
-        .lines()
-        .nth(line.saturating_sub(1))
-        .unwrap_or("")
-        .trim();
+    let source = text.lines().nth(line.saturating_sub(1)).unwrap_or("").trim();
     if !source.is_empty() {
         let _ = write!(message, " (at `{source}`)");
     }

@@ -22,9 +22,7 @@ pub fn set<T: Serialize + DeserializeOwned>(
     let mut walked = String::from(prefix);
     for part in path.split('.') {
         let Value::Object(map) = node else {
-            return Err(MachineError::Override(format!(
-                "{walked} has no keys below it"
-            )));
+            return Err(MachineError::Override(format!("{walked} has no keys below it")));
         };
         if !map.contains_key(part) {
             let known: Vec<&str> = map.keys().map(String::as_str).collect();
@@ -81,35 +79,17 @@ mod tests {
         for (name, _, _) in PRESETS {
             let machine = preset(name).unwrap();
             assert_eq!(machine.name, name);
-            assert_eq!(
-                crate::Machine::from_ron(&machine.to_ron(), name).unwrap(),
-                machine
-            );
+            assert_eq!(crate::Machine::from_ron(&machine.to_ron(), name).unwrap(), machine);
         }
     }
 
     #[test]
     fn a_key_can_be_set_and_a_wrong_one_names_the_nearest() {
         let machine = preset("wse3").unwrap();
-        assert_eq!(
-            machine
-                .with_override("fabric.hop_cycles", "1")
-                .unwrap()
-                .fabric
-                .hop_cycles,
-            1
-        );
-        let rate = machine
-            .with_override("fabric.link_cycles", "5/4")
-            .unwrap()
-            .fabric
-            .link_cycles;
+        assert_eq!(machine.with_override("fabric.hop_cycles", "1").unwrap().fabric.hop_cycles, 1);
+        let rate = machine.with_override("fabric.link_cycles", "5/4").unwrap().fabric.link_cycles;
         assert_eq!(rate.to_string(), "5/4");
-        let rate = machine
-            .with_override("fabric.link_cycles", "2")
-            .unwrap()
-            .fabric
-            .link_cycles;
+        let rate = machine.with_override("fabric.link_cycles", "2").unwrap().fabric.link_cycles;
         assert_eq!(rate.to_string(), "2");
         let queues = machine.with_override("pe.input_queues", "[2, 2]").unwrap();
         assert_eq!(queues.pe.input_queues, [2, 2]);
@@ -125,22 +105,12 @@ mod tests {
     fn a_bad_file_is_refused_with_key_range_line_and_column() {
         let good = preset("wse3").unwrap().to_ron();
         let zero = good.replace("hop_cycles: 2", "hop_cycles: 0");
-        let text = crate::Machine::from_ron(&zero, "m.ron")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("fabric.hop_cycles = 0") && text.contains("1 to 1000"),
-            "{text}"
-        );
+        let text = crate::Machine::from_ron(&zero, "m.ron").unwrap_err().to_string();
+        assert!(text.contains("fabric.hop_cycles = 0") && text.contains("1 to 1000"), "{text}");
         assert!(text.contains("line ") && text.contains("column "), "{text}");
         let unknown = good.replace("hop_cycles: 2", "hopp_cycles: 2");
-        let text = crate::Machine::from_ron(&unknown, "m.ron")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("hopp_cycles") && text.starts_with("m.ron:"),
-            "{text}"
-        );
+        let text = crate::Machine::from_ron(&unknown, "m.ron").unwrap_err().to_string();
+        assert!(text.contains("hopp_cycles") && text.starts_with("m.ron:"), "{text}");
         let negative = good.replace("hop_cycles: 2", "hop_cycles: -2");
         assert!(crate::Machine::from_ron(&negative, "m.ron").is_err());
     }

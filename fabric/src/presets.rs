@@ -7,21 +7,9 @@ pub const DEFAULT: &str = "wse3-64";
 
 /// Every preset: name, one line for people, the RON text with the source of each constant.
 pub const PRESETS: [(&str, &str, &str); 4] = [
-    (
-        "wse3-64",
-        "64 x 64 tiles of wse3; the default",
-        include_str!("../presets/wse3-64.ron"),
-    ),
-    (
-        "wse2",
-        "750 x 994, measured and documented constants",
-        include_str!("../presets/wse2.ron"),
-    ),
-    (
-        "wse3",
-        "755 x 1170, CS-3 measurements where public",
-        include_str!("../presets/wse3.ron"),
-    ),
+    ("wse3-64", "64 x 64 tiles of wse3; the default", include_str!("../presets/wse3-64.ron")),
+    ("wse2", "750 x 994, measured and documented constants", include_str!("../presets/wse2.ron")),
+    ("wse3", "755 x 1170, CS-3 measurements where public", include_str!("../presets/wse3.ron")),
     (
         "wse3-sdk",
         "755 x 1170, the vendor simulator's constants",

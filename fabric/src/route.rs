@@ -26,10 +26,7 @@ pub struct Route {
 impl Route {
     /// A route without switching.
     pub fn fixed(color: Color, rx: Port, tx: Ports) -> Route {
-        Route {
-            color,
-            positions: vec![Position { rx, tx }],
-        }
+        Route { color, positions: vec![Position { rx, tx }] }
     }
 
     /// Every port that some position takes wavelets from.
@@ -39,9 +36,7 @@ impl Route {
 
     /// Every port that some position sends wavelets to.
     pub fn transmits(&self) -> Ports {
-        self.positions
-            .iter()
-            .fold(Ports::NONE, |set, p| set.union(p.tx))
+        self.positions.iter().fold(Ports::NONE, |set, p| set.union(p.tx))
     }
 }
 

@@ -36,11 +36,7 @@ pub struct Limits {
 
 /// Collects every way in which `program` is malformed; empty for a sound program.
 pub fn check(program: &Program, limits: &Limits) -> Vec<ProgramError> {
-    let mut found = Found {
-        errors: Vec::new(),
-        program,
-        limits,
-    };
+    let mut found = Found { errors: Vec::new(), program, limits };
     found.queues();
     for (at, dsd) in program.dsds.iter().enumerate() {
         let place = format!("dsd {at}");
@@ -71,10 +67,7 @@ pub fn check(program: &Program, limits: &Limits) -> Vec<ProgramError> {
     }
     match program.instrs.last() {
         Some(Instr::End | Instr::Jump { .. }) | None => {}
-        Some(_) => found.add(
-            "last instruction",
-            "must be `end` or `jump`, or the PE runs off",
-        ),
+        Some(_) => found.add("last instruction", "must be `end` or `jump`, or the PE runs off"),
     }
     found.errors
 }
@@ -87,10 +80,7 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn add(&mut self, place: &str, message: impl Into<String>) {
-        self.errors.push(ProgramError {
-            place: place.to_string(),
-            message: message.into(),
-        });
+        self.errors.push(ProgramError { place: place.to_string(), message: message.into() });
     }
 
     fn queues(&mut self) {
@@ -120,10 +110,7 @@ impl Found<'_> {
                 if color.0 >= self.limits.colors {
                     self.add(
                         &format!("{side} queues"),
-                        format!(
-                            "color {color} is beyond the machine's {}",
-                            self.limits.colors
-                        ),
+                        format!("color {color} is beyond the machine's {}", self.limits.colors),
                     );
                 }
             }
@@ -139,10 +126,7 @@ impl Found<'_> {
         for (at, task) in program.tasks.iter().enumerate() {
             let place = format!("task {at}");
             if usize::from(task.entry) >= program.instrs.len() {
-                self.add(
-                    &place,
-                    format!("entry {} is beyond the last instruction", task.entry),
-                );
+                self.add(&place, format!("entry {} is beyond the last instruction", task.entry));
             }
             let (queue, reg, control) = match task.kind {
                 TaskKind::Local => continue,
@@ -155,24 +139,14 @@ impl Found<'_> {
             self.reg(&place, reg);
             self.input(&place, queue.0);
             if fed.contains(&(queue.0, control)) {
-                self.add(
-                    &place,
-                    format!("input queue {} already feeds a task", queue.0),
-                );
+                self.add(&place, format!("input queue {} already feeds a task", queue.0));
             }
             fed.push((queue.0, control));
-            let read = program
-                .instrs
-                .iter()
-                .flat_map(Instr::inputs)
-                .any(|q| q == queue);
+            let read = program.instrs.iter().flat_map(Instr::inputs).any(|q| q == queue);
             if read && !control {
                 self.add(
                     &place,
-                    format!(
-                        "input queue {} feeds this task and an operand; choose one",
-                        queue.0
-                    ),
+                    format!("input queue {} feeds this task and an operand; choose one", queue.0),
                 );
             }
         }
@@ -180,30 +154,19 @@ impl Found<'_> {
 
     fn reg(&mut self, place: &str, reg: Reg) {
         if usize::from(reg.0) >= REGISTERS {
-            self.add(
-                place,
-                format!("register {reg} does not exist; there are {REGISTERS}"),
-            );
+            self.add(place, format!("register {reg} does not exist; there are {REGISTERS}"));
         }
     }
 
     fn input(&mut self, place: &str, queue: u8) {
-        if self
-            .program
-            .in_queues
-            .get(usize::from(queue))
-            .is_none_or(Option::is_none)
-        {
+        if self.program.in_queues.get(usize::from(queue)).is_none_or(Option::is_none) {
             self.add(place, format!("input queue {queue} is bound to no color"));
         }
     }
 
     fn target(&mut self, place: &str, target: u16) {
         if usize::from(target) >= self.program.instrs.len() {
-            self.add(
-                place,
-                format!("target {target} is beyond the last instruction"),
-            );
+            self.add(place, format!("target {target} is beyond the last instruction"));
         }
     }
 
@@ -223,15 +186,10 @@ impl Found<'_> {
         for q in instr.inputs() {
             self.input(place, q.0);
         }
-        if let Some(q) = instr.output() {
-            if self
-                .program
-                .out_queues
-                .get(usize::from(q.0))
-                .is_none_or(Option::is_none)
-            {
-                self.add(place, format!("output queue {} is bound to no color", q.0));
-            }
+        if let Some(q) = instr.output()
+            && self.program.out_queues.get(usize::from(q.0)).is_none_or(Option::is_none)
+        {
+            self.add(place, format!("output queue {} is bound to no color", q.0));
         }
         match *instr {
             Instr::Vector(v) => self.vector(place, &v),
@@ -269,10 +227,7 @@ impl Found<'_> {
                     None => self.add(place, format!("dsd {} does not exist", d.0)),
                     Some(dsd) if dsd.strides.len() != rank => {
                         let have = dsd.strides.len();
-                        self.add(
-                            place,
-                            format!("dsd {} has {have} strides for {rank} loops", d.0),
-                        );
+                        self.add(place, format!("dsd {} has {have} strides for {rank} loops", d.0));
                     }
                     Some(_) => {}
                 },
@@ -283,10 +238,7 @@ impl Found<'_> {
         if let Thread::Micro(u, done) = v.thread {
             if usize::from(u) >= self.limits.microthreads {
                 let most = self.limits.microthreads;
-                self.add(
-                    place,
-                    format!("microthread {u} does not exist; there are {most}"),
-                );
+                self.add(place, format!("microthread {u} does not exist; there are {most}"));
             }
             if let OnDone::Activate(t) | OnDone::Unblock(t) = done {
                 self.task(place, t.0);
@@ -297,50 +249,31 @@ impl Found<'_> {
 
     fn operand_roles(&mut self, place: &str, v: &Vector) {
         if matches!(v.dst, Operand::None | Operand::Imm(..) | Operand::FabIn(..)) {
-            self.add(
-                place,
-                "the destination is memory, a register or an output queue",
-            );
+            self.add(place, "the destination is memory, a register or an output queue");
         }
         if matches!(v.a, Operand::None | Operand::FabOut(..)) || matches!(v.b, Operand::FabOut(..))
         {
-            self.add(
-                place,
-                "a source is memory, a register, a constant or an input queue",
-            );
+            self.add(place, "a source is memory, a register, a constant or an input queue");
         }
         if v.op.is_binary() != (v.b != Operand::None) {
-            let need = if v.op.is_binary() {
-                "needs"
-            } else {
-                "takes no"
-            };
+            let need = if v.op.is_binary() { "needs" } else { "takes no" };
             self.add(place, format!("{} {need} second source", v.op.name()));
         }
         if v.op == VecOp::Fmac && matches!(v.dst, Operand::FabOut(..)) {
-            self.add(
-                place,
-                "fmac reads its destination, so that cannot be a queue",
-            );
+            self.add(place, "fmac reads its destination, so that cannot be a queue");
         }
         if v.op == VecOp::ArgMax {
             let good_dst =
                 matches!(v.dst, Operand::Reg(r, DType::F32) if usize::from(r.0) + 1 < REGISTERS);
-            let good_b = matches!(
-                v.b,
-                Operand::Reg(_, DType::U32) | Operand::Imm(_, DType::U32)
-            );
+            let good_b = matches!(v.b, Operand::Reg(_, DType::U32) | Operand::Imm(_, DType::U32));
             if !good_dst || !good_b {
-                self.add(
-                    place,
-                    "argmax takes an f32 register pair, a source and a u32 base index",
-                );
+                self.add(place, "argmax takes an f32 register pair, a source and a u32 base index");
             }
         }
-        if let (Operand::FabIn(x, _), Operand::FabIn(y, _)) = (v.a, v.b) {
-            if x == y {
-                self.add(place, "both sources read the same queue");
-            }
+        if let (Operand::FabIn(x, _), Operand::FabIn(y, _)) = (v.a, v.b)
+            && x == y
+        {
+            self.add(place, "both sources read the same queue");
         }
         let fabric: Vec<DType> = [v.dst, v.a, v.b]
             .iter()
@@ -350,10 +283,7 @@ impl Found<'_> {
             })
             .collect();
         if fabric.windows(2).any(|p| p[0].lanes() != p[1].lanes()) {
-            self.add(
-                place,
-                "fabric operands of one operation carry as many elements per wavelet",
-            );
+            self.add(place, "fabric operands of one operation carry as many elements per wavelet");
         }
         if v.thread != Thread::Main && fabric.is_empty() {
             self.add(place, "a microthread runs operations with a fabric operand");

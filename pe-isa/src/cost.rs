@@ -81,11 +81,7 @@ impl CostTable {
             Charge::Rate(rate, setup) => (setup, rate.cycles_for(n)),
             Charge::PerElement(cycles, setup) => (setup, n * cycles),
         };
-        let rows = if n == 0 {
-            0
-        } else {
-            n / u64::from(issued.extents[3])
-        };
+        let rows = if n == 0 { 0 } else { n / u64::from(issued.extents[3]) };
         let work = elements.max(self.port_cycles(issued));
         (setup + work + self.row_cycles * rows.saturating_sub(1)).max(1)
     }
@@ -128,19 +124,11 @@ impl CostTable {
                 _ => Charge::Rate(self.fmac_32, self.setup_fmac_32),
             },
             VecOp::Add | VecOp::Sub | VecOp::Max | VecOp::Min | VecOp::ArgMax => {
-                let rate = if wide_dst || wide_src {
-                    self.add_32
-                } else {
-                    self.add_16
-                };
+                let rate = if wide_dst || wide_src { self.add_32 } else { self.add_16 };
                 Charge::Rate(rate, self.setup_copy)
             }
             _ => {
-                let rate = if wide_dst || wide_src {
-                    self.copy_32
-                } else {
-                    self.copy_16
-                };
+                let rate = if wide_dst || wide_src { self.copy_32 } else { self.copy_16 };
                 Charge::Rate(rate, self.setup_copy)
             }
         }

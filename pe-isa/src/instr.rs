@@ -306,10 +306,7 @@ impl Instr {
     /// The output queue that the instruction writes.
     pub fn output(&self) -> Option<OutQueue> {
         match self {
-            Instr::Vector(Vector {
-                dst: Operand::FabOut(q, _),
-                ..
-            }) => Some(*q),
+            Instr::Vector(Vector { dst: Operand::FabOut(q, _), .. }) => Some(*q),
             Instr::SendCtrl { queue, .. } => Some(*queue),
             _ => None,
         }

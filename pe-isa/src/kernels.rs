@@ -16,11 +16,7 @@ const ROW: usize = 256;
 fn half_to_f32(h: u32) -> f32 {
     let magnitude = f32::from_bits((h & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
     let bits = magnitude.to_bits();
-    let bits = if magnitude >= 65536.0 {
-        bits | 0x7f80_0000
-    } else {
-        bits
-    };
+    let bits = if magnitude >= 65536.0 { bits | 0x7f80_0000 } else { bits };
     f32::from_bits(bits | ((h & 0x8000) << 16))
 }
 
@@ -35,12 +31,7 @@ fn to_f32(dtype: DType, bits: u32) -> f32 {
 /// Runs the operation row by row. Returns false, having done nothing, where the operation has no
 /// fast form.
 pub(crate) fn execute_rows(issued: &Issued, mem: &mut PeMemory) -> bool {
-    let Place::Mem {
-        base,
-        strides,
-        dtype,
-    } = issued.dst
-    else {
+    let Place::Mem { base, strides, dtype } = issued.dst else {
         return false;
     };
     let n = issued.extents[3] as usize;
@@ -49,10 +40,7 @@ pub(crate) fn execute_rows(issued: &Issued, mem: &mut PeMemory) -> bool {
     if dtype != DType::F32 || !(reduces && issued.op == VecOp::Fmac || contiguous) {
         return false;
     }
-    if !matches!(
-        issued.op,
-        VecOp::Fmac | VecOp::Mul | VecOp::Add | VecOp::Sub
-    ) {
+    if !matches!(issued.op, VecOp::Fmac | VecOp::Mul | VecOp::Add | VecOp::Sub) {
         return false;
     }
     if overlaps(issued, &issued.a) || overlaps(issued, &issued.b) {
@@ -85,23 +73,16 @@ fn overlaps(issued: &Issued, source: &Place) -> bool {
     let Place::Mem { .. } = source else {
         return false;
     };
-    let Place::Mem {
-        strides: ds,
-        base: db,
-        dtype: dt,
-    } = issued.dst
-    else {
+    let Place::Mem { strides: ds, base: db, dtype: dt } = issued.dst else {
         return false;
     };
-    if let Place::Mem {
-        base,
-        strides,
-        dtype,
-    } = *source
+    if let Place::Mem { base, strides, dtype } = *source
+        && base == db
+        && strides == ds
+        && dtype == dt
+        && ds[3] != 0
     {
-        if base == db && strides == ds && dtype == dt && ds[3] != 0 {
-            return false;
-        }
+        return false;
     }
     let (d0, d1) = span(&issued.dst, &issued.extents);
     let (s0, s1) = span(source, &issued.extents);
@@ -109,22 +90,13 @@ fn overlaps(issued: &Issued, source: &Place) -> bool {
 }
 
 fn span(place: &Place, extents: &[u32; 4]) -> (i64, i64) {
-    let Place::Mem {
-        base,
-        strides,
-        dtype,
-    } = place
-    else {
+    let Place::Mem { base, strides, dtype } = place else {
         return (0, -1);
     };
     let (mut first, mut last) = (i64::from(*base), i64::from(*base));
     for (&n, &s) in extents.iter().zip(strides) {
         let reach = i64::from(n - 1) * i64::from(s);
-        if reach < 0 {
-            first += reach
-        } else {
-            last += reach
-        }
+        if reach < 0 { first += reach } else { last += reach }
     }
     (first, last + i64::from(dtype.bytes()) - 1)
 }
@@ -136,11 +108,7 @@ fn stage(source: &Place, mem: &PeMemory, index: &[i32; 3], from: usize, out: &mu
         Place::None | Place::Fabric(_) => out.fill(0.0),
         Place::Imm(v, t) => out.fill(t.to_f32(v)),
         Place::Reg(r, t) => out.fill(t.to_f32(mem.regs[usize::from(r.0)])),
-        Place::Mem {
-            base,
-            strides,
-            dtype,
-        } => {
+        Place::Mem { base, strides, dtype } => {
             let start = row_base(base, &strides, index) as i32 + from as i32 * strides[3];
             match (strides[3], dtype) {
                 (0, _) => out.fill(to_f32(dtype, load(mem.sram, start as u32, dtype))),
@@ -245,23 +213,15 @@ mod tests {
 
     fn place(words: u32) -> impl Strategy<Value = Place> {
         let dtype = prop_oneof![Just(DType::F16), Just(DType::BF16), Just(DType::F32)];
-        (
-            dtype,
-            0..words / 4,
-            prop::array::uniform4(0..6i32),
-            prop::bool::ANY,
-        )
-            .prop_map(|(dtype, base, mut strides, unit)| {
+        (dtype, 0..words / 4, prop::array::uniform4(0..6i32), prop::bool::ANY).prop_map(
+            |(dtype, base, mut strides, unit)| {
                 let size = dtype.bytes() as i32;
                 if unit {
                     strides[3] = 1;
                 }
-                Place::Mem {
-                    base: base * 4,
-                    strides: strides.map(|s| s * size),
-                    dtype,
-                }
-            })
+                Place::Mem { base: base * 4, strides: strides.map(|s| s * size), dtype }
+            },
+        )
     }
 
     proptest! {

@@ -56,11 +56,7 @@ impl Program {
     /// Bytes of SRAM that the program takes: 4 an instruction (marks take none), descriptors as
     /// [`Dsd::code_bytes`], 8 a task.
     pub fn code_bytes(&self) -> u32 {
-        let instrs = self
-            .instrs
-            .iter()
-            .filter(|i| !matches!(i, Instr::Mark(_)))
-            .count() as u32;
+        let instrs = self.instrs.iter().filter(|i| !matches!(i, Instr::Mark(_))).count() as u32;
         4 * instrs
             + self.dsds.iter().map(Dsd::code_bytes).sum::<u32>()
             + 8 * self.tasks.len() as u32

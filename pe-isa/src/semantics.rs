@@ -53,22 +53,13 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Address { first, last, size } => {
-                write!(
-                    f,
-                    "operand spans bytes {first} to {last}, but the SRAM has {size} bytes"
-                )
+                write!(f, "operand spans bytes {first} to {last}, but the SRAM has {size} bytes")
             }
             Fault::Alignment { address, element } => {
-                write!(
-                    f,
-                    "address {address} is not a multiple of the element size {element}"
-                )
+                write!(f, "address {address} is not a multiple of the element size {element}")
             }
             Fault::TooManyElements(n) => {
-                write!(
-                    f,
-                    "vector operation over {n} elements; the most is {MAX_ELEMENTS}"
-                )
+                write!(f, "vector operation over {n} elements; the most is {MAX_ELEMENTS}")
             }
             Fault::DivideByZero => write!(f, "integer division by zero"),
         }
@@ -151,9 +142,7 @@ pub fn issue(
             Size::Reg(r) => regs[usize::from(r.0)],
         };
     }
-    let total = extents
-        .iter()
-        .try_fold(1u64, |acc, &n| acc.checked_mul(u64::from(n)));
+    let total = extents.iter().try_fold(1u64, |acc, &n| acc.checked_mul(u64::from(n)));
     let total = total.unwrap_or(u64::MAX);
     if total > MAX_ELEMENTS {
         return Err(Fault::TooManyElements(total));
@@ -185,52 +174,28 @@ fn resolve(
         Operand::Mem(id) => &program.dsds[usize::from(id.0)],
     };
     let element = dsd.dtype.bytes();
-    let base = i64::from(dsd.base)
-        + dsd
-            .offset
-            .map_or(0, |r| i64::from(regs[usize::from(r.0)] as i32));
+    let base =
+        i64::from(dsd.base) + dsd.offset.map_or(0, |r| i64::from(regs[usize::from(r.0)] as i32));
     let mut strides = [0i32; 4];
-    for (slot, &s) in strides[4 - dsd.strides.len()..]
-        .iter_mut()
-        .zip(&dsd.strides)
-    {
+    for (slot, &s) in strides[4 - dsd.strides.len()..].iter_mut().zip(&dsd.strides) {
         *slot = s * element as i32;
     }
     if empty {
-        return Ok(Place::Mem {
-            base: 0,
-            strides,
-            dtype: dsd.dtype,
-        });
+        return Ok(Place::Mem { base: 0, strides, dtype: dsd.dtype });
     }
     let (mut first, mut last) = (base, base);
     for (&n, &s) in extents.iter().zip(&strides) {
         let reach = i64::from(n - 1) * i64::from(s);
-        if reach < 0 {
-            first += reach
-        } else {
-            last += reach
-        }
+        if reach < 0 { first += reach } else { last += reach }
     }
     last += i64::from(element) - 1;
     if first < 0 || last >= i64::from(sram_bytes) {
-        return Err(Fault::Address {
-            first,
-            last,
-            size: sram_bytes,
-        });
+        return Err(Fault::Address { first, last, size: sram_bytes });
     }
     if base % i64::from(element) != 0 {
-        return Err(Fault::Alignment {
-            address: base,
-            element,
-        });
+        return Err(Fault::Alignment { address: base, element });
     }
-    Ok(Place::Mem {
-        base: base as u32,
-        strides,
-        dtype: dsd.dtype,
-    })
+    Ok(Place::Mem { base: base as u32, strides, dtype: dsd.dtype })
 }
 
 /// The one definition of every floating-point operation: `a`, `b` are the sources, `d` the
@@ -273,11 +238,7 @@ pub fn float_op(op: VecOp, a: f32, b: f32, d: f32) -> f32 {
 /// Replaces any NaN by the positive quiet NaN without payload.
 #[inline(always)]
 pub fn canonical(value: f32) -> f32 {
-    if value.is_nan() {
-        f32::from_bits(0x7fc0_0000)
-    } else {
-        value
-    }
+    if value.is_nan() { f32::from_bits(0x7fc0_0000) } else { value }
 }
 
 /// The integer meaning of an operation whose operands are all [`DType::U32`].
@@ -297,14 +258,8 @@ fn int_op(op: VecOp, a: u32, b: u32, d: u32) -> u32 {
 /// One element: source bits in, destination bits out.
 #[inline]
 fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
-    let dst = issued
-        .dst
-        .dtype()
-        .expect("an issued operation has a destination");
-    let ta = issued
-        .a
-        .dtype()
-        .expect("an issued operation has a first source");
+    let dst = issued.dst.dtype().expect("an issued operation has a destination");
+    let ta = issued.a.dtype().expect("an issued operation has a first source");
     let tb = issued.b.dtype().unwrap_or(ta);
     if issued.op == VecOp::Mov && ta == dst {
         return a;
@@ -312,11 +267,7 @@ fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
     if dst == DType::U32 && ta == DType::U32 && tb == DType::U32 {
         return int_op(issued.op, a, b, d);
     }
-    let b = if issued.b == Place::None {
-        0.0
-    } else {
-        tb.to_f32(b)
-    };
+    let b = if issued.b == Place::None { 0.0 } else { tb.to_f32(b) };
     dst.from_f32(float_op(issued.op, ta.to_f32(a), b, dst.to_f32(d)))
 }
 
@@ -324,11 +275,7 @@ fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
 #[inline]
 pub(crate) fn load(sram: &[u32], address: u32, dtype: DType) -> u32 {
     let word = sram[(address >> 2) as usize];
-    if dtype.bytes() == 4 {
-        word
-    } else {
-        (word >> ((address & 2) * 8)) & 0xffff
-    }
+    if dtype.bytes() == 4 { word } else { (word >> ((address & 2) * 8)) & 0xffff }
 }
 
 /// Writes element bits at a byte address.
@@ -363,11 +310,9 @@ fn address(issued: &Issued, base: u32, strides: &[i32; 4], ordinal: u32) -> u32 
 fn read(issued: &Issued, place: &Place, mem: &PeMemory, ordinal: u32, fabric: u32) -> u32 {
     match place {
         Place::None => 0,
-        Place::Mem {
-            base,
-            strides,
-            dtype,
-        } => load(mem.sram, address(issued, *base, strides, ordinal), *dtype),
+        Place::Mem { base, strides, dtype } => {
+            load(mem.sram, address(issued, *base, strides, ordinal), *dtype)
+        }
         Place::Reg(r, _) => mem.regs[usize::from(r.0)],
         Place::Imm(v, _) => *v,
         Place::Fabric(_) => fabric,
@@ -408,36 +353,16 @@ pub fn execute(
     };
     for k in 0..count {
         let ordinal = first + k;
-        let a = read(
-            issued,
-            &issued.a,
-            mem,
-            ordinal,
-            lane(&issued.a, fabric_a, k),
-        );
-        let b = read(
-            issued,
-            &issued.b,
-            mem,
-            ordinal,
-            lane(&issued.b, fabric_b, k),
-        );
+        let a = read(issued, &issued.a, mem, ordinal, lane(&issued.a, fabric_a, k));
+        let b = read(issued, &issued.b, mem, ordinal, lane(&issued.b, fabric_b, k));
         if issued.op == VecOp::ArgMax {
             argmax(issued, mem, ordinal, a, b);
             continue;
         }
         match issued.dst {
-            Place::Mem {
-                base,
-                strides,
-                dtype,
-            } => {
+            Place::Mem { base, strides, dtype } => {
                 let at = address(issued, base, &strides, ordinal);
-                let d = if issued.op.reads_dst() {
-                    load(mem.sram, at, dtype)
-                } else {
-                    0
-                };
+                let d = if issued.op.reads_dst() { load(mem.sram, at, dtype) } else { 0 };
                 store(mem.sram, at, dtype, element(issued, a, b, d));
             }
             Place::Reg(r, _) => {
@@ -446,11 +371,7 @@ pub fn execute(
             }
             Place::Fabric(t) => {
                 let bits = element(issued, a, b, 0);
-                out |= if t.bytes() == 2 {
-                    (bits & 0xffff) << (16 * (k & 1))
-                } else {
-                    bits
-                };
+                out |= if t.bytes() == 2 { (bits & 0xffff) << (16 * (k & 1)) } else { bits };
             }
             Place::None | Place::Imm(..) => {}
         }

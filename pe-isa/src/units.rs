@@ -39,11 +39,7 @@ impl Sub for Cycle {
     type Output = Cycles;
     /// The span from `earlier` to `self`; panics when `earlier` is later.
     fn sub(self, earlier: Cycle) -> Cycles {
-        Cycles(
-            self.0
-                .checked_sub(earlier.0)
-                .expect("a span of cycles is never negative"),
-        )
+        Cycles(self.0.checked_sub(earlier.0).expect("a span of cycles is never negative"))
     }
 }
 
@@ -86,10 +82,7 @@ impl Ratio {
         while b != 0 {
             (a, b) = (b, a % b);
         }
-        Some(Ratio {
-            num: num / a,
-            den: den / a,
-        })
+        Some(Ratio { num: num / a, den: den / a })
     }
 
     /// Numerator in lowest terms.
@@ -128,10 +121,7 @@ impl Ratio {
             }
             let den = 10u64.pow(frac.len() as u32);
             let whole = whole.parse::<u32>().ok().map(u64::from);
-            (
-                whole.and_then(|w| Some(w * den + frac.parse::<u64>().ok()?)),
-                Some(den),
-            )
+            (whole.and_then(|w| Some(w * den + frac.parse::<u64>().ok()?)), Some(den))
         } else {
             (text_trim.parse::<u64>().ok(), Some(1))
         };
@@ -149,10 +139,7 @@ impl Ratio {
         while b != 0 {
             (a, b) = (b, a % b);
         }
-        Some(Ratio {
-            num: u32::try_from(num / a).ok()?,
-            den: u32::try_from(den / a).ok()?,
-        })
+        Some(Ratio { num: u32::try_from(num / a).ok()?, den: u32::try_from(den / a).ok()? })
     }
 }
 
@@ -206,16 +193,7 @@ mod tests {
         assert_eq!(Ratio::parse("2.92").unwrap(), Ratio::new(73, 25).unwrap());
         assert_eq!(Ratio::parse("18/16").unwrap(), Ratio::new(9, 8).unwrap());
         assert_eq!(Ratio::parse("4").unwrap().to_string(), "4");
-        for bad in [
-            "0",
-            "",
-            "-1",
-            "1/0",
-            "x",
-            "1.",
-            "1.2.3",
-            "99999999999999999999",
-        ] {
+        for bad in ["0", "", "-1", "1/0", "x", "1.", "1.2.3", "99999999999999999999"] {
             assert!(Ratio::parse(bad).is_err(), "{bad}");
         }
     }
