@@ -32,12 +32,7 @@ pub(crate) struct Estimate<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     Fits,
-    Over {
-        bytes: u64,
-        stage: &'static str,
-        column: u32,
-        row: u32,
-    },
+    Over { bytes: u64, stage: &'static str, column: u32, row: u32 },
 }
 
 impl Estimate<'_> {
@@ -53,12 +48,7 @@ impl Estimate<'_> {
         layers: u32,
         positions: u32,
     ) -> LayersLayout {
-        let need = LayersNeed {
-            layers,
-            slots: self.slots,
-            positions,
-            biases: self.biases,
-        };
+        let need = LayersNeed { layers, slots: self.slots, positions, biases: self.biases };
         LayersLayout::new(tiling, &self.numerics, need)
     }
 
@@ -89,17 +79,9 @@ impl Estimate<'_> {
             ),
             ("port", port, self.data_bytes(0)),
         ];
-        let worst = stages
-            .into_iter()
-            .map(|(s, need, have)| (need.saturating_sub(have), s))
-            .max();
+        let worst = stages.into_iter().map(|(s, need, have)| (need.saturating_sub(have), s)).max();
         match worst {
-            Some((bytes, stage)) if bytes > 0 => Fit::Over {
-                bytes,
-                stage,
-                column: 0,
-                row: 0,
-            },
+            Some((bytes, stage)) if bytes > 0 => Fit::Over { bytes, stage, column: 0, row: 0 },
             _ => Fit::Fits,
         }
     }
@@ -109,18 +91,12 @@ impl Estimate<'_> {
         let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
         let have = self.data_bytes(cut.layers_per_stage);
         let fits = |positions: u32| {
-            self.layers_layout_for(&tiling, cut.layers_per_stage, positions)
-                .bytes
-                <= have
+            self.layers_layout_for(&tiling, cut.layers_per_stage, positions).bytes <= have
         };
         let (mut low, mut high) = (0u32, 1 << crate::emit::POSITION_BITS);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if fits(middle) {
-                low = middle
-            } else {
-                high = middle
-            }
+            if fits(middle) { low = middle } else { high = middle }
         }
         low
     }
@@ -167,11 +143,7 @@ impl Estimate<'_> {
         layer += self.line(rows_per_head, heads * tokens);
         layer +=
             22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
-        let share = if deals_activation(inner, w) {
-            inner.div_ceil(w)
-        } else {
-            inner
-        };
+        let share = if deals_activation(inner, w) { inner.div_ceil(w) } else { inner };
         layer += 30 * u64::from(share) + 400;
         if share < inner {
             layer += self.line(w, inner);

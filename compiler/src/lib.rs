@@ -65,20 +65,11 @@ pub fn compile(
     let estimate = check::check(graph, machine, options)?;
     let stages = place::place(machine, &estimate, &options.mapping)?;
     let image = assemble::assemble(graph, weights, &estimate, &stages)?;
-    let errors: Vec<String> = fabric::lint(&image)
-        .iter()
-        .filter(|f| f.error)
-        .map(ToString::to_string)
-        .collect();
+    let errors: Vec<String> =
+        fabric::lint(&image).iter().filter(|f| f.error).map(ToString::to_string).collect();
     if !errors.is_empty() {
-        return Err(CompileError {
-            diagnostics: errors,
-        });
+        return Err(CompileError { diagnostics: errors });
     }
     let plan = Plan::new(&image, &stages, &estimate, graph.context);
-    Ok(Compiled {
-        image,
-        plan,
-        protocol: Protocol::default(),
-    })
+    Ok(Compiled { image, plan, protocol: Protocol::default() })
 }

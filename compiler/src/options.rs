@@ -17,11 +17,7 @@ pub struct Numerics {
 
 impl Default for Numerics {
     fn default() -> Numerics {
-        Numerics {
-            weights: DType::F16,
-            activations: DType::F16,
-            accumulate: DType::F32,
-        }
+        Numerics { weights: DType::F16, activations: DType::F16, accumulate: DType::F32 }
     }
 }
 

@@ -80,11 +80,7 @@ pub(crate) fn gather(asm: &mut Asm, line: &LinePos, words: Split, base: u32, reg
     let Some(out) = line.outgoing() else {
         if let Some(color) = line.from_low() {
             let source = asm.from(color, t);
-            asm.mov(
-                &[n(words.start(line.at))],
-                crate::asm::mem(base, &[1], t),
-                source,
-            );
+            asm.mov(&[n(words.start(line.at))], crate::asm::mem(base, &[1], t), source);
         }
         if let Some(color) = line.from_high() {
             let source = asm.from(color, t);

@@ -50,12 +50,8 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, mlp: &Mlp) {
     asm.mark(marks::GATED);
     activate(asm, pe, inner);
     asm.mark(marks::ACTIVATED);
-    let tile = TileAt {
-        base: at.down,
-        rows: inner,
-        columns: pe.hidden,
-        stride: layout.hidden_stride,
-    };
+    let tile =
+        TileAt { base: at.down, rows: inner, columns: pe.hidden, stride: layout.hidden_stride };
     linear::multiply(asm, &stage.formats, tile, layout.inner, layout.sums);
     add_to_residual(asm, pe, down.bias.map(|_| at.down_bias));
     asm.mark(marks::LAYER);
@@ -95,11 +91,7 @@ fn gate_times_up(asm: &mut Asm, pe: &Pe, len: u32, inner: u32, shared: bool) {
     let act = pe.stage.formats.numerics.activations;
     let share = |base: u32| {
         let m = mem(base, &[1], act);
-        if shared {
-            m.plus(regs::GATHER_OFFSET)
-        } else {
-            m
-        }
+        if shared { m.plus(regs::GATHER_OFFSET) } else { m }
     };
     let shape = [n(len)];
     let at = |base| mem(base, &[1], DType::F32);
