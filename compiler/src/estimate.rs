@@ -14,6 +14,10 @@ use pe_isa::DType;
 const CODE_PER_LAYER: u64 = 1_500;
 const CODE_BESIDES: u64 = 900;
 
+/// Prompt tokens per new token of the request that cuts are judged by; an assumption. Prompt tokens follow one another
+/// at the distance of the slowest stage.
+const PROMPT_PER_NEW: u64 = 4;
+
 /// What time and memory depend on, besides the cut.
 #[derive(Debug, Clone)]
 pub(crate) struct Estimate<'a> {
@@ -101,7 +105,7 @@ impl Estimate<'_> {
         low
     }
 
-    /// Cycles that a new token takes plus cycles between prompt tokens, about: what a cut is judged by, so that both
+    /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
     /// answers and prompts are fast.
     pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
         let layer = self.layer_cycles(cut);
@@ -110,7 +114,7 @@ impl Estimate<'_> {
         let lane = u64::from(self.dims.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
         let stages = (self.layers as u64).div_ceil(cut.layers_per_stage.into()) + 2;
         let token = layer * self.layers as u64 + head + lane * stages;
-        token + layer * u64::from(cut.layers_per_stage) + lane
+        token + PROMPT_PER_NEW * (layer * u64::from(cut.layers_per_stage) + lane)
     }
 
     /// Cycles of the head: multiply, sum, choose.

@@ -158,6 +158,21 @@ pub fn issue(
     })
 }
 
+/// [`issue`] ahead of time, for an operation whose sizes and addresses no register decides. `None` where one does, or
+/// where it would fault.
+pub fn issue_static(program: &Program, vector: &Vector, sram_bytes: u32) -> Option<Issued> {
+    let shape = &program.shapes[usize::from(vector.shape.0)];
+    let constant = shape.extents.iter().all(|size| matches!(size, Size::Imm(_)))
+        && [vector.dst, vector.a, vector.b].iter().all(|operand| match operand {
+            Operand::Mem(id) => program.dsds[usize::from(id.0)].offset.is_none(),
+            _ => true,
+        });
+    if !constant {
+        return None;
+    }
+    issue(program, vector, &[0; REGISTERS], sram_bytes).ok()
+}
+
 fn resolve(
     program: &Program,
     operand: Operand,
