@@ -1,14 +1,14 @@
 //! From an image to flat arrays: each FIFO in use gets an index, each route the indices it leads to.
 
-use super::fifo::{FifoSpec, Fifos, Stage};
+use super::fifo::{Delays, FifoSpec, Fifos, Stage};
 use super::link::Links;
-use super::net::{Net, Out, Outs, PeWake, Ramp, RankSet, Router, Switch, Switched};
+use super::net::{Gate, Net, Out, Outs, Router, Switch, Switched};
 use super::pe::{Code, Constants, Pe};
 use super::ramp::HostIn;
 use super::wheel::Wheel;
 use super::{Engine, Tiles};
 use crate::run::PeCounters;
-use fabric::{PeIdx, Port, Position, Route, RouteSet, WaferImage};
+use fabric::{Machine, PeIdx, Port, Position, Route, RouteSet, WaferImage};
 use pe_isa::{Color, REGISTERS, TaskKind};
 use std::collections::VecDeque;
 
@@ -129,21 +129,30 @@ fn empty_net(image: &WaferImage) -> Net {
         epoch: 0,
         activity: 0,
         wheel: Wheel::new(),
-        fifos: Fifos::default(),
+        fifos: Fifos::new(delays(machine)),
         outs: Vec::new(),
         switched: Vec::new(),
         switches: Vec::new(),
         turned: Vec::new(),
         links: Links::new(machine.fabric.link_cycles),
         routers: Vec::new(),
-        pes: Vec::new(),
-        ramps: Vec::new(),
+        gates: Vec::new(),
         host_in: Vec::new(),
         turn_cycles: machine.fabric.turn_cycles as u32,
-        left: Vec::new(),
         to_host: VecDeque::new(),
         host_cycles: machine.fabric.hop_cycles + machine.host_latency_cycles(),
     }
+}
+
+/// Latencies and credit delays by stage (rules F-2 to F-5).
+fn delays(machine: &Machine) -> [Delays; 4] {
+    let mut delays = [Delays { latency: machine.pe.ramp_cycles as u32, credit: 1 }; 4];
+    delays[Stage::Mesh as usize] = Delays {
+        latency: machine.fabric.hop_cycles as u32,
+        credit: machine.fabric.credit_cycles as u32,
+    };
+    delays[Stage::Out as usize].latency = 0;
+    delays
 }
 
 impl Builder<'_> {
@@ -168,12 +177,8 @@ impl Builder<'_> {
         }
         assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
         self.net.links.add(links as usize);
-        let depth = image.machine.fabric.queue_depth as usize;
-        self.net.fifos.reserve(fifos as usize, fifos as usize * depth);
+        self.net.fifos.reserve(fifos as usize);
         self.pes.reserve_exact(programs);
-        if self.net.turn_cycles > 0 {
-            self.net.left = vec![0; fifos as usize];
-        }
     }
 
     fn plan(&self, tile: PeIdx) -> Option<&Plan> {
@@ -193,21 +198,17 @@ impl Builder<'_> {
         let first = self.tiles.first_fifo[tile.0 as usize];
         debug_assert_eq!(first, self.net.fifos.len());
         for (rank, (port, _)) in plan.keys.iter().enumerate() {
-            let ramp = *port == Port::Ramp;
-            let latency = if ramp { machine.pe.ramp_cycles } else { machine.fabric.hop_cycles };
-            self.net.fifos.add(FifoSpec {
-                capacity: if ramp { depth + latency } else { depth },
-                latency,
-                credit: if ramp { 1 } else { machine.fabric.credit_cycles },
-                stage: if plan.contended { Stage::Contended } else { Stage::Free },
-                rank: rank as u8,
-                owner,
-            });
+            let (stage, capacity) = match port {
+                Port::Ramp => (Stage::Up, depth + machine.pe.ramp_cycles),
+                _ => (Stage::Mesh, depth),
+            };
+            let contended = plan.contended;
+            self.net.fifos.add(FifoSpec { capacity, stage, contended, rank: rank as u8, owner });
         }
         if plan.contended {
             self.net.routers.push(Router {
                 first,
-                waiting: RankSet::default(),
+                waiting: 0,
                 cursor: 0,
                 count: plan.keys.len() as u8,
                 next: u64::MAX,
@@ -241,20 +242,18 @@ impl Builder<'_> {
             picked.fold(0u64, |set, (at, _)| set | 1 << at)
         };
         let launching = tasks.clone().any(|(_, t)| t.kind == TaskKind::Local && t.activated);
-        self.net.pes.push(PeWake {
+        self.net.gates.push(Gate {
             next: u64::MAX,
             free_at: 0,
+            ramp_next: u64::MAX,
             wanted: 0,
             launching: 0,
             control_tasks: code.control_tasks,
             controls: 0,
-        });
-        self.net.ramps.push(Ramp {
-            next: u64::MAX,
-            first: outs,
-            count: code.outs,
-            cursor: 0,
+            outs,
             queued: 0,
+            out_count: code.outs,
+            out_cursor: 0,
         });
         // The first visit notes what the PE waits for.
         if launching || code.ins > 0 {
@@ -292,9 +291,8 @@ impl Builder<'_> {
             if bound.is_some() {
                 self.net.fifos.add(FifoSpec {
                     capacity: u64::from(machine.input_queues[q]) + machine.ramp_cycles,
-                    latency: machine.ramp_cycles,
-                    credit: 1,
                     stage: Stage::Down,
+                    contended: false,
                     rank: code.in_rank[q],
                     owner,
                 });
@@ -305,9 +303,8 @@ impl Builder<'_> {
             if bound.is_some() {
                 self.net.fifos.add(FifoSpec {
                     capacity: u64::from(machine.output_queues[q]),
-                    latency: 0,
-                    credit: 1,
                     stage: Stage::Out,
+                    contended: false,
                     rank: code.out_rank[q],
                     owner,
                 });
@@ -330,7 +327,7 @@ impl Builder<'_> {
         let queues = self.pes[self.tiles.pe[tile.0 as usize] as usize].outs..;
         for (&color, queue) in program.out_queues.iter().flatten().zip(queues) {
             let up = self.input_fifo(tile, Port::Ramp, color);
-            self.net.fifos[queue].outs.first = up.expect("an output queue has a route (lint)");
+            self.net.fifos[queue].set_up(up.expect("an output queue has a route (lint)"));
         }
     }
 
@@ -356,11 +353,10 @@ impl Builder<'_> {
                 }
             }
             if route.positions.len() > 1 {
-                self.net.fifos[fifo].switched = true;
-                self.net.fifos[fifo].outs.first = self.net.switched.len() as u32;
+                self.net.fifos[fifo].set_switched(self.net.switched.len() as u32);
                 self.net.switched.push(Switched { switch, positions });
             } else {
-                self.net.fifos[fifo].outs = positions[0];
+                self.net.fifos[fifo].set_outs(positions[0]);
             }
         }
     }

@@ -1,8 +1,9 @@
-//! FIFOs (rules F-1 to F-6): rings whose free slots remember since when they are visibly free.
+//! FIFOs (rules F-1 to F-6): one cache line each, with credits as times instead of events.
 //!
-//! The *n*-th wavelet that is sent into a FIFO of capacity *c* goes into the slot that the
-//! (*n* − *c*)-th one left. That slot holds the cycle at which its freedom is visible upstream, so
-//! the question of F-1, "is a slot free at *t*?", is one comparison and credits need no events.
+//! The *n*-th wavelet that is sent into a FIFO of capacity *c* takes the slot that the (*n* − *c*)-th
+//! one has left. Whoever leaves writes down from when on its slot is visibly free, so that the
+//! question of F-1, "is a slot free at *t*?", is one comparison. How it is written down depends on
+//! the credit delay, see [`Credits`].
 
 use super::net::Outs;
 use super::wheel::Actor;
@@ -10,20 +11,41 @@ use super::wheel::Actor;
 /// What a FIFO stands in front of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// An input of a router in which no two colors share an output.
-    Free,
-    /// An input of a router with contention; `owner` is the router.
-    Contended,
+    /// A mesh input of a router.
+    Mesh,
+    /// The ramp input of a router.
+    Up,
     /// An input queue of a PE; `owner` is the PE.
     Down,
     /// An output queue of a PE; `owner` is the PE.
     Out,
 }
 
+/// Latency and credit delay of the FIFOs of one stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Delays {
+    /// Cycles from departure upstream to arrival here.
+    pub(super) latency: u32,
+    /// Cycles from departure here to visible freedom upstream.
+    pub(super) credit: u32,
+}
+
+/// How a FIFO knows since when its slots are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credits {
+    /// The credit delay is 1: of the slots that are free by now, at most the last one that was
+    /// left is not visibly so yet.
+    Last,
+    /// The capacity is [`INLINE`]: each slot remembers it.
+    Slots,
+    /// A ring of the last departures, as long as the capacity.
+    Ring,
+}
+
 /// A slot: taken, with the arrival of its wavelet, or free, with the cycle from which the sender
 /// sees that. Times are ticks since the engine's epoch.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Slot {
+struct Slot {
     /// Arrival or freedom; the top bit marks a control wavelet.
     stamp: u32,
     payload: u32,
@@ -31,6 +53,9 @@ pub(super) struct Slot {
 
 /// Marks a control wavelet in [`Slot::stamp`].
 const CONTROL: u32 = 1 << 31;
+
+/// Slots in the FIFO itself. What stands behind the first four wavelets is spilled.
+const INLINE: u16 = 4;
 
 /// The wavelet at a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,131 +75,156 @@ pub(super) enum Room {
     Full,
 }
 
-/// One FIFO. Its slots are `Fifos::slots[slots .. slots + capacity]`.
+/// One FIFO.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Fifo {
-    slots: u32,
-    capacity: u16,
-    head: u16,
+    slots: [Slot; INLINE as usize],
+    /// The first of its [`super::net::Out`]s. With a switched route the index of the routes by
+    /// position; in an output queue the up FIFO.
+    first_out: u32,
+    /// Router with contention, or PE, see [`Stage`].
+    pub(super) owner: u32,
+    /// Who is to be woken when a wavelet leaves the full FIFO.
+    waiter: Actor,
+    /// One more than the last departure, 0 before the first.
+    left: u32,
+    /// Its place in [`Fifos::side`]: a counter for the spilled wavelets and one for the departures,
+    /// then the spilled wavelets, then the ring of departures.
+    side: u32,
     len: u16,
-    /// Cycles from departure upstream to arrival here.
-    pub(super) latency: u16,
-    /// Cycles from departure here to visible freedom upstream.
-    pub(super) credit: u16,
+    capacity: u16,
+    head: u8,
     pub(super) stage: Stage,
-    /// A visit is due or somebody has promised to wake this FIFO (stage `Free` only).
-    pub(super) armed: bool,
-    /// The fixed route. With `switched`, `outs.first` is the index of the routes by position; in an
-    /// output queue that of the up FIFO.
-    pub(super) outs: Outs,
-    pub(super) switched: bool,
+    credits: Credits,
     /// Place among the FIFOs of its router (key order) or among the queues of its PE.
     pub(super) rank: u8,
-    /// Router or PE, see [`Stage`].
-    pub(super) owner: u32,
+    /// See [`Outs`].
+    out_count: u8,
+    out_ports: u8,
+    flags: u8,
 }
+
+/// The router arbitrates.
+const CONTENDED: u8 = 1;
+/// The route has several positions.
+const SWITCHED: u8 = 2;
+/// See [`Fifo::is_armed`].
+const ARMED: u8 = 4;
+/// See [`Outs::bend`].
+const BEND: u8 = 8;
+
+const _: () = assert!(size_of::<Fifo>() == 64, "a FIFO is one cache line");
 
 /// All FIFOs of the wafer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fifos {
     list: Vec<Fifo>,
-    slots: Vec<Slot>,
-    /// Who is to be woken when a wavelet leaves a full FIFO.
-    waiters: Vec<Actor>,
+    side: Vec<Slot>,
+    /// By [`Stage`].
+    pub(super) delays: [Delays; 4],
 }
 
 impl std::ops::Index<u32> for Fifos {
     type Output = Fifo;
-    #[inline]
+    #[inline(always)]
     fn index(&self, at: u32) -> &Fifo {
         &self.list[at as usize]
     }
 }
 
 impl std::ops::IndexMut<u32> for Fifos {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, at: u32) -> &mut Fifo {
         &mut self.list[at as usize]
     }
 }
 
 impl Fifo {
-    #[inline]
-    fn tail(&self) -> usize {
-        let at = self.head + self.len;
-        let at = if at >= self.capacity { at - self.capacity } else { at };
-        self.slots as usize + usize::from(at)
-    }
-
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
-}
 
-/// The constant part of a FIFO, as elaboration finds it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FifoSpec {
-    pub(super) capacity: u64,
-    pub(super) latency: u64,
-    pub(super) credit: u64,
-    pub(super) stage: Stage,
-    pub(super) rank: u8,
-    pub(super) owner: u32,
-}
-
-impl Fifos {
-    pub(super) fn len(&self) -> u32 {
-        self.list.len() as u32
+    #[inline(always)]
+    pub(super) fn is_contended(&self) -> bool {
+        self.flags & CONTENDED != 0
     }
 
-    pub(super) fn reserve(&mut self, fifos: usize, slots: usize) {
-        self.list.reserve_exact(fifos);
-        self.waiters.reserve_exact(fifos);
-        self.slots.reserve_exact(slots);
+    #[inline(always)]
+    pub(super) fn is_switched(&self) -> bool {
+        self.flags & SWITCHED != 0
     }
 
-    pub(super) fn add(&mut self, spec: FifoSpec) -> u32 {
-        let at = self.len();
-        self.list.push(Fifo {
-            slots: u32::try_from(self.slots.len()).expect("slots fit 32 bits"),
-            capacity: u16::try_from(spec.capacity).expect("a legal capacity fits 16 bits"),
-            head: 0,
-            len: 0,
-            latency: spec.latency as u16,
-            credit: spec.credit as u16,
-            stage: spec.stage,
-            armed: false,
-            outs: Outs::default(),
-            switched: false,
-            rank: spec.rank,
-            owner: spec.owner,
-        });
-        self.waiters.push(Actor::NONE);
-        let slots = self.slots.len() + spec.capacity as usize;
-        self.slots.resize(slots, Slot::default());
-        at
+    /// A visit is due, or somebody has promised to wake this FIFO (without contention only).
+    #[inline(always)]
+    pub(super) fn is_armed(&self) -> bool {
+        self.flags & ARMED != 0
     }
 
-    /// Whether a sender finds a free slot (rule F-1).
-    #[inline]
-    pub(super) fn room(&self, at: u32) -> Room {
-        let fifo = &self[at];
-        if fifo.len == fifo.capacity {
-            Room::Full
-        } else {
-            Room::From(self.slots[fifo.tail()].stamp)
+    #[inline(always)]
+    pub(super) fn arm(&mut self) {
+        self.flags |= ARMED;
+    }
+
+    #[inline(always)]
+    pub(super) fn disarm(&mut self) {
+        self.flags &= !ARMED;
+    }
+
+    /// The fixed route; with [`Fifo::is_switched`] `first` names the routes by position.
+    #[inline(always)]
+    pub(super) fn outs(&self) -> Outs {
+        Outs {
+            first: self.first_out,
+            count: self.out_count,
+            ports: self.out_ports,
+            bend: self.flags & BEND != 0,
         }
+    }
+
+    pub(super) fn set_outs(&mut self, outs: Outs) {
+        self.first_out = outs.first;
+        self.out_count = outs.count;
+        self.out_ports = outs.ports;
+        self.flags |= if outs.bend { BEND } else { 0 };
+    }
+
+    /// Gives it routes by position.
+    pub(super) fn set_switched(&mut self, first: u32) {
+        self.first_out = first;
+        self.flags |= SWITCHED;
+    }
+
+    /// Where an output queue leads.
+    #[inline(always)]
+    pub(super) fn up(&self) -> u32 {
+        debug_assert!(self.stage == Stage::Out);
+        self.first_out
+    }
+
+    pub(super) fn set_up(&mut self, up: u32) {
+        self.first_out = up;
+    }
+
+    /// One more than the tick of the last departure; 0 before the first.
+    #[inline(always)]
+    pub(super) fn left(&self) -> u32 {
+        self.left
+    }
+
+    #[inline(always)]
+    fn tail(&self) -> usize {
+        usize::from(self.head) + usize::from(self.len) & 3
     }
 
     /// The first wavelet, here or still on its way.
-    #[inline]
-    pub(super) fn head(&self, at: u32) -> Option<Wavelet> {
-        let fifo = &self[at];
-        if fifo.len == 0 {
+    #[inline(always)]
+    pub(super) fn head(&self) -> Option<Wavelet> {
+        if self.len == 0 {
             return None;
         }
-        let slot = self.slots[fifo.slots as usize + usize::from(fifo.head)];
+        let slot = self.slots[usize::from(self.head & 3)];
         Some(Wavelet {
             arrival: slot.stamp & !CONTROL,
             payload: slot.payload,
@@ -182,64 +232,244 @@ impl Fifos {
         })
     }
 
-    /// Sends a wavelet that arrives at `wavelet.arrival`. Returns whether it is the only one.
+    /// Has the next wavelet be the head no earlier than `tick`: a PE takes at most one wavelet of
+    /// a queue a cycle (rules P-5, P-7).
+    #[inline(always)]
+    pub(super) fn hold_head(&mut self, tick: u32) {
+        let slot = &mut self.slots[usize::from(self.head & 3)];
+        if self.len > 0 && slot.stamp & !CONTROL < tick {
+            slot.stamp = slot.stamp & CONTROL | tick;
+        }
+    }
+
+    /// Has `actor` woken when a wavelet leaves the full FIFO.
     #[inline]
+    pub(super) fn wait(&mut self, actor: Actor) {
+        debug_assert!(self.len == self.capacity);
+        self.waiter = actor;
+    }
+}
+
+/// The constant part of a FIFO, as elaboration finds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FifoSpec {
+    pub(super) capacity: u64,
+    pub(super) stage: Stage,
+    pub(super) contended: bool,
+    pub(super) rank: u8,
+    pub(super) owner: u32,
+}
+
+impl Fifos {
+    pub(super) fn new(delays: [Delays; 4]) -> Fifos {
+        Fifos { list: Vec::new(), side: Vec::new(), delays }
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.list.len() as u32
+    }
+
+    pub(super) fn reserve(&mut self, fifos: usize) {
+        self.list.reserve_exact(fifos);
+    }
+
+    pub(super) fn add(&mut self, spec: FifoSpec) -> u32 {
+        let at = self.len();
+        let capacity = u16::try_from(spec.capacity).expect("a legal capacity fits 16 bits");
+        let credits = match self.delays[spec.stage as usize].credit {
+            1 => Credits::Last,
+            _ if capacity == INLINE => Credits::Slots,
+            _ => Credits::Ring,
+        };
+        let mut fifo = Fifo {
+            slots: [Slot::default(); INLINE as usize],
+            first_out: 0,
+            owner: spec.owner,
+            waiter: Actor::NONE,
+            left: 0,
+            side: u32::try_from(self.side.len()).expect("side slots fit 32 bits"),
+            len: 0,
+            capacity,
+            head: 0,
+            stage: spec.stage,
+            credits,
+            rank: spec.rank,
+            out_count: 0,
+            out_ports: 0,
+            flags: if spec.contended { CONTENDED } else { 0 },
+        };
+        let spilled = usize::from(capacity.saturating_sub(INLINE));
+        let ring = if credits == Credits::Ring { usize::from(capacity) } else { 0 };
+        if spilled + ring == 0 {
+            fifo.side = u32::MAX;
+        } else {
+            let side = self.side.len() + 1 + spilled + ring;
+            self.side.resize(side, Slot::default());
+        }
+        self.list.push(fifo);
+        at
+    }
+
+    /// Cycles from departure upstream of `at` to arrival in it.
+    #[inline(always)]
+    pub(super) fn latency(&self, stage: Stage) -> u32 {
+        self.delays[stage as usize].latency
+    }
+
+    /// Whether a sender finds a free slot (rule F-1).
+    #[inline(always)]
+    pub(super) fn room(&self, at: u32) -> Room {
+        let fifo = &self[at];
+        if fifo.len == fifo.capacity {
+            return Room::Full;
+        }
+        Room::From(match fifo.credits {
+            Credits::Last if fifo.len + 1 == fifo.capacity => fifo.left,
+            Credits::Last => 0,
+            Credits::Slots => fifo.slots[fifo.tail()].stamp,
+            Credits::Ring => self.side[self.departure(fifo, fifo.len)].stamp,
+        })
+    }
+
+    /// The place in the ring of departures of the one that is `ahead` of the next.
+    fn departure(&self, fifo: &Fifo, ahead: u16) -> usize {
+        let next = self.side[fifo.side as usize].payload as usize;
+        let at = (next + usize::from(ahead)) % usize::from(fifo.capacity);
+        fifo.side as usize + 1 + usize::from(fifo.capacity.saturating_sub(INLINE)) + at
+    }
+
+    /// Sends a wavelet that arrives at `wavelet.arrival`. Returns whether it is the only one.
+    #[inline(always)]
     pub(super) fn push(&mut self, at: u32, wavelet: Wavelet) -> bool {
         let fifo = &mut self.list[at as usize];
         debug_assert!(fifo.len < fifo.capacity);
-        let tail = fifo.tail();
-        fifo.len += 1;
-        let first = fifo.len == 1;
         let control = if wavelet.control { CONTROL } else { 0 };
-        self.slots[tail] = Slot { stamp: wavelet.arrival | control, payload: wavelet.payload };
-        first
+        let slot = Slot { stamp: wavelet.arrival | control, payload: wavelet.payload };
+        if fifo.len < INLINE {
+            let tail = fifo.tail();
+            fifo.slots[tail] = slot;
+        } else {
+            Self::spill(&mut self.side, fifo, slot);
+        }
+        fifo.len += 1;
+        fifo.len == 1
     }
 
-    /// Takes the head at `now`; the slot is visibly free after the credit delay. Returns who
+    /// Puts `slot` behind the first four.
+    fn spill(side: &mut [Slot], fifo: &Fifo, slot: Slot) {
+        let first = side[fifo.side as usize].stamp as usize;
+        let behind = usize::from(fifo.len - INLINE);
+        let at = (first + behind) % usize::from(fifo.capacity - INLINE);
+        side[fifo.side as usize + 1 + at] = slot;
+    }
+
+    /// Takes back the first of those behind the first four.
+    fn unspill(side: &mut [Slot], fifo: &Fifo) -> Slot {
+        let first = side[fifo.side as usize].stamp;
+        side[fifo.side as usize].stamp = (first + 1) % u32::from(fifo.capacity - INLINE);
+        side[fifo.side as usize + 1 + first as usize]
+    }
+
+    /// Takes the head at `now`; its slot is visibly free after the credit delay. Returns who
     /// waited for that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self, at: u32, now: u32) -> Actor {
         let fifo = &mut self.list[at as usize];
         debug_assert!(fifo.len > 0);
-        let head = fifo.slots as usize + usize::from(fifo.head);
-        fifo.head += 1;
-        if fifo.head == fifo.capacity {
-            fifo.head = 0;
+        let head = usize::from(fifo.head & 3);
+        fifo.head = fifo.head + 1 & 3;
+        fifo.left = now + 1;
+        if fifo.len > INLINE {
+            fifo.slots[head] = Self::unspill(&mut self.side, fifo);
         }
+        match fifo.credits {
+            Credits::Last => {}
+            Credits::Slots => {
+                fifo.slots[head].stamp = now + self.delays[fifo.stage as usize].credit
+            }
+            Credits::Ring => self.note_departure(at, now),
+        }
+        let fifo = &mut self.list[at as usize];
         let was_full = fifo.len == fifo.capacity;
         fifo.len -= 1;
-        self.slots[head].stamp = now + u32::from(fifo.credit);
-        if !was_full {
-            return Actor::NONE;
-        }
-        std::mem::replace(&mut self.waiters[at as usize], Actor::NONE)
+        if was_full { std::mem::replace(&mut fifo.waiter, Actor::NONE) } else { Actor::NONE }
     }
 
-    /// Has the next wavelet be the head no earlier than `tick`: a PE takes at most one wavelet of
-    /// a queue a cycle (rules P-5, P-7).
-    #[inline]
-    pub(super) fn hold_head(&mut self, at: u32, tick: u32) {
+    fn note_departure(&mut self, at: u32, now: u32) {
         let fifo = &self.list[at as usize];
-        if fifo.len > 0 {
-            let slot = &mut self.slots[fifo.slots as usize + usize::from(fifo.head)];
-            if slot.stamp & !CONTROL < tick {
-                slot.stamp = slot.stamp & CONTROL | tick;
-            }
-        }
-    }
-
-    /// Has `actor` woken when a wavelet leaves the full FIFO `at`.
-    #[inline]
-    pub(super) fn wait(&mut self, at: u32, actor: Actor) {
-        debug_assert!(self[at].len == self[at].capacity);
-        self.waiters[at as usize] = actor;
+        let place = self.departure(fifo, 0);
+        self.side[place].stamp = now + self.delays[fifo.stage as usize].credit;
+        let next = &mut self.side[fifo.side as usize].payload;
+        *next = (*next + 1) % u32::from(fifo.capacity);
     }
 
     /// Moves all times `span` ticks towards zero; what is longer ago stays at zero.
     pub(super) fn rebase(&mut self, span: u32) {
-        for slot in &mut self.slots {
-            let control = slot.stamp & CONTROL;
-            slot.stamp = control | (slot.stamp & !CONTROL).saturating_sub(span);
+        let earlier = |stamp: &mut u32| {
+            let control = *stamp & CONTROL;
+            *stamp = control | (*stamp & !CONTROL).saturating_sub(span);
+        };
+        for fifo in &mut self.list {
+            fifo.slots.iter_mut().for_each(|slot| earlier(&mut slot.stamp));
+            fifo.left = fifo.left.saturating_sub(span);
+            if fifo.side == u32::MAX {
+                continue;
+            }
+            let spilled = usize::from(fifo.capacity.saturating_sub(INLINE));
+            let ring = if fifo.credits == Credits::Ring { usize::from(fifo.capacity) } else { 0 };
+            let first = fifo.side as usize + 1;
+            let side = &mut self.side[first..first + spilled + ring];
+            side.iter_mut().for_each(|slot| earlier(&mut slot.stamp));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// Rule F-1, literally: departures and sends in order.
+    #[derive(Default)]
+    struct Literal {
+        queue: VecDeque<Wavelet>,
+        sent: usize,
+        departures: Vec<u32>,
+    }
+
+    #[test]
+    fn a_fifo_of_any_capacity_and_credit_delay_counts_its_slots_by_the_rule() {
+        let mut random = 1u64;
+        let mut below = |n: u64| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (random >> 33) % n
+        };
+        for (capacity, credit) in [(1, 1), (2, 1), (4, 1), (9, 1), (4, 3), (1, 2), (3, 5), (7, 2)] {
+            let mut fifos = Fifos::new([Delays { latency: 2, credit }; 4]);
+            let stage = Stage::Mesh;
+            let spec = FifoSpec { capacity, stage, contended: false, rank: 0, owner: 0 };
+            let at = fifos.add(spec);
+            let mut literal = Literal::default();
+            for now in 0..2_000u32 {
+                let visible = literal.departures.iter().filter(|&&u| u + credit <= now);
+                let free = capacity as usize + visible.count() - literal.sent;
+                let room = fifos.room(at);
+                assert_eq!(matches!(room, Room::From(from) if from <= now), free > 0);
+                let here = fifos[at].head().filter(|w| w.arrival <= now);
+                assert_eq!(fifos[at].head(), literal.queue.front().copied());
+                if free > 0 && below(3) > 0 {
+                    let control = below(2) == 0;
+                    let wavelet = Wavelet { arrival: now + 2, payload: below(99) as u32, control };
+                    literal.queue.push_back(wavelet);
+                    literal.sent += 1;
+                    assert_eq!(fifos.push(at, wavelet), literal.queue.len() == 1);
+                }
+                if here.is_some() && below(3) > 0 {
+                    fifos.pop(at, now);
+                    literal.queue.pop_front();
+                    literal.departures.push(now);
+                }
+            }
         }
     }
 }

@@ -45,60 +45,35 @@ pub(super) struct Switch {
     pub(super) fifos: Vec<u32>,
 }
 
-/// A set of FIFOs of a router, by rank; up to 5 ports × 32 colors.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct RankSet([u64; 3]);
-
-impl RankSet {
-    #[inline]
-    pub(super) fn insert(&mut self, rank: u8) {
-        self.0[usize::from(rank) / 64] |= 1 << (rank % 64);
-    }
-
-    #[inline]
-    pub(super) fn remove(&mut self, rank: u8) {
-        self.0[usize::from(rank) / 64] &= !(1 << (rank % 64));
-    }
-
-    /// The first member at or after `rank`.
-    #[inline]
-    pub(super) fn from(&self, rank: usize) -> Option<usize> {
-        let mut word = rank / 64;
-        let mut bits = *self.0.get(word)? & (u64::MAX << (rank % 64));
-        loop {
-            if bits != 0 {
-                return Some(64 * word + bits.trailing_zeros() as usize);
-            }
-            word += 1;
-            bits = *self.0.get(word)?;
-        }
-    }
-}
-
 /// A router in which colors meet at outputs. The others need no state of their own: where no two
 /// colors share an output, no FIFO can find an output taken or reserved by another one (rules A-3,
 /// A-4; of the FIFOs of one color only the selected one is a candidate), so neither the order of the
 /// visit nor the cursor ever decides anything.
 #[derive(Debug, Clone, Default)]
+#[repr(align(64))]
 pub(super) struct Router {
-    /// Its FIFOs are `first ..` in key order.
-    pub(super) first: u32,
-    /// FIFOs that are not empty.
-    pub(super) waiting: RankSet,
-    /// Rule A-1, as the rank of the first FIFO at or after the cursor's key.
-    pub(super) cursor: u8,
-    pub(super) count: u8,
+    /// FIFOs that are not empty, as bits by rank: at most 32 colors × 4 positions.
+    pub(super) waiting: u128,
     /// Cycle of the next visit; other entries of the calendar are stale.
     pub(super) next: u64,
+    /// Its FIFOs are `first ..` in key order.
+    pub(super) first: u32,
+    pub(super) count: u8,
+    /// Rule A-1, as the rank of the first FIFO at or after the cursor's key.
+    pub(super) cursor: u8,
 }
 
-/// What the fabric must know of a PE to wake it no more often than needed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct PeWake {
-    /// Cycle of the next visit; other entries of the calendar are stale.
+/// What the fabric must know of a PE: to wake it no more often than needed, and to empty its output
+/// queues (rule R-1).
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+pub(super) struct Gate {
+    /// Cycle of the PE's next visit; other entries of the calendar are stale.
     pub(super) next: u64,
     /// First cycle in which the datapath is free (rule P-1).
     pub(super) free_at: u64,
+    /// Cycle of the next visit of the output queues; other entries of the calendar are stale.
+    pub(super) ramp_next: u64,
     /// Input queues whose next data wavelet a thread waits for, by rank.
     pub(super) wanted: u32,
     /// Input queues whose next wavelet a task waits for, by rank: a launch needs no datapath.
@@ -107,19 +82,13 @@ pub(super) struct PeWake {
     pub(super) control_tasks: u32,
     /// Control wavelets in its input queues.
     pub(super) controls: u32,
-}
-
-/// The output queues of a PE (rule R-1).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Ramp {
-    /// Cycle of the next visit; other entries of the calendar are stale.
-    pub(super) next: u64,
-    /// Its output queues are the FIFOs `first ..`, by index.
-    pub(super) first: u32,
-    pub(super) count: u8,
-    pub(super) cursor: u8,
+    /// Its output queues are the FIFOs `outs ..`, by index.
+    pub(super) outs: u32,
     /// Wavelets in them.
     pub(super) queued: u32,
+    pub(super) out_count: u8,
+    /// The output queue that is visited first.
+    pub(super) out_cursor: u8,
 }
 
 /// A wavelet on its way to the host.
@@ -147,12 +116,9 @@ pub(super) struct Net {
     pub(super) turned: Vec<(u32, u8)>,
     pub(super) links: Links,
     pub(super) routers: Vec<Router>,
-    pub(super) pes: Vec<PeWake>,
-    pub(super) ramps: Vec<Ramp>,
+    pub(super) gates: Vec<Gate>,
     pub(super) host_in: Vec<super::ramp::HostIn>,
     pub(super) turn_cycles: u32,
-    /// Last departure of each FIFO plus one, 0 for none; empty without `turn_cycles`.
-    pub(super) left: Vec<u32>,
     /// Wavelets to the host, by cycle and port.
     pub(super) to_host: std::collections::VecDeque<ToHost>,
     /// Cycles from an edge router to the host (rule H-2).
@@ -164,27 +130,27 @@ const EPOCH_SPAN: u64 = 1 << 30;
 
 impl Net {
     /// The current cycle as FIFOs and links count.
-    #[inline]
+    #[inline(always)]
     pub(super) fn tick(&self) -> u32 {
         (self.now - self.epoch) as u32
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn cycle(&self, tick: u32) -> u64 {
         self.epoch + u64::from(tick)
     }
 
     /// Has `actor` visited at `when`, a later cycle.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(&mut self, actor: Actor, when: u64) {
         match actor.kind() {
             Kind::Fifo(at) => self.wheel.at_fifo(when, at),
             Kind::Router(at) => self.wake_router(at, when),
             Kind::Pe(at) => self.wake_pe(at, when),
             Kind::Ramp(at) => {
-                let ramp = &mut self.ramps[at as usize];
-                if when < ramp.next {
-                    ramp.next = when;
+                let gate = &mut self.gates[at as usize];
+                if when < gate.ramp_next {
+                    gate.ramp_next = when;
                     self.wheel.at(when, actor);
                 }
             }
@@ -192,16 +158,16 @@ impl Net {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake_pe(&mut self, at: u32, when: u64) {
-        let pe = &mut self.pes[at as usize];
-        if when < pe.next {
-            pe.next = when;
-            self.wheel.at(when, Actor::pe(at));
+        let gate = &mut self.gates[at as usize];
+        if when < gate.next {
+            gate.next = when;
+            self.wheel.at_pe(when, at);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake_router(&mut self, at: u32, when: u64) {
         let router = &mut self.routers[at as usize];
         if when < router.next {
@@ -211,79 +177,74 @@ impl Net {
     }
 
     /// Takes the head of `fifo` and wakes who waited for its slot.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pop(&mut self, fifo: u32) {
         let now = self.tick();
         let waiter = self.fifos.pop(fifo, now);
         if waiter != Actor::NONE {
-            let when = self.now + u64::from(self.fifos[fifo].credit);
+            let delays = self.fifos.delays[self.fifos[fifo].stage as usize];
+            let when = self.now + u64::from(delays.credit);
             self.wake(waiter, when);
         }
     }
 
     /// Sends a wavelet into `dest` at tick `sent`, now or (from an output queue) later, and sees
     /// to it that whoever takes it is awake when it arrives.
-    #[inline]
+    #[inline(always)]
     pub(super) fn send(&mut self, dest: u32, sent: u32, payload: u32, control: bool) {
-        let arrival = sent + u32::from(self.fifos[dest].latency);
-        let wavelet = Wavelet { arrival, payload, control };
-        let first = self.fifos.push(dest, wavelet);
+        let stage = self.fifos[dest].stage;
+        let arrival = sent + self.fifos.latency(stage);
+        let first = self.fifos.push(dest, Wavelet { arrival, payload, control });
         let when = self.cycle(arrival);
         self.activity = self.activity.max(when);
         let fifo = &mut self.fifos[dest];
-        match fifo.stage {
-            Stage::Free => {
-                if first && !fifo.armed {
-                    fifo.armed = true;
-                    self.wheel.at_fifo(when, dest);
-                }
-            }
-            Stage::Contended => {
-                if first {
-                    let (owner, rank) = (fifo.owner, fifo.rank);
-                    self.routers[owner as usize].waiting.insert(rank);
-                    self.wake_router(owner, when);
-                }
-            }
-            Stage::Down => {
-                let (owner, rank) = (fifo.owner, fifo.rank);
-                self.arrive(owner, rank, when, first, control);
-            }
-            Stage::Out => unreachable!("output queues are filled by their PE"),
+        if stage == Stage::Down {
+            let (owner, rank) = (fifo.owner, fifo.rank);
+            self.arrive(owner, rank, when, first, control);
+        } else if first && fifo.is_contended() {
+            let (owner, rank) = (fifo.owner, fifo.rank);
+            self.routers[owner as usize].waiting |= 1 << rank;
+            self.wake_router(owner, when);
+        } else if first && !fifo.is_armed() {
+            fifo.arm();
+            self.wheel.at_fifo(when, dest);
         }
     }
 
     /// A wavelet is on its way into the input queue `rank` of a PE.
-    #[inline]
+    #[inline(always)]
     fn arrive(&mut self, owner: u32, rank: u8, when: u64, first: bool, control: bool) {
-        let pe = &mut self.pes[owner as usize];
-        pe.controls += u32::from(control);
+        if !first && !control {
+            return;
+        }
+        let gate = &mut self.gates[owner as usize];
+        gate.controls += u32::from(control);
         if !first {
             return;
         }
         let bit = 1u32 << rank;
-        if pe.launching & bit != 0 || control && pe.control_tasks & bit == 0 {
+        if gate.launching & bit != 0 || control && gate.control_tasks & bit == 0 {
             self.wake_pe(owner, when);
-        } else if pe.wanted & bit != 0 {
-            let when = when.max(pe.free_at);
+        } else if gate.wanted & bit != 0 {
+            let when = when.max(gate.free_at);
             self.wake_pe(owner, when);
         }
     }
 
     /// The outputs of `fifo` at the selected position; none where that takes from another port.
-    #[inline]
+    #[inline(always)]
     pub(super) fn outs(&self, at: u32) -> Outs {
         let fifo = &self.fifos[at];
-        if !fifo.switched {
-            return fifo.outs;
+        if !fifo.is_switched() {
+            return fifo.outs();
         }
-        let routes = &self.switched[fifo.outs.first as usize];
+        let routes = &self.switched[fifo.outs().first as usize];
         let switch = &self.switches[routes.switch as usize];
         routes.positions[usize::from(switch.position)]
     }
 
     /// The first tick from which all destinations have a free slot (rule F-1), or one that is full.
-    #[inline]
+    #[inline(always)]
     pub(super) fn room(&self, outs: Outs) -> Result<u32, u32> {
         let mut from = 0;
         let range = outs.first as usize..outs.first as usize + usize::from(outs.count);
@@ -300,7 +261,7 @@ impl Net {
     }
 
     /// The first tick at which all outputs are within their rate (rule L-1).
-    #[inline]
+    #[inline(always)]
     pub(super) fn rate(&self, outs: Outs) -> u32 {
         if !self.links.is_limited() {
             return 0;
@@ -311,12 +272,12 @@ impl Net {
     }
 
     /// The first tick from which `head` is a candidate by rule L-2.
-    #[inline]
+    #[inline(always)]
     pub(super) fn candidate_from(&self, fifo: u32, outs: Outs, head: Wavelet) -> u32 {
         if self.turn_cycles == 0 || !outs.bend {
             return head.arrival;
         }
-        let left = self.left[fifo as usize];
+        let left = self.fifos[fifo].left();
         if left > 0 && left - 1 + self.turn_cycles >= head.arrival {
             head.arrival
         } else {
@@ -325,20 +286,17 @@ impl Net {
     }
 
     /// Sends the head of `fifo` to `outs` (rules A-3, S-2).
-    #[inline]
+    #[inline(always)]
     pub(super) fn fire(&mut self, fifo: u32, outs: Outs, head: Wavelet) {
         let now = self.tick();
         let mut payload = head.payload;
-        if head.control && self.fifos[fifo].switched {
-            let at = self.switched[self.fifos[fifo].outs.first as usize].switch;
+        if head.control && self.fifos[fifo].is_switched() {
+            let at = self.switched[self.fifos[fifo].outs().first as usize].switch;
             let switch = &self.switches[at as usize];
             let (position, rest) =
                 pe_isa::semantics::pop_switch_command(payload, switch.position, switch.positions);
             payload = rest;
             self.turned.push((at, position));
-        }
-        if self.turn_cycles > 0 {
-            self.left[fifo as usize] = now + 1;
         }
         self.pop(fifo);
         for at in outs.first..outs.first + u32::from(outs.count) {
@@ -367,7 +325,7 @@ impl Net {
     }
 
     /// Ends the cycle: switches turn, and ticks are kept small.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end_cycle(&mut self) {
         while let Some((at, position)) = self.turned.pop() {
             self.turn(at, position);
@@ -377,9 +335,6 @@ impl Net {
             self.epoch += u64::from(span);
             self.fifos.rebase(span);
             self.links.rebase(span);
-            for left in &mut self.left {
-                *left = left.saturating_sub(span);
-            }
         }
     }
 
@@ -388,16 +343,16 @@ impl Net {
         self.switches[at as usize].position = position;
         for n in 0..self.switches[at as usize].fifos.len() {
             let id = self.switches[at as usize].fifos[n];
-            let Some(head) = self.fifos.head(id) else {
+            let Some(head) = self.fifos[id].head() else {
                 continue;
             };
             let when = self.cycle(head.arrival).max(self.now + 1);
             let fifo = &mut self.fifos[id];
-            if fifo.stage == Stage::Contended {
+            if fifo.is_contended() {
                 let owner = fifo.owner;
                 self.wake_router(owner, when);
-            } else if !fifo.armed {
-                fifo.armed = true;
+            } else if !fifo.is_armed() {
+                fifo.arm();
                 self.wheel.at_fifo(when, id);
             }
         }

@@ -233,12 +233,12 @@ impl Pe {
         constants: &Constants,
         observer: &mut O,
     ) -> Option<Trap> {
-        let wake = &mut net.pes[self.index as usize];
-        if wake.next != net.now {
+        let gate = &mut net.gates[self.index as usize];
+        if gate.next != net.now {
             return None;
         }
-        wake.next = u64::MAX;
-        let (free, controls) = (wake.free_at <= net.now, wake.controls > 0);
+        gate.next = u64::MAX;
+        let (free, controls) = (gate.free_at <= net.now, gate.controls > 0);
         if self.effect.is_some() || self.ending != 0 {
             self.settle(net.now);
         }
@@ -311,10 +311,10 @@ impl Pe {
                 continue;
             }
             let fifo = self.ins + u32::from(rank);
-            let head = net.fifos.head(fifo);
+            let head = net.fifos[fifo].head();
             if head.is_some_and(|h| h.control && h.arrival <= now) {
                 take_input(net, fifo, &mut self.counters);
-                net.pes[self.index as usize].controls -= 1;
+                net.gates[self.index as usize].controls -= 1;
                 net.activity = net.activity.max(net.now + 1);
             }
         }
@@ -327,7 +327,7 @@ impl Pe {
         let mut next = u64::MAX;
         let mut wanted = 0u32;
         let mut launching = 0u32;
-        let free_at = net.pes[self.index as usize].free_at;
+        let free_at = net.gates[self.index as usize].free_at;
         if let Some((at, _)) = self.effect {
             next = next.min(at);
         }
@@ -346,12 +346,12 @@ impl Pe {
         } else if self.running & 1 == 0 {
             next = next.min(self.next_instruction(net, code, free_at));
         }
-        if net.pes[self.index as usize].controls > 0 {
+        if net.gates[self.index as usize].controls > 0 {
             next = next.min(self.next_discard(net, code));
         }
-        let wake = &mut net.pes[self.index as usize];
-        wake.wanted = wanted;
-        wake.launching = launching;
+        let gate = &mut net.gates[self.index as usize];
+        gate.wanted = wanted;
+        gate.launching = launching;
         next
     }
 
@@ -362,7 +362,7 @@ impl Pe {
             if fifo == NONE {
                 continue;
             }
-            match net.fifos.head(fifo) {
+            match net.fifos[fifo].head() {
                 None => {
                     *wanted |= 1 << (fifo - self.ins);
                     when = u64::MAX;
@@ -376,7 +376,7 @@ impl Pe {
             match net.fifos.room(op.dst) {
                 Room::From(from) => when = when.max(net.cycle(from)),
                 Room::Full => {
-                    net.fifos.wait(op.dst, Actor::pe(self.index));
+                    net.fifos[op.dst].wait(Actor::pe(self.index));
                     when = u64::MAX;
                 }
             }
@@ -394,7 +394,7 @@ impl Pe {
                 match net.fifos.room(fifo) {
                     Room::From(from) => when.max(net.cycle(from)),
                     Room::Full => {
-                        net.fifos.wait(fifo, Actor::pe(self.index));
+                        net.fifos[fifo].wait(Actor::pe(self.index));
                         u64::MAX
                     }
                 }
@@ -440,7 +440,7 @@ impl Pe {
                 TaskKind::Control(queue, _) => (queue, true),
             };
             let rank = code.in_rank[usize::from(queue.0)];
-            match net.fifos.head(self.ins + u32::from(rank)) {
+            match net.fifos[self.ins + u32::from(rank)].head() {
                 None => *launching |= 1 << rank,
                 Some(head) if head.control == control => {
                     let arrival = net.cycle(head.arrival);
@@ -455,7 +455,7 @@ impl Pe {
     #[cold]
     fn next_discard(&self, net: &Net, code: &Code) -> u64 {
         let free = (0..code.ins).filter(|rank| code.control_tasks & 1 << rank == 0);
-        let heads = free.filter_map(|rank| net.fifos.head(self.ins + u32::from(rank)));
+        let heads = free.filter_map(|rank| net.fifos[self.ins + u32::from(rank)].head());
         let controls = heads.filter(|head| head.control);
         controls.map(|head| net.cycle(head.arrival)).min().unwrap_or(u64::MAX)
     }
@@ -472,6 +472,6 @@ pub(super) fn is_fabric(v: &Vector) -> bool {
 pub(super) fn take_input(net: &mut Net, fifo: u32, counters: &mut PeCounters) {
     net.pop(fifo);
     let next = net.tick() + 1;
-    net.fifos.hold_head(fifo, next);
+    net.fifos[fifo].hold_head(next);
     counters.wavelets_in += 1;
 }

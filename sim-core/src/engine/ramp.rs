@@ -1,7 +1,7 @@
 //! What feeds the fabric: the output queues of PEs (rule R-1) and the host (rule H-1).
 
 use super::fifo::{Room, Wavelet};
-use super::net::Net;
+use super::net::{Gate, Net};
 use super::wheel::Actor;
 use crate::run::HostWavelet;
 
@@ -31,19 +31,19 @@ impl Net {
         let tick = (leaves - self.epoch) as u32;
         let wavelet = Wavelet { arrival: tick, payload, control };
         self.fifos.push(queue, wavelet);
-        let ramp = &mut self.ramps[pe as usize];
-        ramp.queued += 1;
-        if ramp.queued > 1 {
+        let gate = &mut self.gates[pe as usize];
+        gate.queued += 1;
+        if gate.queued > 1 {
             self.wake(Actor::ramp(pe), leaves);
             return;
         }
         // The queues hold nothing else, and no step can fill them before this one has ended. So
         // where the up FIFO is known to have room by then, the departure is certain already.
-        let up = self.fifos[queue].outs.first;
+        let up = self.fifos[queue].up();
         match self.fifos.room(up) {
             Room::From(from) if from <= tick => {
-                ramp.queued = 0;
-                ramp.pass(self.fifos[queue].rank);
+                gate.queued = 0;
+                gate.pass(self.fifos[queue].rank);
                 let waiter = self.fifos.pop(queue, tick);
                 debug_assert!(waiter == Actor::NONE, "the PE was not waiting: it has stepped");
                 self.send(up, tick, payload, control);
@@ -54,36 +54,32 @@ impl Net {
 
     /// A visit of the output queues of a PE.
     pub(super) fn visit_ramp(&mut self, pe: u32) {
-        if self.ramps[pe as usize].next != self.now {
+        let gate = &mut self.gates[pe as usize];
+        if gate.ramp_next != self.now {
             return;
         }
-        self.ramps[pe as usize].next = u64::MAX;
-        let ramp = self.ramps[pe as usize];
+        gate.ramp_next = u64::MAX;
+        let (first, count, cursor) = (gate.outs, gate.out_count, gate.out_cursor);
         let now = self.tick();
-        let order = (ramp.cursor..ramp.count).chain(0..ramp.cursor);
-        for rank in order {
-            let queue = ramp.first + u32::from(rank);
-            let Some(head) = self.fifos.head(queue) else {
-                continue;
-            };
-            let up = self.fifos[queue].outs.first;
+        for rank in (cursor..count).chain(0..cursor) {
+            let queue = first + u32::from(rank);
+            let Some(head) = self.fifos[queue].head() else { continue };
+            let up = self.fifos[queue].up();
             let room = matches!(self.fifos.room(up), Room::From(from) if from <= now);
             if head.arrival <= now && room {
                 self.pop(queue);
                 self.send(up, now, head.payload, head.control);
-                self.ramps[pe as usize].queued -= 1;
-                self.ramps[pe as usize].pass(rank);
+                let gate = &mut self.gates[pe as usize];
+                gate.queued -= 1;
+                gate.pass(rank);
                 break;
             }
         }
-        for rank in 0..ramp.count {
-            let queue = ramp.first + u32::from(rank);
-            let Some(head) = self.fifos.head(queue) else {
-                continue;
-            };
-            let up = self.fifos[queue].outs.first;
+        for queue in first..first + u32::from(count) {
+            let Some(head) = self.fifos[queue].head() else { continue };
+            let up = self.fifos[queue].up();
             match self.fifos.room(up) {
-                Room::Full => self.fifos.wait(up, Actor::ramp(pe)),
+                Room::Full => self.fifos[up].wait(Actor::ramp(pe)),
                 Room::From(from) => {
                     let when = self.cycle(from.max(head.arrival)).max(self.now + 1);
                     self.wake(Actor::ramp(pe), when);
@@ -99,7 +95,7 @@ impl Net {
         let next = self.host_in[at as usize].script.last().copied();
         let wavelet = next.expect("a port is visited while it has wavelets");
         let room = match self.fifos.room(fifo) {
-            Room::Full => return self.fifos.wait(fifo, Actor::host_in(at)),
+            Room::Full => return self.fifos[fifo].wait(Actor::host_in(at)),
             Room::From(from) => from,
         };
         let from = self.cycle(room.max(self.links.next(link)));
@@ -117,10 +113,10 @@ impl Net {
     }
 }
 
-impl super::net::Ramp {
-    /// The cursor moves past the queue `rank`.
+impl Gate {
+    /// The cursor moves past the output queue `rank`.
     #[inline]
     fn pass(&mut self, rank: u8) {
-        self.cursor = if rank + 1 == self.count { 0 } else { rank + 1 };
+        self.out_cursor = if rank + 1 == self.out_count { 0 } else { rank + 1 };
     }
 }

@@ -43,7 +43,7 @@ impl Net {
     #[inline(always)]
     fn bid(&self, fifo: u32) -> Bid {
         let now = self.tick();
-        let head = self.fifos.head(fifo).expect("a visited FIFO has a head");
+        let head = self.fifos[fifo].head().expect("a visited FIFO has a head");
         let outs = self.outs(fifo);
         if outs.count == 0 {
             return Bid::Unselected;
@@ -65,20 +65,20 @@ impl Net {
         match self.ready(fifo) {
             Ready::Now(outs, head) => {
                 self.fire(fifo, outs, head);
-                match self.fifos.head(fifo) {
+                match self.fifos[fifo].head() {
                     Some(next) => {
                         let when = self.cycle(next.arrival).max(self.now + 1);
                         self.wheel.at_fifo(when, fifo);
                     }
-                    None => self.fifos[fifo].armed = false,
+                    None => self.fifos[fifo].disarm(),
                 }
             }
             Ready::At(tick) => {
                 let when = self.cycle(tick);
                 self.wheel.at_fifo(when, fifo);
             }
-            Ready::Full(dest) => self.fifos.wait(dest, Actor::fifo(fifo)),
-            Ready::Unselected => self.fifos[fifo].armed = false,
+            Ready::Full(dest) => self.fifos[dest].wait(Actor::fifo(fifo)),
+            Ready::Unselected => self.fifos[fifo].disarm(),
         }
     }
 
@@ -89,7 +89,9 @@ impl Net {
             return;
         }
         router.next = u64::MAX;
-        let (waiting, cursor) = (router.waiting, usize::from(router.cursor));
+        // In key order from the cursor on, wrapping (rule A-1).
+        let mut wrapped = router.waiting & !(u128::MAX << router.cursor);
+        let mut ahead = router.waiting ^ wrapped;
         let mut visit = Visit {
             router: at,
             next: u64::MAX,
@@ -98,15 +100,12 @@ impl Net {
             reserved_before: false,
             lost: false,
         };
-        let mut from = cursor;
-        while let Some(rank) = waiting.from(from) {
-            self.visit_rank(&mut visit, rank);
-            from = rank + 1;
-        }
-        from = 0;
-        while let Some(rank) = waiting.from(from).filter(|&r| r < cursor) {
-            self.visit_rank(&mut visit, rank);
-            from = rank + 1;
+        while ahead | wrapped != 0 {
+            if ahead == 0 {
+                (ahead, wrapped) = (wrapped, 0);
+            }
+            self.visit_rank(&mut visit, ahead.trailing_zeros());
+            ahead &= ahead - 1;
         }
         if let Some(fired) = visit.first_fired {
             if !visit.reserved_before {
@@ -126,11 +125,11 @@ impl Net {
     }
 
     #[inline]
-    fn visit_rank(&mut self, visit: &mut Visit, rank: usize) {
-        let fifo = self.routers[visit.router as usize].first + rank as u32;
+    fn visit_rank(&mut self, visit: &mut Visit, rank: u32) {
+        let fifo = self.routers[visit.router as usize].first + rank;
         match self.bid(fifo) {
             Bid::Unselected => {}
-            Bid::Full(dest) => self.fifos.wait(dest, Actor::router(visit.router)),
+            Bid::Full(dest) => self.fifos[dest].wait(Actor::router(visit.router)),
             Bid::At(tick) => visit.next = visit.next.min(self.cycle(tick)),
             Bid::Wants(outs, head, rate) => {
                 let disputed = visit.taken & outs.ports != 0;
@@ -146,12 +145,12 @@ impl Net {
                 }
                 visit.first_fired.get_or_insert(rank as u8);
                 self.fire(fifo, outs, head);
-                match self.fifos.head(fifo) {
+                match self.fifos[fifo].head() {
                     Some(next) => {
                         let when = self.cycle(next.arrival).max(self.now + 1);
                         visit.next = visit.next.min(when);
                     }
-                    None => self.routers[visit.router as usize].waiting.remove(rank as u8),
+                    None => self.routers[visit.router as usize].waiting &= !(1 << rank),
                 }
             }
         }

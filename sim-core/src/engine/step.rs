@@ -34,7 +34,7 @@ impl Pe {
                 };
                 let end = net.now + cost;
                 self.counters.busy_cycles += cost;
-                net.pes[self.index as usize].free_at = end;
+                net.gates[self.index as usize].free_at = end;
                 net.activity = net.activity.max(end);
                 self.cursor = if thread + 1 == code.threads { 0 } else { thread as u8 + 1 };
                 return Ok(());
@@ -76,7 +76,7 @@ impl Pe {
         let mut payloads = [0u32; 2];
         for (fifo, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
             if fifo != NONE {
-                *payload = net.fifos.head(fifo).expect("a ready step").payload;
+                *payload = net.fifos[fifo].head().expect("a ready step").payload;
                 take_input(net, fifo, &mut self.counters);
             }
         }
@@ -292,10 +292,10 @@ impl Pe {
             TaskKind::Local => self.activated &= !(1 << id),
             TaskKind::Data(queue, reg) | TaskKind::Control(queue, reg) => {
                 let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
-                let head = net.fifos.head(fifo).expect("a ready task");
+                let head = net.fifos[fifo].head().expect("a ready task");
                 take_input(net, fifo, &mut self.counters);
                 self.regs[usize::from(reg.0)] = head.payload;
-                net.pes[self.index as usize].controls -= u32::from(head.control);
+                net.gates[self.index as usize].controls -= u32::from(head.control);
             }
         }
         if matches!(task.kind, TaskKind::Data(..)) {
@@ -318,7 +318,7 @@ impl Pe {
             TaskKind::Control(queue, _) => (queue, true),
         };
         let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
-        let head = net.fifos.head(fifo);
+        let head = net.fifos[fifo].head();
         head.is_some_and(|h| h.arrival <= net.tick() && h.control == control)
     }
 }
@@ -330,7 +330,7 @@ fn step_is_ready(op: &Op, net: &Net) -> bool {
         return false;
     }
     let here = |fifo: u32| {
-        let head = net.fifos.head(fifo);
+        let head = net.fifos[fifo].head();
         head.is_some_and(|h| h.arrival <= net.tick() && !h.control)
     };
     (op.a == NONE || here(op.a))

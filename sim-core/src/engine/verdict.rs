@@ -59,7 +59,7 @@ impl Engine {
     /// The first unmet condition of an operation's next step.
     fn operation_wait(&self, pe: &Pe, code: &Code, thread: usize, op: &Op) -> Option<Wait> {
         let fifos = &self.net.fifos;
-        let starved = |q: u32| q != NONE && fifos.head(q).is_none_or(|head| head.control);
+        let starved = |q: u32| q != NONE && fifos[q].head().is_none_or(|head| head.control);
         let input = |q: u32| color_of(&code.program.in_queues, q - pe.ins).map(WaitFor::Input);
         let waits_for = if starved(op.a) {
             input(op.a)?

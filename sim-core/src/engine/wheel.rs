@@ -140,6 +140,17 @@ impl Wheel {
         }
     }
 
+    /// [`Wheel::at`] for a PE.
+    #[inline]
+    pub(super) fn at_pe(&mut self, when: u64, pe: u32) {
+        debug_assert!(when >= self.now);
+        if when - self.now < SPAN {
+            self.slot(when).pes.push(pe);
+        } else {
+            self.far.push(Reverse((when, Actor::pe(pe))));
+        }
+    }
+
     /// The first cycle with a visit.
     pub(super) fn next(&self) -> Option<u64> {
         let near = self.next_near();

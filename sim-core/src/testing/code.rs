@@ -102,7 +102,7 @@ impl Writer {
             high += reach.max(0);
         }
         let room = SRAM_BYTES as i32 - 16 - (high - low);
-        if room < 0 {
+        if room < size {
             strides.fill(0);
             (low, high) = (0, size);
         }
