@@ -35,8 +35,13 @@ impl Tokenizer {
         let problem = |problem: String| ModelError::Tokenizer { file: file.clone(), problem };
         let content = Value::Object(parse_object(&file, &bytes)?);
         check_character_maps(&content["normalizer"]).map_err(problem)?;
-        let mut inner: Inner =
-            serde_json::from_value(content).map_err(|error| problem(error.to_string()))?;
+        // As text, through `FromStr`: the one way in that the library itself holds compiled. Any other
+        // compiles all of its reader again in this crate. The text is that of the checked value, not of the
+        // file, where a key may stand twice.
+        let mut inner: Inner = content
+            .to_string()
+            .parse()
+            .map_err(|error: tokenizers::Error| problem(error.to_string()))?;
         inner.with_truncation(None).map_err(|error| problem(error.to_string()))?;
         inner.with_padding(None);
         Ok(Tokenizer { file, inner })
