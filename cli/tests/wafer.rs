@@ -70,7 +70,7 @@ impl Request {
     }
 
     fn script(&self, compiled: &Compiled) -> HostScript {
-        let words = compiled.protocol.inputs(&[self.prompt.clone()], &[self.new]);
+        let words = compiled.protocol.inputs(std::slice::from_ref(&self.prompt), &[self.new]);
         let machine = &compiled.image.machine;
         let port = |payloads: Vec<u32>| -> Vec<HostWavelet> {
             let numbered = payloads.into_iter().enumerate();

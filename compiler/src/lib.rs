@@ -3,14 +3,14 @@
 //! The passes, in order, one module each:
 //!
 //! 1. `check`: what the graph may contain;
-//! 2. [`place`]: layers to stages, stages to rectangles of tiles, by predicted time ([`estimate`]);
-//! 3. [`tiling`]: which elements of every tensor each PE holds;
-//! 4. [`lines`]: collectives on rows and columns, and their fixed colors;
-//! 5. [`layout`]: SRAM addresses;
-//! 6. [`lanes`]: paths and colors between stages;
-//! 7. [`emit`]: programs;
-//! 8. [`fill`]: weights into SRAM;
-//! 9. [`assemble`]: all of it into one image, which `fabric::lint` then judges.
+//! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`);
+//! 3. `tiling`: which elements of every tensor each PE holds;
+//! 4. `lines`: collectives on rows and columns, and their fixed colors;
+//! 5. `layout`: SRAM addresses;
+//! 6. `lanes`: paths and colors between stages;
+//! 7. `emit`: programs;
+//! 8. `fill`: weights into SRAM;
+//! 9. `assemble`: all of it into one image, which `fabric::lint` then judges.
 //!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
 

@@ -72,12 +72,12 @@ impl LinePos {
     }
 
     /// The color on which the lower neighbour's chain arrives, if it comes this way.
-    pub(crate) fn from_low(&self) -> Option<Color> {
+    pub(crate) fn low_arrival(&self) -> Option<Color> {
         (self.at > 0 && self.at <= self.root).then(|| self.link(self.at - 1))
     }
 
     /// The color on which the higher neighbour's chain arrives, if it comes this way.
-    pub(crate) fn from_high(&self) -> Option<Color> {
+    pub(crate) fn high_arrival(&self) -> Option<Color> {
         (self.at + 1 < self.len && self.at >= self.root).then(|| self.link(self.at + 1))
     }
 
@@ -93,10 +93,10 @@ impl LinePos {
             let towards = if self.at < self.root { high } else { low };
             routes.add(Route::fixed(color, Port::Ramp, Ports::one(towards)));
         }
-        if let Some(color) = self.from_low() {
+        if let Some(color) = self.low_arrival() {
             routes.add(Route::fixed(color, low, Ports::one(Port::Ramp)));
         }
-        if let Some(color) = self.from_high() {
+        if let Some(color) = self.high_arrival() {
             routes.add(Route::fixed(color, high, Ports::one(Port::Ramp)));
         }
     }
@@ -173,5 +173,5 @@ pub(crate) fn route_edges(
 
 /// The color on which column `c` of the first row sends towards the last one.
 pub(crate) fn egress(c: u32) -> Color {
-    if c % 2 == 0 { EGRESS_EVEN } else { EGRESS_ODD }
+    if c.is_multiple_of(2) { EGRESS_EVEN } else { EGRESS_ODD }
 }

@@ -108,7 +108,7 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
 fn choose(asm: &mut Asm, place: Place) {
     let column = LinePos::centred(place.row, place.height, COLUMN);
     let (value, id) = (regs::C, regs::D);
-    if let Some(color) = column.from_low() {
+    if let Some(color) = column.low_arrival() {
         asm.recv(value, color);
         asm.recv(id, color);
         // Keep mine only if it is larger: take theirs into A, B unless A > C.
@@ -117,7 +117,7 @@ fn choose(asm: &mut Asm, place: Place) {
         asm.alu(AluOp::Add, regs::A, value, Src::Imm(0));
         asm.alu(AluOp::Add, regs::B, id, Src::Imm(0));
     }
-    if let Some(color) = column.from_high() {
+    if let Some(color) = column.high_arrival() {
         asm.recv(value, color);
         asm.recv(id, color);
         asm.selgt(regs::B, id, value, regs::A);

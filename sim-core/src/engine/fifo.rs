@@ -215,7 +215,7 @@ impl Fifo {
 
     #[inline(always)]
     fn tail(&self) -> usize {
-        usize::from(self.head) + usize::from(self.len) & 3
+        (usize::from(self.head) + usize::from(self.len)) & 3
     }
 
     /// The first wavelet, here or still on its way.
@@ -377,7 +377,7 @@ impl Fifos {
         let fifo = &mut self.list[at as usize];
         debug_assert!(fifo.len > 0);
         let head = usize::from(fifo.head & 3);
-        fifo.head = fifo.head + 1 & 3;
+        fifo.head = (fifo.head + 1) & 3;
         fifo.left = now + 1;
         if fifo.len > INLINE {
             fifo.slots[head] = Self::unspill(&mut self.side, fifo);
