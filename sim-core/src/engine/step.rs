@@ -14,6 +14,7 @@ impl Pe {
     pub(super) fn step(
         &mut self,
         net: &mut Net,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<(), Trap> {
@@ -22,9 +23,9 @@ impl Pe {
         loop {
             if self.is_ready(thread, net, code) {
                 let cost = if self.running >> thread & 1 != 0 {
-                    self.fabric_step(thread, net, constants)
+                    self.fabric_step(thread, net, sram, constants)
                 } else {
-                    self.instruction(net, code, constants).map_err(|fault| Trap {
+                    self.instruction(net, sram, code, constants).map_err(|fault| Trap {
                         pe: self.tile,
                         instruction: self.pc,
                         fault,
@@ -68,7 +69,13 @@ impl Pe {
 
     /// Rule P-5. Returns the cost.
     #[inline]
-    fn fabric_step(&mut self, thread: usize, net: &mut Net, constants: &Constants) -> u64 {
+    fn fabric_step(
+        &mut self,
+        thread: usize,
+        net: &mut Net,
+        sram: &mut [u32],
+        constants: &Constants,
+    ) -> u64 {
         let mut op = self.ops[thread].take().expect("a running operation");
         let count = op.lanes.min(op.issued.total - op.next);
         let mut payloads = [0u32; 2];
@@ -78,7 +85,7 @@ impl Pe {
                 self.take_input(net, fifo);
             }
         }
-        let mut memory = PeMemory { sram: &mut self.sram, regs: &mut self.regs };
+        let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
         let out =
             semantics::execute(&op.issued, &mut memory, op.next, count, payloads[0], payloads[1]);
         let cost = if count == op.lanes {
@@ -89,7 +96,8 @@ impl Pe {
         let end = net.now + cost;
         if op.dst != NONE {
             self.counters.wavelets_out += 1;
-            net.enqueue(self.index, op.dst, end, out, false);
+            let up = net.fifos[op.dst].up();
+            net.enqueue(self.index, op.dst, up, end, out, false);
         }
         self.counters.fabric_steps += 1;
         op.next += count;
@@ -117,6 +125,7 @@ impl Pe {
     fn instruction(
         &mut self,
         net: &mut Net,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
@@ -124,7 +133,7 @@ impl Pe {
         let scalar = costs.scalar_cycles;
         let mut next = self.pc + 1;
         let cost = match code.program.instrs[usize::from(self.pc)] {
-            Instr::Vector(v) => return self.vector(&v, net, code, constants),
+            Instr::Vector(v) => return self.vector(&v, net, sram, code, constants),
             Instr::Li { rd, imm } => {
                 self.regs[usize::from(rd.0)] = imm;
                 scalar
@@ -160,7 +169,8 @@ impl Pe {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
                 let payload = self.src(payload);
                 self.counters.wavelets_out += 1;
-                net.enqueue(self.index, fifo, net.now + scalar, payload, true);
+                let up = net.fifos[fifo].up();
+                net.enqueue(self.index, fifo, up, net.now + scalar, payload, true);
                 scalar
             }
             Instr::Activate(task) => {
@@ -199,6 +209,7 @@ impl Pe {
         &mut self,
         v: &Vector,
         net: &mut Net,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
@@ -206,7 +217,7 @@ impl Pe {
         let issued = semantics::issue(&code.program, v, &self.regs, sram_bytes)?;
         self.counters.instructions += 1;
         if !is_fabric(v) {
-            let mut memory = PeMemory { sram: &mut self.sram, regs: &mut self.regs };
+            let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
             semantics::execute_all(&issued, &mut memory);
             let cost = constants.cost.memory_cycles(&issued);
             self.pc += 1;
