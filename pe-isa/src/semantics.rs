@@ -286,6 +286,26 @@ fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
     dst.from_f32(float_op(issued.op, ta.to_f32(a), b, dst.to_f32(d)))
 }
 
+/// One element of an operation other than `argmax` whose operands are all [`DType::F32`] (an absent
+/// one is 0): what [`execute`] does with it, for those who keep the addresses themselves.
+#[inline(always)]
+pub fn f32_element(op: VecOp, a: u32, b: u32, d: u32) -> u32 {
+    let [x, y, z] = [a, b, d].map(f32::from_bits);
+    let value = match op {
+        VecOp::Mov => return a,
+        VecOp::Add => x + y,
+        VecOp::Mul => x * y,
+        VecOp::Fmac => z + x * y,
+        _ => return f32_other(op, x, y, z),
+    };
+    canonical(value).to_bits()
+}
+
+#[inline(never)]
+fn f32_other(op: VecOp, a: f32, b: f32, d: f32) -> u32 {
+    float_op(op, a, b, d).to_bits()
+}
+
 /// Reads element bits at a byte address.
 #[inline]
 pub(crate) fn load(sram: &[u32], address: u32, dtype: DType) -> u32 {
@@ -461,6 +481,34 @@ mod tests {
             let before = at;
             (at, rest) = pop_switch_command(rest, at, 2);
             assert_ne!(at, before);
+        }
+    }
+
+    #[test]
+    fn an_f32_element_by_itself_is_the_one_of_the_loop() {
+        let specials = [0x7fc0_0001, 0x7f80_0000, 0xff80_0000, 0x8000_0000, 1, 0x3f80_0000];
+        for op in VecOp::ALL.into_iter().filter(|&op| op != VecOp::ArgMax) {
+            for n in 0..2_000u32 {
+                let bits = |k: u32| match (n + k) % 5 {
+                    0 => specials[((n * 7 + k) % 6) as usize],
+                    _ => (n * 3 + k).wrapping_mul(2_654_435_761),
+                };
+                let (a, b, d) = (bits(0), bits(1), bits(2));
+                let b_place = if op.is_binary() { Place::Imm(b, DType::F32) } else { Place::None };
+                let issued = Issued {
+                    op,
+                    extents: [1; 4],
+                    total: 1,
+                    dst: Place::Mem { base: 0, strides: [0; 4], dtype: DType::F32 },
+                    a: Place::Imm(a, DType::F32),
+                    b: b_place,
+                };
+                let (mut sram, mut regs) = ([d], [0; REGISTERS]);
+                let mut memory = PeMemory { sram: &mut sram, regs: &mut regs };
+                execute(&issued, &mut memory, 0, 1, 0, 0);
+                let b = if op.is_binary() { b } else { 0 };
+                assert_eq!(f32_element(op, a, b, d), sram[0], "{op:?} {a:x} {b:x} {d:x}");
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use super::link::Links;
 use super::net::{Gate, Net, Out, Outs, Router, Switch, Switched};
 use super::pe::{Code, Constants, Pe};
 use super::ramp::HostIn;
+use super::stream::Stream;
 use super::wheel::Wheel;
 use super::{Engine, Tiles};
 use crate::run::PeCounters;
@@ -66,6 +67,7 @@ struct Builder<'a> {
     tiles: Tiles,
     net: Net,
     pes: Vec<Pe>,
+    sram: Vec<u32>,
 }
 
 /// Elaborates `image`, which the linter has found free of errors.
@@ -93,6 +95,7 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         tiles: Tiles::default(),
         net: empty_net(image),
         pes: Vec::new(),
+        sram: Vec::new(),
     };
     builder.count();
     for at in 0..image.tiles.len() {
@@ -111,7 +114,9 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         .collect();
     Engine {
         net: builder.net,
+        streams: vec![Stream::default(); builder.pes.len()],
         pes: builder.pes,
+        sram: builder.sram,
         codes: builder.codes,
         constants: Constants::new(&image.machine),
         plans: builder.plans,
@@ -134,6 +139,7 @@ fn empty_net(image: &WaferImage) -> Net {
         switched: Vec::new(),
         switches: Vec::new(),
         turned: Vec::new(),
+        switched_sent: Vec::new(),
         links: Links::new(machine.fabric.link_cycles),
         routers: Vec::new(),
         gates: Vec::new(),
@@ -162,6 +168,7 @@ impl Builder<'_> {
     fn count(&mut self) {
         let image = self.image;
         let (mut fifos, mut links, mut programs) = (0u32, 0u32, 0);
+        let mut sram = 0;
         for tile in &image.tiles {
             self.tiles.first_fifo.push(fifos);
             self.tiles.first_link.push(links);
@@ -173,12 +180,16 @@ impl Builder<'_> {
                 let code = &self.codes[program.0 as usize];
                 fifos += u32::from(code.ins) + u32::from(code.outs);
                 programs += 1;
+                sram += tile.sram_bytes as usize / 4;
             }
         }
         assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
         self.net.links.add(links as usize);
+        self.net.switched_sent = vec![0; links as usize];
         self.net.fifos.reserve(fifos as usize);
         self.pes.reserve_exact(programs);
+        assert!(sram < 1 << 32, "the SRAM of all PEs has at most 2^32 words");
+        self.sram.reserve_exact(sram);
     }
 
     fn plan(&self, tile: PeIdx) -> Option<&Plan> {
@@ -231,10 +242,11 @@ impl Builder<'_> {
         for &(reg, value) in &image.tile(tile).params {
             regs[usize::from(reg.0)] = value;
         }
-        let mut sram = vec![0; image.tile(tile).sram_bytes as usize / 4];
+        let begin = self.sram.len();
+        self.sram.resize(begin + image.tile(tile).sram_bytes as usize / 4, 0);
         for segment in &image.tile(tile).data {
-            let from = segment.address as usize / 4;
-            sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
+            let from = begin + segment.address as usize / 4;
+            self.sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
         }
         let tasks = code.program.tasks.iter().enumerate();
         let set = |pick: fn(&pe_isa::Task) -> bool| {
@@ -254,6 +266,7 @@ impl Builder<'_> {
             queued: 0,
             out_count: code.outs,
             out_cursor: 0,
+            streaming: false,
         });
         // The first visit notes what the PE waits for.
         if launching || code.ins > 0 {
@@ -277,7 +290,7 @@ impl Builder<'_> {
             ending: 0,
             ops: vec![None; code.threads],
             regs,
-            sram,
+            sram: begin..self.sram.len(),
             counters: PeCounters::default(),
         });
     }

@@ -85,8 +85,8 @@ pub(super) struct Fifo {
     first_out: u32,
     /// Router with contention, or PE, see [`Stage`].
     pub(super) owner: u32,
-    /// Who is to be woken when a wavelet leaves the full FIFO.
-    waiter: Actor,
+    /// Wavelets that have left since the last rebase.
+    departed: u32,
     /// One more than the last departure, 0 before the first.
     left: u32,
     /// Its place in [`Fifos::side`]: a counter for the spilled wavelets and one for the departures,
@@ -121,6 +121,10 @@ const _: () = assert!(size_of::<Fifo>() == 64, "a FIFO is one cache line");
 pub(super) struct Fifos {
     list: Vec<Fifo>,
     side: Vec<Slot>,
+    /// Who is to be woken when a wavelet leaves a full FIFO.
+    waiters: Vec<Actor>,
+    /// Departures before the last rebase; empty before the first.
+    departed: Vec<u64>,
     /// By [`Stage`].
     pub(super) delays: [Delays; 4],
 }
@@ -241,13 +245,6 @@ impl Fifo {
             slot.stamp = slot.stamp & CONTROL | tick;
         }
     }
-
-    /// Has `actor` woken when a wavelet leaves the full FIFO.
-    #[inline]
-    pub(super) fn wait(&mut self, actor: Actor) {
-        debug_assert!(self.len == self.capacity);
-        self.waiter = actor;
-    }
 }
 
 /// The constant part of a FIFO, as elaboration finds it.
@@ -262,7 +259,7 @@ pub(super) struct FifoSpec {
 
 impl Fifos {
     pub(super) fn new(delays: [Delays; 4]) -> Fifos {
-        Fifos { list: Vec::new(), side: Vec::new(), delays }
+        Fifos { delays, ..Fifos::default() }
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -271,6 +268,7 @@ impl Fifos {
 
     pub(super) fn reserve(&mut self, fifos: usize) {
         self.list.reserve_exact(fifos);
+        self.waiters.reserve_exact(fifos);
     }
 
     pub(super) fn add(&mut self, spec: FifoSpec) -> u32 {
@@ -285,7 +283,7 @@ impl Fifos {
             slots: [Slot::default(); INLINE as usize],
             first_out: 0,
             owner: spec.owner,
-            waiter: Actor::NONE,
+            departed: 0,
             left: 0,
             side: u32::try_from(self.side.len()).expect("side slots fit 32 bits"),
             len: 0,
@@ -307,7 +305,21 @@ impl Fifos {
             self.side.resize(side, Slot::default());
         }
         self.list.push(fifo);
+        self.waiters.push(Actor::NONE);
         at
+    }
+
+    /// Has `actor` woken when a wavelet leaves the full FIFO `at`.
+    #[inline]
+    pub(super) fn wait(&mut self, at: u32, actor: Actor) {
+        debug_assert!(self[at].len == self[at].capacity);
+        self.waiters[at as usize] = actor;
+    }
+
+    /// Wavelets that have left `at` so far.
+    pub(super) fn departed(&self, at: u32) -> u64 {
+        let before = self.departed.get(at as usize).copied().unwrap_or(0);
+        before + u64::from(self[at].departed)
     }
 
     /// Cycles from departure upstream of `at` to arrival in it.
@@ -379,6 +391,7 @@ impl Fifos {
         let head = usize::from(fifo.head & 3);
         fifo.head = (fifo.head + 1) & 3;
         fifo.left = now + 1;
+        fifo.departed += 1;
         if fifo.len > INLINE {
             fifo.slots[head] = Self::unspill(&mut self.side, fifo);
         }
@@ -390,9 +403,11 @@ impl Fifos {
             Credits::Ring => self.note_departure(at, now),
         }
         let fifo = &mut self.list[at as usize];
-        let was_full = fifo.len == fifo.capacity;
         fifo.len -= 1;
-        if was_full { std::mem::replace(&mut fifo.waiter, Actor::NONE) } else { Actor::NONE }
+        if fifo.len + 1 < fifo.capacity {
+            return Actor::NONE;
+        }
+        std::mem::replace(&mut self.waiters[at as usize], Actor::NONE)
     }
 
     fn note_departure(&mut self, at: u32, now: u32) {
@@ -403,8 +418,13 @@ impl Fifos {
         *next = (*next + 1) % u32::from(fifo.capacity);
     }
 
-    /// Moves all times `span` ticks towards zero; what is longer ago stays at zero.
+    /// Moves all times `span` ticks towards zero; what is longer ago stays at zero. Done at least
+    /// every 2^30 cycles, so that the counts of departures keep within 32 bits.
     pub(super) fn rebase(&mut self, span: u32) {
+        self.departed.resize(self.list.len(), 0);
+        for (total, fifo) in self.departed.iter_mut().zip(&mut self.list) {
+            *total += u64::from(std::mem::take(&mut fifo.departed));
+        }
         let earlier = |stamp: &mut u32| {
             let control = *stamp & CONTROL;
             *stamp = control | (*stamp & !CONTROL).saturating_sub(span);

@@ -5,8 +5,6 @@ use pe_isa::Ratio;
 /// One output of a router, or a port of the host.
 #[derive(Debug, Clone, Copy, Default)]
 struct Link {
-    /// Wavelets sent (rule X-2).
-    sent: u64,
     /// First tick at which the next one may leave.
     next: u32,
     /// The last departure.
@@ -61,11 +59,10 @@ impl Links {
     /// A wavelet leaves at `now`.
     #[inline(always)]
     pub(super) fn depart(&mut self, at: u32, now: u32) {
-        let link = &mut self.list[at as usize];
-        link.sent += 1;
         if self.p == 1 {
             return;
         }
+        let link = &mut self.list[at as usize];
         if self.p > MASK_CYCLES {
             self.depart_by_history(at, now);
             return;
@@ -90,16 +87,6 @@ impl Links {
             link.oldest = 0;
         }
         link.next = (now + 1).max(self.history[history + link.oldest as usize]);
-    }
-
-    /// Counts a wavelet on an output without a rate: the ramp.
-    #[inline(always)]
-    pub(super) fn count(&mut self, at: u32) {
-        self.list[at as usize].sent += 1;
-    }
-
-    pub(super) fn sent(&self, at: u32) -> u64 {
-        self.list[at as usize].sent
     }
 
     /// Moves all times `span` ticks towards zero.

@@ -19,6 +19,7 @@ mod pe;
 mod ramp;
 mod router;
 mod step;
+mod stream;
 mod verdict;
 mod wheel;
 
@@ -29,6 +30,7 @@ use fabric::{PeIdx, WaferImage};
 use net::Net;
 use pe::{Code, Constants, Pe, Trap};
 use pe_isa::{Cycle, REGISTERS, Reg};
+use stream::Stream;
 use wheel::{Actor, Bucket, Kind};
 
 /// Runs an image until it stops by itself, the host ends it, or `limit` is reached.
@@ -41,7 +43,7 @@ pub fn run(
 ) -> Outcome {
     let mut engine = Engine::load(image);
     let (stop, cycle) = engine.run(script, host, limit, observer);
-    Outcome { stop, cycle, state: engine.into_final_state() }
+    Outcome { stop, cycle, state: engine.final_state() }
 }
 
 /// Where the state of each tile begins; 16 bytes a tile, which is all that an idle tile costs.
@@ -60,6 +62,10 @@ struct Tiles {
 pub struct Engine {
     net: Net,
     pes: Vec<Pe>,
+    /// The operation of each PE that is a stream.
+    streams: Vec<Stream>,
+    /// The SRAM of all PEs.
+    sram: Vec<u32>,
     codes: Vec<Code>,
     constants: Constants,
     plans: Vec<elaborate::Plan>,
@@ -93,11 +99,22 @@ impl Engine {
         assert!(!self.started, "an engine runs once; clone it before");
         self.started = true;
         self.schedule_host(script);
-        let limit = limit.0;
+        let stop = self.run_until(host, limit.0, observer);
+        self.end_streams();
+        stop
+    }
+
+    fn run_until(
+        &mut self,
+        host: &mut (impl Host + ?Sized),
+        limit: u64,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> (StopReason, Cycle) {
         loop {
             let next = self.net.wheel.next();
             let arrival = self.net.to_host.front().map(|w| w.cycle);
             let Some(now) = next.into_iter().chain(arrival).min() else {
+                self.end_streams();
                 return self.at_rest(limit);
             };
             if now > limit {
@@ -121,6 +138,16 @@ impl Engine {
         }
     }
 
+    /// Brings all PEs up to date.
+    fn end_streams(&mut self) {
+        for pe in &mut self.pes {
+            if self.net.gates[pe.index as usize].end_stream() {
+                let threads = self.codes[pe.code as usize].threads;
+                self.streams[pe.index as usize].leave(pe, threads);
+            }
+        }
+    }
+
     /// The limit is reached with visits left. They may all come to nothing, and then the run has
     /// stopped before the limit (rule E-3). Every decision moves the end of activity past its cycle
     /// (rule E-1), so that only a machine that was quiet just before the limit is asked.
@@ -130,7 +157,8 @@ impl Engine {
             let mut trial = self.clone();
             while trial.net.activity == activity {
                 let Some(now) = trial.net.wheel.next() else {
-                    return self.at_rest(limit);
+                    trial.end_streams();
+                    return trial.at_rest(limit);
                 };
                 trial.net.now = now;
                 if trial.cycle(&mut crate::run::NoObserver).is_some() {
@@ -201,9 +229,18 @@ impl Engine {
         }
         let mut first: Option<Trap> = None;
         for &at in &bucket.pes {
-            let pe = &mut self.pes[at as usize];
+            let gate = &mut self.net.gates[at as usize];
+            if gate.next != self.net.now {
+                continue;
+            }
+            gate.next = u64::MAX;
+            let (streaming, pe) = (gate.streaming, &mut self.pes[at as usize]);
+            let (stream, sram) = (&mut self.streams[at as usize], &mut self.sram[..]);
+            if streaming && stream.visit(at, &mut self.net, pe, sram) {
+                continue;
+            }
             let code = &self.codes[pe.code as usize];
-            let trap = pe.visit(&mut self.net, code, &self.constants, observer);
+            let trap = pe.visit(&mut self.net, stream, sram, code, &self.constants, observer);
             if first.is_none_or(|f| trap.is_some_and(|t| t.pe < f.pe)) {
                 first = trap;
             }
@@ -217,7 +254,7 @@ impl Engine {
     pub fn sram(&self, pe: PeIdx) -> &[u32] {
         match self.tiles.pe[pe.0 as usize] {
             u32::MAX => &[],
-            at => &self.pes[at as usize].sram,
+            at => &self.sram[self.pes[at as usize].sram.clone()],
         }
     }
 
@@ -231,9 +268,15 @@ impl Engine {
 
     /// Wavelets sent through each output port of a tile's router (rule X-2).
     pub fn links(&self, tile: PeIdx) -> [u64; 5] {
+        let at = tile.0 as usize;
         let mut sent = [0; 5];
-        for (port, link) in self.tiles.links(tile.0 as usize, &self.plans) {
-            sent[port] = self.net.links.sent(link);
+        for (port, link) in self.tiles.links(at, &self.plans) {
+            sent[port] = self.net.switched_sent[link as usize];
+        }
+        let plan = self.plans.get(self.tiles.plan[at] as usize);
+        let fifos = plan.map_or(0, |p| p.keys.len() as u32);
+        for fifo in self.tiles.first_fifo[at]..self.tiles.first_fifo[at] + fifos {
+            self.net.add_sent(fifo, &mut sent);
         }
         sent
     }
@@ -246,11 +289,6 @@ impl Engine {
 
     /// The machine as it stands, copied.
     pub fn final_state(&self) -> FinalState {
-        self.clone().into_final_state()
-    }
-
-    /// The machine as it stands.
-    pub fn into_final_state(mut self) -> FinalState {
         let tiles = self.tiles.pe.len();
         let mut state = FinalState {
             sram: vec![Vec::new(); tiles],
@@ -261,9 +299,9 @@ impl Engine {
         for &(at, reg, value) in &self.idle_params {
             state.regs[at][usize::from(reg.0)] = value;
         }
-        for pe in &mut self.pes {
+        for pe in &self.pes {
             let at = pe.tile.0 as usize;
-            state.sram[at] = std::mem::take(&mut pe.sram);
+            state.sram[at] = self.sram[pe.sram.clone()].to_vec();
             state.regs[at] = pe.regs;
             state.pes[at] = pe.counters;
         }

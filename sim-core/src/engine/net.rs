@@ -29,6 +29,13 @@ pub(super) struct Outs {
     pub(super) bend: bool,
 }
 
+impl Outs {
+    #[inline(always)]
+    pub(super) fn range(self) -> std::ops::Range<usize> {
+        self.first as usize..self.first as usize + usize::from(self.count)
+    }
+}
+
 /// The outputs of a FIFO whose route has several positions.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Switched {
@@ -89,6 +96,8 @@ pub(super) struct Gate {
     pub(super) out_count: u8,
     /// The output queue that is visited first.
     pub(super) out_cursor: u8,
+    /// The PE is a [`super::stream::Stream`] for now.
+    pub(super) streaming: bool,
 }
 
 /// A wavelet on its way to the host.
@@ -115,6 +124,8 @@ pub(super) struct Net {
     /// Switches that stand at a new position from the next cycle on.
     pub(super) turned: Vec<(u32, u8)>,
     pub(super) links: Links,
+    /// Wavelets sent through each link by FIFOs with switched routes.
+    pub(super) switched_sent: Vec<u64>,
     pub(super) routers: Vec<Router>,
     pub(super) gates: Vec<Gate>,
     pub(super) host_in: Vec<super::ramp::HostIn>,
@@ -247,8 +258,7 @@ impl Net {
     #[inline(always)]
     pub(super) fn room(&self, outs: Outs) -> Result<u32, u32> {
         let mut from = 0;
-        let range = outs.first as usize..outs.first as usize + usize::from(outs.count);
-        for out in &self.outs[range] {
+        for out in &self.outs[outs.range()] {
             if out.dest & Out::HOST != 0 {
                 continue;
             }
@@ -266,8 +276,7 @@ impl Net {
         if !self.links.is_limited() {
             return 0;
         }
-        let range = outs.first as usize..outs.first as usize + usize::from(outs.count);
-        let next = self.outs[range].iter().map(|o| self.links.next(o.link));
+        let next = self.outs[outs.range()].iter().map(|o| self.links.next(o.link));
         next.max().unwrap_or(0)
     }
 
@@ -290,28 +299,49 @@ impl Net {
     pub(super) fn fire(&mut self, fifo: u32, outs: Outs, head: Wavelet) {
         let now = self.tick();
         let mut payload = head.payload;
-        if head.control && self.fifos[fifo].is_switched() {
-            let at = self.switched[self.fifos[fifo].outs().first as usize].switch;
-            let switch = &self.switches[at as usize];
-            let (position, rest) =
-                pe_isa::semantics::pop_switch_command(payload, switch.position, switch.positions);
-            payload = rest;
-            self.turned.push((at, position));
+        if self.fifos[fifo].is_switched() {
+            payload = self.fire_switched(fifo, outs, head);
         }
         self.pop(fifo);
-        for at in outs.first..outs.first + u32::from(outs.count) {
-            let out = self.outs[at as usize];
+        for at in outs.range() {
+            let out = self.outs[at];
             if out.dest & Out::HOST != 0 {
                 self.links.depart(out.link, now);
                 self.send_to_host(out.dest & !Out::HOST, payload);
                 continue;
             }
-            if self.fifos[out.dest].stage == Stage::Down {
-                self.links.count(out.link);
-            } else {
+            if self.links.is_limited() && self.fifos[out.dest].stage != Stage::Down {
                 self.links.depart(out.link, now);
             }
             self.send(out.dest, now, payload, head.control);
+        }
+    }
+
+    /// Counts the departure, which a fixed route need not (see [`Net::add_sent`]), and carries out a
+    /// switch command. Returns the payload to forward (rule S-3).
+    fn fire_switched(&mut self, fifo: u32, outs: Outs, head: Wavelet) -> u32 {
+        for out in &self.outs[outs.range()] {
+            self.switched_sent[out.link as usize] += 1;
+        }
+        if !head.control {
+            return head.payload;
+        }
+        let at = self.switched[self.fifos[fifo].outs().first as usize].switch;
+        let switch = &self.switches[at as usize];
+        let (position, payload) =
+            pe_isa::semantics::pop_switch_command(head.payload, switch.position, switch.positions);
+        self.turned.push((at, position));
+        payload
+    }
+
+    /// Adds the wavelets that left through fixed routes from `fifo` to `sent`, by output port.
+    pub(super) fn add_sent(&self, fifo: u32, sent: &mut [u64; 5]) {
+        if self.fifos[fifo].is_switched() {
+            return;
+        }
+        let (ports, count) = (self.fifos[fifo].outs().ports, self.fifos.departed(fifo));
+        for (port, sent) in sent.iter_mut().enumerate() {
+            *sent += if ports >> port & 1 != 0 { count } else { 0 };
         }
     }
 

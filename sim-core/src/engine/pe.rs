@@ -2,6 +2,7 @@
 
 use super::fifo::Room;
 use super::net::Net;
+use super::stream::Stream;
 use super::wheel::Actor;
 use crate::run::{Observer, PeCounters};
 use fabric::{Machine, PeIdx};
@@ -10,6 +11,7 @@ use pe_isa::{
     CostTable, Cycle, Fault, Instr, OnDone, Operand, Program, REGISTERS, TaskId, TaskKind, Thread,
     Vector,
 };
+use std::ops::Range;
 
 /// No queue.
 pub(super) const NONE: u32 = u32::MAX;
@@ -197,7 +199,8 @@ pub(super) struct Pe {
     /// The operations, by thread; meaningless where neither running nor ending.
     pub(super) ops: Vec<Option<Op>>,
     pub(super) regs: [u32; REGISTERS],
-    pub(super) sram: Vec<u32>,
+    /// Its part of the SRAM of all PEs, in words.
+    pub(super) sram: Range<usize>,
     pub(super) counters: PeCounters,
 }
 
@@ -225,28 +228,28 @@ impl Pe {
     /// A visit: all that this PE decides in the current cycle. Decisions read the state at the
     /// start of the cycle (rule T-1): what a step or a discard takes from a queue shows its next
     /// head one cycle later, and a launch writes its register after the step has read its own.
-    #[inline]
     pub(super) fn visit<O: Observer + ?Sized>(
         &mut self,
         net: &mut Net,
+        stream: &mut Stream,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
         observer: &mut O,
     ) -> Option<Trap> {
         let gate = &mut net.gates[self.index as usize];
-        if gate.next != net.now {
-            return None;
+        if gate.end_stream() {
+            stream.leave(self, code.threads);
         }
-        gate.next = u64::MAX;
         let (free, controls) = (gate.free_at <= net.now, gate.controls > 0);
         if self.effect.is_some() || self.ending != 0 {
             self.settle(net.now);
         }
-        self.pass_marks(net.now, code, observer);
+        self.pass_marks(net.now, code, &sram[self.sram.clone()], observer);
         if controls {
             self.discard(net, code);
         }
-        let trap = if free { self.step(net, code, constants).err() } else { None };
+        let trap = if free { self.step(net, sram, code, constants).err() } else { None };
         if self.task.is_none() {
             self.launch(net, code, constants);
         }
@@ -254,7 +257,33 @@ impl Pe {
         if next < u64::MAX {
             net.wake_pe(self.index, next.max(net.now + 1));
         }
+        if self.running.is_power_of_two() && self.is_stream(net, code) {
+            let op = self.ops[self.running.trailing_zeros() as usize].as_ref();
+            let op = op.expect("a running operation");
+            *stream = Stream::enter(op, net, self.sram.start, &self.regs);
+            net.gates[self.index as usize].streaming = true;
+        }
         trap
+    }
+
+    /// Whether nothing can happen here but steps of the one running operation, up to its last one.
+    /// What can come from outside is a control wavelet, which [`Stream::visit`] looks out for.
+    fn is_stream(&self, net: &Net, code: &Code) -> bool {
+        let quiet = self.effect.is_none() && self.ending == 0;
+        // A main thread that waits for this very operation's microthread is quiet, too; one that
+        // could do anything else is not.
+        let main = if self.task.is_none() {
+            let mut launching = 0;
+            self.next_launch_at(net, code, &mut launching) == u64::MAX && launching == 0
+        } else if self.running & 1 != 0 {
+            true
+        } else {
+            match &code.program.instrs[usize::from(self.pc)] {
+                Instr::Vector(v) => self.micro_busy(v).is_some(),
+                _ => false,
+            }
+        };
+        quiet && main && net.gates[self.index as usize].controls == 0
     }
 
     /// Makes visible what has become visible (rules K-2, K-5, P-6). A visit is due at each cycle
@@ -292,12 +321,18 @@ impl Pe {
 
     /// Rule P-3: marks take no time.
     #[inline]
-    fn pass_marks<O: Observer + ?Sized>(&mut self, now: u64, code: &Code, observer: &mut O) {
+    fn pass_marks<O: Observer + ?Sized>(
+        &mut self,
+        now: u64,
+        code: &Code,
+        sram: &[u32],
+        observer: &mut O,
+    ) {
         if !self.main_at_instruction() || self.main_ready > now {
             return;
         }
         while let Instr::Mark(mark) = code.program.instrs[usize::from(self.pc)] {
-            observer.mark(Cycle(now), self.tile, mark, &self.sram);
+            observer.mark(Cycle(now), self.tile, mark, sram);
             self.pc += 1;
         }
     }
@@ -376,7 +411,7 @@ impl Pe {
             match net.fifos.room(op.dst) {
                 Room::From(from) => when = when.max(net.cycle(from)),
                 Room::Full => {
-                    net.fifos[op.dst].wait(Actor::pe(self.index));
+                    net.fifos.wait(op.dst, Actor::pe(self.index));
                     when = u64::MAX;
                 }
             }
@@ -394,7 +429,7 @@ impl Pe {
                 match net.fifos.room(fifo) {
                     Room::From(from) => when.max(net.cycle(from)),
                     Room::Full => {
-                        net.fifos[fifo].wait(Actor::pe(self.index));
+                        net.fifos.wait(fifo, Actor::pe(self.index));
                         u64::MAX
                     }
                 }

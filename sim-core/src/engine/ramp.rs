@@ -17,20 +17,20 @@ pub(super) struct HostIn {
 }
 
 impl Net {
-    /// A step puts a wavelet into the output queue `queue`; it can leave from `leaves` on, the end
-    /// of the step (rule F-5).
+    /// A step puts a wavelet into the output queue `queue`, behind which `up` lies; it can leave from
+    /// `leaves` on, the end of the step (rule F-5).
     #[inline]
     pub(super) fn enqueue(
         &mut self,
         pe: u32,
         queue: u32,
+        up: u32,
         leaves: u64,
         payload: u32,
         control: bool,
     ) {
         let tick = (leaves - self.epoch) as u32;
-        let wavelet = Wavelet { arrival: tick, payload, control };
-        self.fifos.push(queue, wavelet);
+        self.fifos.push(queue, Wavelet { arrival: tick, payload, control });
         let gate = &mut self.gates[pe as usize];
         gate.queued += 1;
         if gate.queued > 1 {
@@ -39,11 +39,10 @@ impl Net {
         }
         // The queues hold nothing else, and no step can fill them before this one has ended. So
         // where the up FIFO is known to have room by then, the departure is certain already.
-        let up = self.fifos[queue].up();
         match self.fifos.room(up) {
             Room::From(from) if from <= tick => {
                 gate.queued = 0;
-                gate.pass(self.fifos[queue].rank);
+                gate.pass((queue - gate.outs) as u8);
                 let waiter = self.fifos.pop(queue, tick);
                 debug_assert!(waiter == Actor::NONE, "the PE was not waiting: it has stepped");
                 self.send(up, tick, payload, control);
@@ -79,7 +78,7 @@ impl Net {
             let Some(head) = self.fifos[queue].head() else { continue };
             let up = self.fifos[queue].up();
             match self.fifos.room(up) {
-                Room::Full => self.fifos[up].wait(Actor::ramp(pe)),
+                Room::Full => self.fifos.wait(up, Actor::ramp(pe)),
                 Room::From(from) => {
                     let when = self.cycle(from.max(head.arrival)).max(self.now + 1);
                     self.wake(Actor::ramp(pe), when);
@@ -95,7 +94,7 @@ impl Net {
         let next = self.host_in[at as usize].script.last().copied();
         let wavelet = next.expect("a port is visited while it has wavelets");
         let room = match self.fifos.room(fifo) {
-            Room::Full => return self.fifos[fifo].wait(Actor::host_in(at)),
+            Room::Full => return self.fifos.wait(fifo, Actor::host_in(at)),
             Room::From(from) => from,
         };
         let from = self.cycle(room.max(self.links.next(link)));

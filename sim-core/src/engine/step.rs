@@ -16,6 +16,7 @@ impl Pe {
     pub(super) fn step(
         &mut self,
         net: &mut Net,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<(), Trap> {
@@ -24,9 +25,9 @@ impl Pe {
         loop {
             if self.is_ready(thread, net, code) {
                 let cost = if self.running >> thread & 1 != 0 {
-                    self.fabric_step(thread, net, constants)
+                    self.fabric_step(thread, net, sram, constants)
                 } else {
-                    self.instruction(net, code, constants).map_err(|fault| Trap {
+                    self.instruction(net, sram, code, constants).map_err(|fault| Trap {
                         pe: self.tile,
                         instruction: self.pc,
                         fault,
@@ -70,7 +71,13 @@ impl Pe {
 
     /// Rule P-5. Returns the cost.
     #[inline]
-    fn fabric_step(&mut self, thread: usize, net: &mut Net, constants: &Constants) -> u64 {
+    fn fabric_step(
+        &mut self,
+        thread: usize,
+        net: &mut Net,
+        sram: &mut [u32],
+        constants: &Constants,
+    ) -> u64 {
         let op = self.ops[thread].as_mut().expect("a running operation");
         let count = op.lanes.min(op.issued.total - op.next);
         let mut payloads = [0u32; 2];
@@ -81,7 +88,7 @@ impl Pe {
             }
         }
         let [a, b] = payloads;
-        let mut memory = PeMemory { sram: &mut self.sram, regs: &mut self.regs };
+        let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
         let out = semantics::execute(&op.issued, &mut memory, op.next, count, a, b);
         let cost = if count == op.lanes {
             op.step_cycles
@@ -91,7 +98,8 @@ impl Pe {
         let end = net.now + cost;
         if op.dst != NONE {
             self.counters.wavelets_out += 1;
-            net.enqueue(self.index, op.dst, end, out, false);
+            let up = net.fifos[op.dst].up();
+            net.enqueue(self.index, op.dst, up, end, out, false);
         }
         self.counters.fabric_steps += 1;
         op.next += count;
@@ -118,6 +126,7 @@ impl Pe {
     fn instruction(
         &mut self,
         net: &mut Net,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
@@ -125,7 +134,7 @@ impl Pe {
         let scalar = costs.scalar_cycles;
         let mut next = self.pc + 1;
         let cost = match code.program.instrs[usize::from(self.pc)] {
-            Instr::Vector(v) => return self.vector(&v, net, code, constants),
+            Instr::Vector(v) => return self.vector(&v, net, sram, code, constants),
             Instr::Li { rd, imm } => {
                 self.regs[usize::from(rd.0)] = imm;
                 scalar
@@ -161,7 +170,8 @@ impl Pe {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
                 let payload = self.src(payload);
                 self.counters.wavelets_out += 1;
-                net.enqueue(self.index, fifo, net.now + scalar, payload, true);
+                let up = net.fifos[fifo].up();
+                net.enqueue(self.index, fifo, up, net.now + scalar, payload, true);
                 scalar
             }
             Instr::Activate(task) => {
@@ -200,6 +210,7 @@ impl Pe {
         &mut self,
         v: &Vector,
         net: &mut Net,
+        sram: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
@@ -209,7 +220,7 @@ impl Pe {
         };
         self.counters.instructions += 1;
         if !is_fabric(v) {
-            let mut memory = PeMemory { sram: &mut self.sram, regs: &mut self.regs };
+            let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
             semantics::execute_all(&prepared.issued, &mut memory);
             self.pc += 1;
             self.main_ready = net.now + prepared.cycles;

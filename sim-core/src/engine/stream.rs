@@ -1,0 +1,270 @@
+//! A PE in which one fabric operation runs and nothing else can happen: what simulated PEs do most
+//! of the time. Its steps need one cache line of state besides FIFOs and SRAM.
+//!
+//! A PE becomes a stream at the end of a visit that finds it so, and a PE again at the first visit
+//! that finds something else to do: the operation's last step, a control wavelet, a launch. In
+//! between, [`Pe`] is out of date: [`Stream::leave`] brings it up to date.
+
+use super::fifo::Room;
+use super::net::{Gate, Net};
+use super::pe::{NONE, Op, Pe};
+use super::wheel::Actor;
+use pe_isa::semantics::{self, Place};
+use pe_isa::{DType, PeMemory, VecOp};
+
+/// Where the words of an operand are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Kind {
+    /// There is no such operand, or it is a constant.
+    #[default]
+    Constant,
+    /// In the wavelet.
+    Fabric,
+    /// In SRAM.
+    Memory,
+}
+
+/// An operand of a word-wise operation.
+#[derive(Debug, Clone, Copy, Default)]
+struct Words {
+    /// The constant, or the index of the next element's word in the SRAM of all PEs.
+    at: u32,
+    /// Words from one element to the next.
+    step: i32,
+}
+
+/// The operation, as far as steps that are not the last one need it.
+#[derive(Debug, Clone, Default)]
+#[repr(align(64))]
+pub(super) struct Stream {
+    /// First cycle in which the next step can be taken.
+    ready_at: u64,
+    /// The element that the next step begins with.
+    next: u32,
+    /// Steps that begin before this element are followed by others.
+    last: u32,
+    /// FIFOs or [`NONE`].
+    a: u32,
+    b: u32,
+    dst: u32,
+    /// The up FIFO behind the output queue.
+    up: u32,
+    step_cycles: u32,
+    words_a: Words,
+    words_b: Words,
+    words_dst: Words,
+    op: Option<VecOp>,
+    kind_a: Kind,
+    kind_b: Kind,
+    lanes: u8,
+}
+
+const _: () = assert!(size_of::<Stream>() == 128 || size_of::<Stream>() == 64);
+
+impl Stream {
+    /// The stream of `op`. `sram` is where the PE's SRAM begins.
+    pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32]) -> Stream {
+        let mut stream = Stream {
+            ready_at: op.ready_at,
+            next: op.next,
+            last: op.issued.total.saturating_sub(op.lanes),
+            a: op.a,
+            b: op.b,
+            dst: op.dst,
+            up: if op.dst == NONE { NONE } else { net.fifos[op.dst].up() },
+            step_cycles: u32::try_from(op.step_cycles).unwrap_or(u32::MAX),
+            lanes: op.lanes as u8,
+            ..Stream::default()
+        };
+        stream.by_words(op, sram, regs);
+        stream
+    }
+
+    /// Where all operands are f32 and in one row, elements are words at a fixed distance.
+    fn by_words(&mut self, op: &Op, sram: usize, regs: &[u32]) {
+        let issued = &op.issued;
+        let float = |p: &Place| matches!(p.dtype(), Some(DType::F32) | None);
+        let row = issued.total == issued.extents[3];
+        let known = float(&issued.a) && float(&issued.b) && float(&issued.dst) && row;
+        if !known || issued.op == VecOp::ArgMax || matches!(issued.dst, Place::Reg(..)) {
+            return;
+        }
+        let words = |place: &Place| match *place {
+            Place::Mem { base, strides, .. } => {
+                let first = i64::from(base) + i64::from(op.next) * i64::from(strides[3]);
+                let at = (sram as u64 + first as u64 / 4) as u32;
+                (Kind::Memory, Words { at, step: strides[3] / 4 })
+            }
+            Place::Reg(r, _) => (Kind::Constant, Words { at: regs[usize::from(r.0)], step: 0 }),
+            Place::Imm(bits, _) => (Kind::Constant, Words { at: bits, step: 0 }),
+            Place::Fabric(_) => (Kind::Fabric, Words::default()),
+            Place::None => (Kind::Constant, Words::default()),
+        };
+        self.op = Some(issued.op);
+        (self.kind_a, self.words_a) = words(&issued.a);
+        (self.kind_b, self.words_b) = words(&issued.b);
+        (_, self.words_dst) = words(&issued.dst);
+    }
+
+    /// Brings the PE up to date.
+    pub(super) fn leave(&self, pe: &mut Pe, threads: usize) {
+        let thread = pe.running.trailing_zeros() as usize;
+        let op = pe.ops[thread].as_mut().expect("a streaming operation");
+        let steps = u64::from((self.next - op.next) / op.lanes);
+        if steps == 0 {
+            return;
+        }
+        op.next = self.next;
+        op.ready_at = self.ready_at;
+        let inputs = u64::from(op.a != NONE) + u64::from(op.b != NONE);
+        pe.counters.fabric_steps += steps;
+        pe.counters.busy_cycles += steps * op.step_cycles;
+        pe.counters.wavelets_in += steps * inputs;
+        pe.counters.wavelets_out += if op.dst == NONE { 0 } else { steps };
+        pe.cursor = if thread + 1 == threads { 0 } else { thread as u8 + 1 };
+    }
+
+    /// A visit (rules P-2, P-5). Returns whether it was enough: false where the PE has to be
+    /// visited as a whole.
+    #[inline(always)]
+    pub(super) fn visit(
+        &mut self,
+        index: u32,
+        net: &mut Net,
+        pe: &mut Pe,
+        sram: &mut [u32],
+    ) -> bool {
+        let gate = &net.gates[index as usize];
+        if gate.controls > 0 || self.next >= self.last {
+            return false;
+        }
+        let mut when = self.ready_at.max(gate.free_at);
+        let mut wanted = 0;
+        if self.a != NONE {
+            when = when.max(self.input(self.a, net, &mut wanted));
+        }
+        if self.b != NONE {
+            when = when.max(self.input(self.b, net, &mut wanted));
+        }
+        if self.dst != NONE {
+            when = when.max(self.output(index, net));
+        }
+        if when <= net.now {
+            self.step(index, net, pe, sram);
+            return true;
+        }
+        let gate = &mut net.gates[index as usize];
+        gate.wanted = wanted;
+        gate.launching = 0;
+        if when < u64::MAX {
+            net.wake_pe(index, when);
+        }
+        true
+    }
+
+    /// From when on the queue has a data wavelet at its head.
+    #[inline(always)]
+    fn input(&self, fifo: u32, net: &Net, wanted: &mut u32) -> u64 {
+        let queue = &net.fifos[fifo];
+        match queue.head() {
+            None => {
+                *wanted |= 1 << queue.rank;
+                u64::MAX
+            }
+            Some(head) => net.cycle(head.arrival),
+        }
+    }
+
+    /// From when on the output queue has room.
+    #[inline(always)]
+    fn output(&self, index: u32, net: &mut Net) -> u64 {
+        match net.fifos.room(self.dst) {
+            Room::From(from) => net.cycle(from),
+            Room::Full => {
+                net.fifos.wait(self.dst, Actor::pe(index));
+                u64::MAX
+            }
+        }
+    }
+
+    /// Takes a step that is not the last one, and sees when the next one can be taken.
+    #[inline(always)]
+    fn step(&mut self, index: u32, net: &mut Net, pe: &mut Pe, sram: &mut [u32]) {
+        let end = net.now + u64::from(self.step_cycles);
+        let (mut when, mut wanted) = (end, 0);
+        let mut payloads = [0; 2];
+        if self.a != NONE {
+            payloads[0] = self.take(self.a, net);
+            when = when.max(self.input(self.a, net, &mut wanted));
+        }
+        if self.b != NONE {
+            payloads[1] = self.take(self.b, net);
+            when = when.max(self.input(self.b, net, &mut wanted));
+        }
+        let out = match self.op {
+            Some(op) => self.combine(op, payloads, sram),
+            None => self.execute(payloads, pe, sram),
+        };
+        self.next += u32::from(self.lanes);
+        self.ready_at = end;
+        net.activity = net.activity.max(end);
+        let gate = &mut net.gates[index as usize];
+        gate.free_at = end;
+        gate.wanted = wanted;
+        gate.launching = 0;
+        if self.dst != NONE {
+            net.enqueue(index, self.dst, self.up, end, out, false);
+            when = when.max(self.output(index, net));
+        }
+        if when < u64::MAX {
+            net.wake_pe(index, when);
+        }
+    }
+
+    #[inline(always)]
+    fn take(&self, fifo: u32, net: &mut Net) -> u32 {
+        let head = net.fifos[fifo].head().expect("a ready step");
+        net.pop(fifo);
+        let next = net.tick() + 1;
+        net.fifos[fifo].hold_head(next);
+        head.payload
+    }
+
+    #[inline(always)]
+    fn combine(&mut self, op: VecOp, payloads: [u32; 2], sram: &mut [u32]) -> u32 {
+        let value = |kind: Kind, words: &mut Words, payload: u32| match kind {
+            Kind::Constant => words.at,
+            Kind::Fabric => payload,
+            Kind::Memory => {
+                let value = sram[words.at as usize];
+                words.at = words.at.wrapping_add_signed(words.step);
+                value
+            }
+        };
+        let a = value(self.kind_a, &mut self.words_a, payloads[0]);
+        let b = value(self.kind_b, &mut self.words_b, payloads[1]);
+        if self.dst != NONE {
+            return semantics::f32_element(op, a, b, 0);
+        }
+        let word = &mut sram[self.words_dst.at as usize];
+        *word = semantics::f32_element(op, a, b, *word);
+        self.words_dst.at = self.words_dst.at.wrapping_add_signed(self.words_dst.step);
+        0
+    }
+
+    #[inline(never)]
+    fn execute(&self, payloads: [u32; 2], pe: &mut Pe, sram: &mut [u32]) -> u32 {
+        let thread = pe.running.trailing_zeros() as usize;
+        let op = pe.ops[thread].as_ref().expect("a streaming operation");
+        let mut memory = PeMemory { sram: &mut sram[pe.sram.clone()], regs: &mut pe.regs };
+        let (first, count) = (self.next, op.lanes);
+        semantics::execute(&op.issued, &mut memory, first, count, payloads[0], payloads[1])
+    }
+}
+
+impl Gate {
+    /// The PE is no stream any more.
+    pub(super) fn end_stream(&mut self) -> bool {
+        std::mem::take(&mut self.streaming)
+    }
+}
