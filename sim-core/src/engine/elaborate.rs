@@ -219,7 +219,7 @@ impl Builder<'_> {
         if plan.contended {
             self.net.routers.push(Router {
                 first,
-                waiting: 0,
+                waiting: [0; 2],
                 cursor: 0,
                 count: plan.keys.len() as u8,
                 next: u64::MAX,

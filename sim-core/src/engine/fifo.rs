@@ -66,6 +66,22 @@ pub(super) struct Wavelet {
     pub(super) control: bool,
 }
 
+/// What has left a FIFO, and what it leaves behind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) payload: u32,
+    pub(super) control: bool,
+    /// Somebody may have waited for the slot.
+    pub(super) was_full: bool,
+    /// Arrival of the next wavelet, or [`Taken::NOTHING`].
+    pub(super) next: u32,
+}
+
+impl Taken {
+    /// No tick is that late.
+    pub(super) const NOTHING: u32 = u32::MAX;
+}
+
 /// Whether a sender finds a free slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
@@ -145,6 +161,12 @@ impl std::ops::IndexMut<u32> for Fifos {
 }
 
 impl Fifo {
+    /// The one wavelet that was pushed last is the only one.
+    #[inline(always)]
+    pub(super) fn is_single(&self) -> bool {
+        self.len == 1
+    }
+
     #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
@@ -219,7 +241,7 @@ impl Fifo {
 
     #[inline(always)]
     fn tail(&self) -> usize {
-        (usize::from(self.head) + usize::from(self.len)) & 3
+        usize::from(self.head) + usize::from(self.len) & 3
     }
 
     /// The first wavelet, here or still on its way.
@@ -241,7 +263,7 @@ impl Fifo {
     #[inline(always)]
     pub(super) fn hold_head(&mut self, tick: u32) {
         let slot = &mut self.slots[usize::from(self.head & 3)];
-        if self.len > 0 && slot.stamp & !CONTROL < tick {
+        if slot.stamp & !CONTROL < tick && self.len > 0 {
             slot.stamp = slot.stamp & CONTROL | tick;
         }
     }
@@ -350,24 +372,24 @@ impl Fifos {
         fifo.side as usize + 1 + usize::from(fifo.capacity.saturating_sub(INLINE)) + at
     }
 
-    /// Sends a wavelet that arrives at `wavelet.arrival`. Returns whether it is the only one.
+    /// Sends a wavelet that arrives at `wavelet.arrival`. Returns the FIFO.
     #[inline(always)]
-    pub(super) fn push(&mut self, at: u32, wavelet: Wavelet) -> bool {
+    pub(super) fn push(&mut self, at: u32, wavelet: Wavelet) -> &mut Fifo {
         let fifo = &mut self.list[at as usize];
         debug_assert!(fifo.len < fifo.capacity);
         let control = if wavelet.control { CONTROL } else { 0 };
         let slot = Slot { stamp: wavelet.arrival | control, payload: wavelet.payload };
         if fifo.len < INLINE {
-            let tail = fifo.tail();
-            fifo.slots[tail] = slot;
+            fifo.slots[fifo.tail()] = slot;
         } else {
             Self::spill(&mut self.side, fifo, slot);
         }
         fifo.len += 1;
-        fifo.len == 1
+        fifo
     }
 
     /// Puts `slot` behind the first four.
+    #[cold]
     fn spill(side: &mut [Slot], fifo: &Fifo, slot: Slot) {
         let first = side[fifo.side as usize].stamp as usize;
         let behind = usize::from(fifo.len - INLINE);
@@ -376,40 +398,52 @@ impl Fifos {
     }
 
     /// Takes back the first of those behind the first four.
+    #[cold]
     fn unspill(side: &mut [Slot], fifo: &Fifo) -> Slot {
         let first = side[fifo.side as usize].stamp;
         side[fifo.side as usize].stamp = (first + 1) % u32::from(fifo.capacity - INLINE);
         side[fifo.side as usize + 1 + first as usize]
     }
 
-    /// Takes the head at `now`; its slot is visibly free after the credit delay. Returns who
-    /// waited for that.
+    /// Takes the head at `now`; its slot is visibly free after the credit delay.
     #[inline(always)]
-    pub(super) fn pop(&mut self, at: u32, now: u32) -> Actor {
+    pub(super) fn pop(&mut self, at: u32, now: u32) -> Taken {
         let fifo = &mut self.list[at as usize];
         debug_assert!(fifo.len > 0);
         let head = usize::from(fifo.head & 3);
-        fifo.head = (fifo.head + 1) & 3;
+        let slot = fifo.slots[head];
+        fifo.head = fifo.head + 1 & 3;
         fifo.left = now + 1;
         fifo.departed += 1;
+        let was_full = fifo.len == fifo.capacity;
         if fifo.len > INLINE {
             fifo.slots[head] = Self::unspill(&mut self.side, fifo);
         }
+        fifo.len -= 1;
+        let empty = fifo.len == 0;
+        let next = fifo.slots[usize::from(fifo.head & 3)].stamp & !CONTROL;
+        let taken = Taken {
+            payload: slot.payload,
+            control: slot.stamp & CONTROL != 0,
+            was_full,
+            next: if empty { Taken::NOTHING } else { next },
+        };
         match fifo.credits {
             Credits::Last => {}
             Credits::Slots => {
-                fifo.slots[head].stamp = now + self.delays[fifo.stage as usize].credit
+                fifo.slots[head].stamp = now + self.delays[fifo.stage as usize].credit;
             }
             Credits::Ring => self.note_departure(at, now),
         }
-        let fifo = &mut self.list[at as usize];
-        fifo.len -= 1;
-        if fifo.len + 1 < fifo.capacity {
-            return Actor::NONE;
-        }
+        taken
+    }
+
+    /// Who waits for a wavelet to leave `at`; nobody any more.
+    pub(super) fn take_waiter(&mut self, at: u32) -> Actor {
         std::mem::replace(&mut self.waiters[at as usize], Actor::NONE)
     }
 
+    #[cold]
     fn note_departure(&mut self, at: u32, now: u32) {
         let fifo = &self.list[at as usize];
         let place = self.departure(fifo, 0);
@@ -482,11 +516,13 @@ mod tests {
                     let wavelet = Wavelet { arrival: now + 2, payload: below(99) as u32, control };
                     literal.queue.push_back(wavelet);
                     literal.sent += 1;
-                    assert_eq!(fifos.push(at, wavelet), literal.queue.len() == 1);
+                    fifos.push(at, wavelet);
                 }
                 if here.is_some() && below(3) > 0 {
-                    fifos.pop(at, now);
+                    let taken = fifos.pop(at, now);
                     literal.queue.pop_front();
+                    let next = literal.queue.front().map_or(Taken::NOTHING, |w| w.arrival);
+                    assert_eq!(taken.next, next);
                     literal.departures.push(now);
                 }
             }

@@ -216,12 +216,16 @@ impl Engine {
         for &fifo in &bucket.fifos {
             self.net.visit_fifo(fifo);
         }
+        for &router in &bucket.routers {
+            self.net.visit_router(router);
+        }
         for actor in &bucket.others {
             match actor.kind() {
-                Kind::Router(at) => self.net.visit_router(at),
                 Kind::Ramp(at) => self.net.visit_ramp(at),
                 Kind::HostIn(at) => self.net.visit_host_in(at),
-                Kind::Fifo(_) | Kind::Pe(_) => unreachable!("these have lists of their own"),
+                Kind::Fifo(_) | Kind::Pe(_) | Kind::Router(_) => {
+                    unreachable!("these have lists of their own")
+                }
             }
         }
         if observer.active() {

@@ -1,6 +1,6 @@
 //! The wires at work: FIFOs, routes, links, switches and who sleeps on what.
 
-use super::fifo::{Fifos, Room, Stage, Wavelet};
+use super::fifo::{Fifos, Room, Stage, Taken, Wavelet};
 use super::link::Links;
 use super::wheel::{Actor, Kind, Wheel};
 
@@ -60,7 +60,7 @@ pub(super) struct Switch {
 #[repr(align(64))]
 pub(super) struct Router {
     /// FIFOs that are not empty, as bits by rank: at most 32 colors × 4 positions.
-    pub(super) waiting: u128,
+    pub(super) waiting: [u64; 2],
     /// Cycle of the next visit; other entries of the calendar are stale.
     pub(super) next: u64,
     /// Its FIFOs are `first ..` in key order.
@@ -183,19 +183,26 @@ impl Net {
         let router = &mut self.routers[at as usize];
         if when < router.next {
             router.next = when;
-            self.wheel.at(when, Actor::router(at));
+            self.wheel.at_router(when, at);
         }
     }
 
     /// Takes the head of `fifo` and wakes who waited for its slot.
     #[inline(always)]
-    pub(super) fn pop(&mut self, fifo: u32) {
-        let now = self.tick();
-        let waiter = self.fifos.pop(fifo, now);
+    pub(super) fn pop(&mut self, fifo: u32) -> Taken {
+        let taken = self.fifos.pop(fifo, self.tick());
+        if taken.was_full {
+            self.wake_waiter(fifo);
+        }
+        taken
+    }
+
+    #[inline(never)]
+    fn wake_waiter(&mut self, fifo: u32) {
+        let waiter = self.fifos.take_waiter(fifo);
         if waiter != Actor::NONE {
             let delays = self.fifos.delays[self.fifos[fifo].stage as usize];
-            let when = self.now + u64::from(delays.credit);
-            self.wake(waiter, when);
+            self.wake(waiter, self.now + u64::from(delays.credit));
         }
     }
 
@@ -205,40 +212,46 @@ impl Net {
     pub(super) fn send(&mut self, dest: u32, sent: u32, payload: u32, control: bool) {
         let stage = self.fifos[dest].stage;
         let arrival = sent + self.fifos.latency(stage);
-        let first = self.fifos.push(dest, Wavelet { arrival, payload, control });
         let when = self.cycle(arrival);
         self.activity = self.activity.max(when);
-        let fifo = &mut self.fifos[dest];
+        let fifo = self.fifos.push(dest, Wavelet { arrival, payload, control });
         if stage == Stage::Down {
-            let (owner, rank) = (fifo.owner, fifo.rank);
-            self.arrive(owner, rank, when, first, control);
-        } else if first && fifo.is_contended() {
-            let (owner, rank) = (fifo.owner, fifo.rank);
-            self.routers[owner as usize].waiting |= 1 << rank;
-            self.wake_router(owner, when);
-        } else if first && !fifo.is_armed() {
-            fifo.arm();
-            self.wheel.at_fifo(when, dest);
+            let (owner, rank, first) = (fifo.owner, fifo.rank, fifo.is_single());
+            if first || control {
+                self.arrive(owner, rank, when, first, control);
+            }
+        } else if fifo.is_single() {
+            if fifo.is_contended() {
+                let (owner, rank) = (fifo.owner, fifo.rank);
+                let router = &mut self.routers[owner as usize];
+                router.waiting[usize::from(rank >> 6 & 1)] |= 1 << (rank & 63);
+                if when < router.next {
+                    router.next = when;
+                    self.wheel.at_router(when, owner);
+                }
+            } else if !fifo.is_armed() {
+                fifo.arm();
+                self.wheel.at_fifo(when, dest);
+            }
         }
     }
 
     /// A wavelet is on its way into the input queue `rank` of a PE.
     #[inline(always)]
     fn arrive(&mut self, owner: u32, rank: u8, when: u64, first: bool, control: bool) {
-        if !first && !control {
-            return;
-        }
         let gate = &mut self.gates[owner as usize];
         gate.controls += u32::from(control);
         if !first {
             return;
         }
-        let bit = 1u32 << rank;
-        if gate.launching & bit != 0 || control && gate.control_tasks & bit == 0 {
-            self.wake_pe(owner, when);
-        } else if gate.wanted & bit != 0 {
-            let when = when.max(gate.free_at);
-            self.wake_pe(owner, when);
+        let bit = 1u32 << (rank & 31);
+        let at_once = gate.launching & bit != 0 || control && gate.control_tasks & bit == 0;
+        if at_once || gate.wanted & bit != 0 {
+            let when = if at_once { when } else { when.max(gate.free_at) };
+            if when < gate.next {
+                gate.next = when;
+                self.wheel.at_pe(when, owner);
+            }
         }
     }
 
@@ -254,20 +267,21 @@ impl Net {
         routes.positions[usize::from(switch.position)]
     }
 
-    /// The first tick from which all destinations have a free slot (rule F-1), or one that is full.
+    /// The first tick from which all destinations have a free slot (rule F-1), or, second, one
+    /// that is full.
     #[inline(always)]
-    pub(super) fn room(&self, outs: Outs) -> Result<u32, u32> {
+    pub(super) fn room(&self, outs: Outs) -> (u32, Option<u32>) {
         let mut from = 0;
         for out in &self.outs[outs.range()] {
             if out.dest & Out::HOST != 0 {
                 continue;
             }
             match self.fifos.room(out.dest) {
-                Room::Full => return Err(out.dest),
+                Room::Full => return (0, Some(out.dest)),
                 Room::From(tick) => from = from.max(tick),
             }
         }
-        Ok(from)
+        (from, None)
     }
 
     /// The first tick at which all outputs are within their rate (rule L-1).
@@ -294,15 +308,16 @@ impl Net {
         }
     }
 
-    /// Sends the head of `fifo` to `outs` (rules A-3, S-2).
+    /// Sends the head of `fifo` to `outs` (rules A-3, S-2). Returns the arrival of the next one or
+    /// [`Taken::NOTHING`].
     #[inline(always)]
-    pub(super) fn fire(&mut self, fifo: u32, outs: Outs, head: Wavelet) {
+    pub(super) fn fire(&mut self, fifo: u32, outs: Outs) -> u32 {
         let now = self.tick();
-        let mut payload = head.payload;
+        let taken = self.pop(fifo);
+        let mut payload = taken.payload;
         if self.fifos[fifo].is_switched() {
-            payload = self.fire_switched(fifo, outs, head);
+            payload = self.fire_switched(fifo, outs, taken);
         }
-        self.pop(fifo);
         for at in outs.range() {
             let out = self.outs[at];
             if out.dest & Out::HOST != 0 {
@@ -313,13 +328,15 @@ impl Net {
             if self.links.is_limited() && self.fifos[out.dest].stage != Stage::Down {
                 self.links.depart(out.link, now);
             }
-            self.send(out.dest, now, payload, head.control);
+            self.send(out.dest, now, payload, taken.control);
         }
+        taken.next
     }
 
     /// Counts the departure, which a fixed route need not (see [`Net::add_sent`]), and carries out a
     /// switch command. Returns the payload to forward (rule S-3).
-    fn fire_switched(&mut self, fifo: u32, outs: Outs, head: Wavelet) -> u32 {
+    #[inline(never)]
+    fn fire_switched(&mut self, fifo: u32, outs: Outs, head: Taken) -> u32 {
         for out in &self.outs[outs.range()] {
             self.switched_sent[out.link as usize] += 1;
         }
@@ -346,6 +363,7 @@ impl Net {
     }
 
     /// Rule H-2. Kept sorted by cycle and port (rule H-3): all of one cycle have one arrival.
+    #[inline(never)]
     fn send_to_host(&mut self, port: u32, payload: u32) {
         let cycle = self.now + self.host_cycles;
         self.activity = self.activity.max(cycle);

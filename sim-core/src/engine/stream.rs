@@ -223,11 +223,12 @@ impl Stream {
 
     #[inline(always)]
     fn take(&self, fifo: u32, net: &mut Net) -> u32 {
-        let head = net.fifos[fifo].head().expect("a ready step");
-        net.pop(fifo);
+        let taken = net.pop(fifo);
         let next = net.tick() + 1;
-        net.fifos[fifo].hold_head(next);
-        head.payload
+        if taken.next < next {
+            net.fifos[fifo].hold_head(next);
+        }
+        taken.payload
     }
 
     #[inline(always)]

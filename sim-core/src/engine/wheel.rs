@@ -67,11 +67,12 @@ impl Actor {
     }
 }
 
-/// The visits of one cycle: FIFOs by index, the rest as actors.
+/// The visits of one cycle.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Bucket {
     pub(super) fifos: Vec<u32>,
     pub(super) pes: Vec<u32>,
+    pub(super) routers: Vec<u32>,
     pub(super) others: Vec<Actor>,
 }
 
@@ -81,6 +82,7 @@ impl Bucket {
         match actor.kind() {
             Kind::Fifo(at) => self.fifos.push(at),
             Kind::Pe(at) => self.pes.push(at),
+            Kind::Router(at) => self.routers.push(at),
             _ => self.others.push(actor),
         }
     }
@@ -88,6 +90,7 @@ impl Bucket {
     fn clear(&mut self) {
         self.fifos.clear();
         self.pes.clear();
+        self.routers.clear();
         self.others.clear();
     }
 }
@@ -96,7 +99,7 @@ impl Bucket {
 #[derive(Debug, Clone)]
 pub(super) struct Wheel {
     now: u64,
-    buckets: Vec<Bucket>,
+    buckets: Box<[Bucket; SPAN as usize]>,
     occupied: [u64; WORDS],
     far: BinaryHeap<Reverse<(u64, Actor)>>,
 }
@@ -105,7 +108,7 @@ impl Wheel {
     pub(super) fn new() -> Wheel {
         Wheel {
             now: 0,
-            buckets: vec![Bucket::default(); SPAN as usize],
+            buckets: Box::new(std::array::from_fn(|_| Bucket::default())),
             occupied: [0; WORDS],
             far: BinaryHeap::new(),
         }
@@ -137,6 +140,17 @@ impl Wheel {
             self.slot(when).fifos.push(fifo);
         } else {
             self.far.push(Reverse((when, Actor::fifo(fifo))));
+        }
+    }
+
+    /// [`Wheel::at`] for a router.
+    #[inline]
+    pub(super) fn at_router(&mut self, when: u64, router: u32) {
+        debug_assert!(when >= self.now);
+        if when - self.now < SPAN {
+            self.slot(when).routers.push(router);
+        } else {
+            self.far.push(Reverse((when, Actor::router(router))));
         }
     }
 
