@@ -25,7 +25,7 @@ impl Default for Numerics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Goal {
-    /// Time × the square root of the PEs used: twice the PEs must make a model 1.41 times as fast.
+    /// Time × PEs used to the power of 2/3: twice the PEs must make a model 1.59 times as fast.
     #[default]
     Balanced,
     /// Time alone, at whatever number of PEs.

@@ -137,7 +137,7 @@ fn score(estimate: &Estimate, goal: Goal, cut: &Cut, stages: u32) -> u128 {
     let cycles = u128::from(estimate.cycles(cut));
     let pes = u128::from(stages) * (u128::from(cut.width) * u128::from(cut.height) + 1);
     match goal {
-        Goal::Balanced => cycles * cycles * pes,
+        Goal::Balanced => cycles.pow(3).saturating_mul(pes.pow(2)),
         Goal::Latency => cycles,
     }
 }
