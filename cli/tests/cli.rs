@@ -166,3 +166,13 @@ fn is_every_broken_directory_refused_as_expected() {
     }
     assert!(seen > 10, "only {seen} cases of broken directories");
 }
+
+#[test]
+fn are_mappings_and_crowds_that_cannot_work_refused() {
+    let model = model();
+    let wide = ["compile", &model, "--set", "mapping.stage_height=4294967295"];
+    assert_refused(&wide, &["does not fit"]);
+    let mut crowd = vec!["run", &model, "--max-new-tokens", "2"];
+    crowd.extend(["--prompt-ids", "71"].repeat(200));
+    assert_refused(&crowd, &["200 requests at a time", "fewer"]);
+}

@@ -4,7 +4,7 @@ use crate::emit::embed::EmbedStage;
 use crate::emit::head::HeadStage;
 use crate::emit::layers::LayersStage;
 use crate::emit::port::{self, PortLanes};
-use crate::emit::{self, Formats, HEADER_WORDS, Place, mlp, regs};
+use crate::emit::{self, FEEDBACK_WORDS, Formats, HEADER_WORDS, Place, mlp, regs};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::fill::{self, Filler};
@@ -104,6 +104,7 @@ impl Assembler<'_> {
             items,
             grants,
         };
+        self.check_feedback(&lanes.feedback)?;
         let single = [&lanes.prompts, &lanes.answers, &lanes.feedback];
         for lane in single.into_iter().chain(&lanes.items).chain(&lanes.grants) {
             add_routes(lane, machine, &mut self.routes);
@@ -113,6 +114,22 @@ impl Assembler<'_> {
         self.image.host_in.push(HostIn { tile: edge, port, color: prompts });
         self.image.host_out.push(HostOut { tile: edge, port, color: answers });
         Ok(lanes)
+    }
+
+    /// The first port takes all prompt items before any token that is fed back, so the lane must be able to hold one
+    /// such item of every request; else the head would wait for the port and the port for the head.
+    fn check_feedback(&self, lane: &Lane) -> Result<(), CompileError> {
+        let words =
+            (lane.path.len() as u64 - 1) * u64::from(self.estimate.machine.fabric.queue_depth);
+        let most = words / u64::from(FEEDBACK_WORDS);
+        let slots = u64::from(self.estimate.slots);
+        if slots > 1 && slots > most {
+            return Err(CompileError::one(format!(
+                "{slots} requests at a time: the lane back to the embedding holds {most} of them on this placement; ask \
+                 for fewer at a time (or --set machine.fabric.queue_depth)"
+            )));
+        }
+        Ok(())
     }
 
     fn ports(&mut self, lanes: &Lanes) {

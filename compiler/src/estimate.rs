@@ -1,4 +1,4 @@
-//! Predicted time and exact memory of a cut, without making programs.
+//! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
 
 use crate::emit::mlp::deals_activation;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
@@ -36,7 +36,7 @@ pub(crate) struct Estimate<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     Fits,
-    Over { bytes: u64, stage: &'static str, column: u32, row: u32 },
+    Over { bytes: u64, stage: &'static str },
 }
 
 impl Estimate<'_> {
@@ -85,12 +85,12 @@ impl Estimate<'_> {
         ];
         let worst = stages.into_iter().map(|(s, need, have)| (need.saturating_sub(have), s)).max();
         match worst {
-            Some((bytes, stage)) if bytes > 0 => Fit::Over { bytes, stage, column: 0, row: 0 },
+            Some((bytes, stage)) if bytes > 0 => Fit::Over { bytes, stage },
             _ => Fit::Fits,
         }
     }
 
-    /// Positions that the KV cache could hold on this cut, all slots together.
+    /// Positions of each slot that the KV cache could hold on this cut.
     pub(crate) fn longest_context(&self, cut: &Cut) -> u32 {
         let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
         let have = self.data_bytes(cut.layers_per_stage);
@@ -160,7 +160,8 @@ impl Estimate<'_> {
         let (rows, columns) = (u64::from(rows), u64::from(columns));
         let wide = self.numerics.weights == DType::F32 || self.numerics.activations == DType::F32;
         let rate = if wide { cost.fmac_32 } else { cost.fmac_mixed };
-        cost.setup_fmac_16 + rate.cycles_for(rows * columns) + cost.row_cycles * rows
+        let setup = if wide { cost.setup_fmac_32 } else { cost.setup_fmac_16 };
+        setup + rate.cycles_for(rows * columns) + cost.row_cycles * rows
     }
 
     /// A sum to the middle of a line and a broadcast from there.

@@ -65,8 +65,12 @@ pub fn compile(
     let estimate = check::check(graph, machine, options)?;
     let stages = place::place(machine, &estimate, &options.mapping)?;
     let image = assemble::assemble(graph, weights, &estimate, &stages)?;
-    let errors: Vec<String> =
-        fabric::lint(&image).iter().filter(|f| f.error).map(ToString::to_string).collect();
+    let findings = fabric::lint(&image);
+    let errors: Vec<String> = findings
+        .iter()
+        .filter(|f| f.error)
+        .map(|f| format!("tile {}: {}", f.at, f.message))
+        .collect();
     if !errors.is_empty() {
         return Err(CompileError { diagnostics: errors });
     }

@@ -141,8 +141,8 @@ impl TileRoutes {
 }
 
 /// Routes of the ingress and egress of a rectangle on the tile in column `c`, row `r`. `entry` is the port of the
-/// north-west tile on which the stage's port tile lies; `lane` is the color on which the last tile of the first row
-/// sends, with the port through which it leaves (none for a stage that ends elsewhere).
+/// north-west tile on which the stage's port tile lies; `sends_on` says whether the stage's result leaves along the first
+/// row (all but the head).
 pub(crate) fn route_edges(
     routes: &mut TileRoutes,
     (c, r): (u32, u32),

@@ -59,6 +59,9 @@ pub(crate) struct Cut {
 /// Number of cells of this size that the grid holds.
 pub(crate) fn cells(machine: &Machine, width: u32, height: u32) -> u32 {
     let (grid_w, grid_h) = (machine.width, machine.height);
+    if width == 0 || height == 0 || width > grid_w || height > grid_h {
+        return 0;
+    }
     match (grid_w, grid_h) {
         (_, 1) if height == 1 => grid_w / (width + 1),
         (1, _) if width == 1 => grid_h / (height + 1),
@@ -178,9 +181,9 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
         if cells(machine, cut.width, cut.height) < stages {
             continue;
         }
-        if let Fit::Over { bytes, stage, column, row } = estimate.fit(&cut) {
+        if let Fit::Over { bytes, stage } = estimate.fit(&cut) {
             let text = format!(
-                "SRAM over by {bytes} bytes on PE ({column},{row}) of the {stage} rectangle of {} x {} tiles \
+                "SRAM over by {bytes} bytes on the fullest PE of the {stage} rectangle of {} x {} tiles \
                  ({} layers each)",
                 cut.width, cut.height, cut.layers_per_stage
             );
@@ -198,22 +201,21 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
             partition(estimate.layers, estimate.layers as u32).len()
         ),
     }];
-    diagnostics.push(match smallest_square(machine, estimate) {
+    diagnostics.push(match smallest_square(machine, estimate, mapping) {
         Some(side) => format!(
             "the smallest square grid that would do has {side} x {side} tiles \
              (--set machine.width={side} --set machine.height={side})"
         ),
-        None => "no grid of up to 2,048 x 2,048 such tiles would do".to_string(),
+        None => "no grid of up to 2,048 x 2,048 such tiles would do with this mapping".to_string(),
     });
     CompileError { diagnostics }
 }
 
 /// The side of the smallest square grid on which some cut fits.
-fn smallest_square(machine: &Machine, estimate: &Estimate) -> Option<u32> {
+fn smallest_square(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<u32> {
     let fits = |side: u32| {
         let machine = Machine { width: side, height: side, ..machine.clone() };
-        let free = Mapping::default();
-        candidates(&machine, estimate.layers, &free).into_iter().any(|cut| {
+        candidates(&machine, estimate.layers, mapping).into_iter().any(|cut| {
             let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
             cells(&machine, cut.width, cut.height) >= stages
                 && matches!(estimate.fit(&cut), Fit::Fits)

@@ -177,8 +177,8 @@ impl Machine {
         product.div_ceil(1_000_000_000) as u64
     }
 
-    /// Cycles between wavelets on the host link: 32 bits at its rate, at least 1 in `.1` cycles.
-    /// Returned as `(bits, bits per cycle)` would lose precision, so: cycle of the `n`-th wavelet.
+    /// Cycle at which the `n`-th wavelet (from 0) that the host sends stands at the wafer's edge: latency and
+    /// `n + 1` wavelets of 32 bits at the link's rate, rounded up (contract rule H-1).
     pub fn host_arrival_cycle(&self, n: u64) -> u64 {
         let bits = u128::from(n + 1) * 32 * u128::from(self.clock_hz);
         self.host_latency_cycles() + bits.div_ceil(u128::from(self.host.bits_per_s)) as u64
@@ -237,6 +237,12 @@ impl Machine {
         }
         check("host.latency_ns", self.host.latency_ns, 0, 1_000_000_000);
         check("host.bits_per_s", self.host.bits_per_s, 1_000_000, 1_000_000_000_000_000);
+        for (key, rate) in cost_rates(&p.cost) {
+            if rate.cycles_for(1) > 1_000 || rate.num() / rate.den() > 1_000 {
+                let value = format!("{rate} elements per cycle (at least 1/1000)");
+                found.push(Problem { key: key.to_string(), value, low: 0, high: 1_000 });
+            }
+        }
         let rate = f.link_cycles;
         if rate.num() < rate.den() || rate.num() > 1_000 * rate.den() || rate.den() > 64 {
             found.push(Problem {
@@ -258,7 +264,19 @@ impl Machine {
     }
 }
 
-fn cost_ranges(c: &CostTable) -> [(&'static str, u64, u64); 17] {
+fn cost_rates(c: &CostTable) -> [(&'static str, Ratio); 7] {
+    [
+        ("pe.cost.fmac_16", c.fmac_16),
+        ("pe.cost.fmac_mixed", c.fmac_mixed),
+        ("pe.cost.fmac_32", c.fmac_32),
+        ("pe.cost.add_16", c.add_16),
+        ("pe.cost.add_32", c.add_32),
+        ("pe.cost.copy_16", c.copy_16),
+        ("pe.cost.copy_32", c.copy_32),
+    ]
+}
+
+fn cost_ranges(c: &CostTable) -> [(&'static str, u64, u64); 16] {
     [
         ("pe.cost.setup_fmac_16", c.setup_fmac_16, 0),
         ("pe.cost.setup_fmac_32", c.setup_fmac_32, 0),
@@ -276,7 +294,6 @@ fn cost_ranges(c: &CostTable) -> [(&'static str, u64, u64); 17] {
         ("pe.cost.branch_taken_cycles", c.branch_taken_cycles, 1),
         ("pe.cost.read_bytes_per_cycle", c.read_bytes_per_cycle.into(), 1),
         ("pe.cost.write_bytes_per_cycle", c.write_bytes_per_cycle.into(), 1),
-        ("pe.cost.copy_32", u64::from(c.copy_32.num()), 1),
     ]
 }
 

@@ -71,6 +71,8 @@ pub(crate) mod regs {
 
 /// Words of an item before the residual stream, on lanes.
 pub(crate) const HEADER_WORDS: u32 = 3;
+/// Words of a new token on its way back to the embedding.
+pub(crate) const FEEDBACK_WORDS: u32 = 3;
 /// Bits of a position in [`regs::WHERE`].
 pub(crate) const POSITION_BITS: u32 = 20;
 /// Bits of a slot in [`regs::WHERE`].

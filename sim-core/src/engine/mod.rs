@@ -120,7 +120,7 @@ impl Engine {
             if now > limit {
                 return self.at_limit(limit);
             }
-            self.net.now = now;
+            self.net.go_to(now);
             if arrival == Some(now) && self.deliver(host) == Verdict::Stop {
                 return (StopReason::Host, Cycle(now));
             }

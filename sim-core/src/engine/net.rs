@@ -372,14 +372,20 @@ impl Net {
         self.to_host.insert(at, wavelet);
     }
 
-    /// Ends the cycle: switches turn, and ticks are kept small.
+    /// Ends the cycle: switches turn.
     #[inline(always)]
     pub(super) fn end_cycle(&mut self) {
         while let Some((at, position)) = self.turned.pop() {
             self.turn(at, position);
         }
-        if self.now - self.epoch > EPOCH_SPAN {
-            let span = (EPOCH_SPAN / 2) as u32;
+    }
+
+    /// Goes on to cycle `now` and keeps ticks small, however long nothing happened.
+    #[inline(always)]
+    pub(super) fn go_to(&mut self, now: u64) {
+        self.now = now;
+        while now - self.epoch > EPOCH_SPAN {
+            let span = (now - self.epoch - EPOCH_SPAN / 2).min(EPOCH_SPAN) as u32;
             self.epoch += u64::from(span);
             self.fifos.rebase(span);
             self.links.rebase(span);

@@ -267,3 +267,21 @@ fn does_everything_on_the_way_fill_up_to_its_capacity() {
         assert!(matches!(r.outcome.stop, StopReason::Deadlock { .. }));
     });
 }
+
+#[test]
+fn does_a_long_silence_change_nothing_but_the_time() {
+    // T-1: what the second burst does does not depend on how long ago the first one was.
+    let image = crossing(&[Port::West, Port::North, Port::South]).finish();
+    let begin = 1u64 << 34;
+    let ports = [0, 1, 2].map(|_| [host_words(2, 0), host_words(2, begin)].concat());
+    let script = HostScript { ports: ports.to_vec() };
+    let limit = Cycle(1 << 35);
+    on_all_until(&image, &script, limit, None, |r| {
+        let seen = arrivals(r);
+        let (first, second) = seen.split_at(6);
+        let cycles = |part: &[(u64, usize)]| part.iter().map(|a| a.0).collect::<Vec<_>>();
+        assert_eq!(cycles(first), [2, 3, 4, 5, 6, 7]);
+        assert_eq!(cycles(second), [2, 3, 4, 5, 6, 7].map(|t| begin + t));
+        assert_eq!(r.outcome.stop, StopReason::Finished);
+    });
+}
