@@ -14,6 +14,7 @@ use crate::lines::{self, BLOCK, COLUMN, INGRESS, LinePos, ROW, TileRoutes};
 use crate::place::{Stage, Work};
 use crate::split::Split;
 use crate::tiling::LayerTiling;
+use crate::verify;
 use fabric::{
     HostIn, HostOut, PeCoord, PeIdx, Port, Ports, Probe, Route, Segment, StageInfo, WaferImage,
 };
@@ -106,9 +107,9 @@ impl Assembler<'_> {
         };
         self.check_feedback(&lanes.feedback)?;
         let single = [&lanes.prompts, &lanes.answers, &lanes.feedback];
-        for lane in single.into_iter().chain(&lanes.items).chain(&lanes.grants) {
-            add_routes(lane, machine, &mut self.routes);
-        }
+        let all: Vec<&Lane> = single.into_iter().chain(&lanes.items).chain(&lanes.grants).collect();
+        verify::lanes(machine, stages, &all);
+        all.into_iter().for_each(|lane| add_routes(lane, machine, &mut self.routes));
         let edge = PeIdx(0);
         let (port, prompts, answers) = (Port::West, lanes.prompts.color, lanes.answers.color);
         self.image.host_in.push(HostIn { tile: edge, port, color: prompts });
@@ -178,6 +179,7 @@ impl Assembler<'_> {
             alike.push(id);
             id
         });
+        verify::segments(self.image.coord(PeIdx(tile as u32)), bytes.next_multiple_of(4), &data);
         let tile = &mut self.image.tiles[tile];
         tile.program = Some(id);
         tile.params = params;

@@ -12,6 +12,8 @@
 //! 8. `fill`: weights into SRAM;
 //! 9. `assemble`: all of it into one image, which `fabric::lint` then judges.
 //!
+//! Between the passes, `verify` checks what they promise one another, in another way than they made it.
+//!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
 
 mod asm;
@@ -30,6 +32,7 @@ mod plan;
 mod protocol;
 mod split;
 mod tiling;
+mod verify;
 
 pub use emit::marks;
 pub use error::CompileError;
@@ -64,6 +67,7 @@ pub fn compile(
 ) -> Result<Compiled, CompileError> {
     let estimate = check::check(graph, machine, options)?;
     let stages = place::place(machine, &estimate, &options.mapping)?;
+    verify::placement(machine, estimate.layers, &stages);
     let image = assemble::assemble(graph, weights, &estimate, &stages)?;
     let findings = fabric::lint(&image);
     let errors: Vec<String> = findings

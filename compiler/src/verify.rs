@@ -1,0 +1,114 @@
+//! The verifier: what must hold between passes, checked in another way than the passes made it. A failure is a
+//! fault of the compiler, never of its input, so it panics and says where.
+
+use crate::lanes::Lane;
+use crate::lines::{FIRST_LANE, INGRESS};
+use crate::place::{Stage, Work};
+use fabric::{Machine, PeCoord, Port, Segment};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// After placement: the stages are embedding, all layers once and in order, head; rectangles and ports lie on the grid
+/// and share no tile; each port lies beside its rectangle's north-west tile.
+pub(crate) fn placement(machine: &Machine, layers: usize, stages: &[Stage]) {
+    let works: Vec<&Work> = stages.iter().map(|s| &s.work).collect();
+    assert!(matches!(works.first(), Some(Work::Embed)), "the first stage is the embedding");
+    assert!(matches!(works.last(), Some(Work::Head)), "the last stage is the head");
+    let mut next = 0;
+    for work in &works[1..works.len() - 1] {
+        let Work::Layers(range) = work else {
+            panic!("only layers lie between embedding and head")
+        };
+        assert_eq!(range.start, next, "layers are placed in order");
+        next = range.end;
+    }
+    assert_eq!(next, layers, "every layer is placed");
+    let mut taken: BTreeSet<PeCoord> = BTreeSet::new();
+    let mut take = |at: PeCoord| {
+        assert!(at.x < machine.width && at.y < machine.height, "tile {at} is not on the grid");
+        assert!(taken.insert(at), "tile {at} is given out twice");
+    };
+    for stage in stages {
+        take(stage.port);
+        for row in 0..stage.height {
+            (0..stage.width).for_each(|column| take(stage.tile(column, row)));
+        }
+        let beside = stage.origin.neighbour(stage.entry, machine.width, machine.height);
+        assert_eq!(beside, Some(stage.port), "the port of the stage at {}", stage.origin);
+    }
+}
+
+/// After lanes: each goes from neighbour to neighbour and visits no tile twice; on no tile does its color belong to another lane or
+/// to a rectangle.
+pub(crate) fn lanes(machine: &Machine, stages: &[Stage], lanes: &[&Lane]) {
+    let mut owners: BTreeMap<(PeCoord, u8), usize> = BTreeMap::new();
+    for (at, lane) in lanes.iter().enumerate() {
+        for step in lane.path.windows(2) {
+            let near = Port::MESH.iter();
+            let near = near.filter_map(|&p| step[0].neighbour(p, machine.width, machine.height));
+            assert!(near.into_iter().any(|n| n == step[1]), "lane {at} jumps at {}", step[0]);
+        }
+        for &tile in &lane.path {
+            let before = owners.insert((tile, lane.color.0), at);
+            assert!(before.is_none(), "color {} is taken twice on {tile}", lane.color);
+            for stage in stages {
+                let reserved = stage.contains(tile) && lane.color.0 < FIRST_LANE
+                    || stage.port == tile && lane.color == INGRESS;
+                assert!(!reserved, "color {} belongs to the stage on {tile}", lane.color);
+            }
+        }
+    }
+}
+
+/// After filling: the segments of a tile are aligned, lie within its `bytes` of data and do not overlap.
+pub(crate) fn segments(at: PeCoord, bytes: u32, segments: &[Segment]) {
+    let mut spans: Vec<(u64, u64)> = segments
+        .iter()
+        .filter(|s| !s.words.is_empty())
+        .map(|s| (u64::from(s.address), u64::from(s.address) + 4 * s.words.len() as u64))
+        .collect();
+    spans.sort_unstable();
+    for pair in spans.windows(2) {
+        assert!(pair[0].1 <= pair[1].0, "tensors overlap at byte {} on {at}", pair[1].0);
+    }
+    let end = spans.last().map_or(0, |s| s.1);
+    assert!(end <= u64::from(bytes), "a tensor ends at byte {end} of {bytes} on {at}");
+    assert!(spans.iter().all(|s| s.0 % 4 == 0), "a tensor is not aligned on {at}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    fn segment(address: u32, words: usize) -> Segment {
+        Segment { address, words: vec![0; words] }
+    }
+
+    #[test]
+    fn are_tensors_that_overlap_or_end_outside_caught() {
+        let at = PeCoord::new(0, 0);
+        segments(at, 16, &[segment(8, 2), segment(0, 2)]);
+        assert!(catch_unwind(|| segments(at, 16, &[segment(0, 2), segment(4, 2)])).is_err());
+        assert!(catch_unwind(|| segments(at, 12, &[segment(8, 2)])).is_err());
+    }
+
+    #[test]
+    fn is_a_tile_that_is_given_out_twice_caught() {
+        let machine = fabric::presets::preset("wse3-64").expect("a preset");
+        let stage = |work, x| Stage {
+            work,
+            origin: PeCoord::new(x, 1),
+            width: 2,
+            height: 1,
+            port: PeCoord::new(x, 0),
+            entry: Port::North,
+        };
+        let good = [stage(Work::Embed, 0), stage(Work::Layers(0..2), 2), stage(Work::Head, 4)];
+        placement(&machine, 2, &good);
+        let overlapping =
+            [stage(Work::Embed, 0), stage(Work::Layers(0..2), 1), stage(Work::Head, 4)];
+        let caught = catch_unwind(|| placement(&machine, 2, &overlapping));
+        assert!(caught.is_err());
+        assert!(catch_unwind(|| placement(&machine, 3, &good)).is_err());
+    }
+}
