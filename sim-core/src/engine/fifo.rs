@@ -338,6 +338,18 @@ impl Fifos {
         self.waiters[at as usize] = actor;
     }
 
+    /// Something from the cache line of `at`, if that is a FIFO at all.
+    #[inline(always)]
+    pub(super) fn touch(&self, at: u32) -> u32 {
+        self.list.get(at as usize).map_or(0, |fifo| fifo.first_out)
+    }
+
+    /// The PE behind `at`, if that is an input queue.
+    #[inline(always)]
+    pub(super) fn touch_owner(&self, at: u32) -> Option<u32> {
+        self.list.get(at as usize).filter(|fifo| fifo.stage == Stage::Down).map(|fifo| fifo.owner)
+    }
+
     /// Wavelets that have left `at` so far.
     pub(super) fn departed(&self, at: u32) -> u64 {
         let before = self.departed.get(at as usize).copied().unwrap_or(0);
