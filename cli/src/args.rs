@@ -133,16 +133,8 @@ pub(crate) struct Prompts(pub(crate) Vec<Prompt>);
 /// Option, value name, help.
 const PROMPT_OPTIONS: [(&str, &str, &str); 3] = [
     ("prompt", "TEXT", "The prompt as text (repeatable)"),
-    (
-        "prompt-file",
-        "FILE",
-        "A file that holds the prompt as text (repeatable)",
-    ),
-    (
-        "prompt-ids",
-        "1,2,3",
-        "The prompt as token ids, separated by commas (repeatable)",
-    ),
+    ("prompt-file", "FILE", "A file that holds the prompt as text (repeatable)"),
+    ("prompt-ids", "1,2,3", "The prompt as token ids, separated by commas (repeatable)"),
 ];
 
 impl Args for Prompts {
@@ -163,12 +155,7 @@ impl Args for Prompts {
             );
         }
         let names = PROMPT_OPTIONS.map(|(name, _, _)| name);
-        command.group(
-            ArgGroup::new("prompts")
-                .args(names)
-                .required(true)
-                .multiple(true),
-        )
+        command.group(ArgGroup::new("prompts").args(names).required(true).multiple(true))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -185,9 +172,7 @@ impl FromArgMatches for Prompts {
             found.extend(places.zip(values.cloned()));
         }
         found.sort_by_key(|(place, _)| *place);
-        Ok(Prompts(
-            found.into_iter().map(|(_, prompt)| prompt).collect(),
-        ))
+        Ok(Prompts(found.into_iter().map(|(_, prompt)| prompt).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -203,13 +188,9 @@ fn parse_ids(text: &str) -> Result<Prompt, String> {
     }
     let id = |part: &str| {
         let part = part.trim();
-        part.parse::<u32>()
-            .map_err(|_| format!("`{part}` is no token id; write ids as 1,2,3"))
+        part.parse::<u32>().map_err(|_| format!("`{part}` is no token id; write ids as 1,2,3"))
     };
-    text.split(',')
-        .map(id)
-        .collect::<Result<_, _>>()
-        .map(Prompt::Ids)
+    text.split(',').map(id).collect::<Result<_, _>>().map(Prompt::Ids)
 }
 
 impl Cli {

@@ -6,6 +6,7 @@ use crate::output::{print, print_json};
 use crate::progress::Progress;
 use crate::session;
 use crate::settings::Settings;
+use anyhow::anyhow;
 use fabric::StageInfo;
 use models::ModelDir;
 use serde::Serialize;
@@ -34,10 +35,11 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     }
     let graph = model.graph();
     let weights = model.require_weights()?;
-    let positions = args
-        .positions
-        .map_or(graph.context.min(DEFAULT_POSITIONS), |p| p.get());
-    graph.check_length(1, positions.saturating_sub(1))?;
+    let positions = args.positions.map_or(graph.context.min(DEFAULT_POSITIONS), |p| p.get());
+    if positions > graph.context {
+        let context = graph.context;
+        Err(anyhow!("--positions {positions} is beyond the model's context of {context}"))?;
+    }
     let progress = Progress::start("placing the model", args.quiet);
     let compiled = session::place(graph, weights, &settings, &[positions])?;
     progress.end();

@@ -85,19 +85,9 @@ mod tests {
         tap.mark(Cycle(0), PeIdx(4), LOGITS, &[halves(4.0, 0.0)]);
         tap.mark(Cycle(0), PeIdx(5), LOGITS + 1, &[]);
         assert_eq!(tap.of_token(0), None);
-        tap.mark(
-            Cycle(0),
-            PeIdx(5),
-            LOGITS,
-            &[halves(9.0, 1.0), halves(2.0, 3.0)],
-        );
+        tap.mark(Cycle(0), PeIdx(5), LOGITS, &[halves(9.0, 1.0), halves(2.0, 3.0)]);
         tap.mark(Cycle(0), PeIdx(4), LOGITS, &[halves(8.0, 0.0)]);
-        tap.mark(
-            Cycle(0),
-            PeIdx(5),
-            LOGITS,
-            &[halves(9.0, 5.0), halves(6.0, 7.0)],
-        );
+        tap.mark(Cycle(0), PeIdx(5), LOGITS, &[halves(9.0, 5.0), halves(6.0, 7.0)]);
         assert_eq!(tap.of_token(0), Some(vec![1.0, 2.0, 3.0, 4.0]));
         assert_eq!(tap.of_token(1), Some(vec![5.0, 6.0, 7.0, 8.0]));
         assert_eq!(tap.of_token(2), None);

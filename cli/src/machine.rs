@@ -29,9 +29,7 @@ fn list() -> Result<(), Failure> {
         ]);
     }
     for column in [1, 2] {
-        let column = table
-            .column_mut(column)
-            .expect("the header has four columns");
+        let column = table.column_mut(column).expect("the header has four columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
     print(&format!("{}\n", table.trim_fmt()))

@@ -15,10 +15,8 @@ pub(crate) fn describe(
     tokens: usize,
     wanted: usize,
 ) -> String {
-    let when = format!(
-        "at cycle {}, after {tokens} of {wanted} new tokens",
-        grouped(outcome.cycle.0)
-    );
+    let when =
+        format!("at cycle {}, after {tokens} of {wanted} new tokens", grouped(outcome.cycle.0));
     match &outcome.stop {
         StopReason::Finished | StopReason::Host => {
             format!("the simulated program ended {when}")
@@ -26,11 +24,7 @@ pub(crate) fn describe(
         StopReason::CycleLimit => {
             format!("the simulation reached its cycle limit {when}; --cycle-limit N allows more")
         }
-        StopReason::Trap {
-            pe,
-            instruction,
-            fault,
-        } => format!(
+        StopReason::Trap { pe, instruction, fault } => format!(
             "the simulated program trapped {when}:\n  PE {}, instruction {instruction} ({}): {fault}",
             place(image, *pe),
             code(image, *pe, *instruction)
@@ -89,9 +83,7 @@ fn place(image: &WaferImage, pe: PeIdx) -> String {
         let rows = stage.origin.y..stage.origin.y + stage.height;
         columns.contains(&at.x) && rows.contains(&at.y)
     });
-    stage.map_or(at.to_string(), |stage| {
-        format!("{at} of stage `{}`", stage.name)
-    })
+    stage.map_or(at.to_string(), |stage| format!("{at} of stage `{}`", stage.name))
 }
 
 fn code(image: &WaferImage, pe: PeIdx, instruction: u16) -> String {
@@ -124,16 +116,9 @@ mod tests {
             waits_for: WaitFor::Input(Color(5)),
             since: Cycle(77_000),
         };
-        let head = Head {
-            pe: PeIdx(2),
-            port: Some(Port::West),
-            color: Color(5),
-        };
+        let head = Head { pe: PeIdx(2), port: Some(Port::West), color: Color(5) };
         let outcome = Outcome {
-            stop: StopReason::Deadlock {
-                waits: vec![wait; 20],
-                heads: vec![head],
-            },
+            stop: StopReason::Deadlock { waits: vec![wait; 20], heads: vec![head] },
             cycle: Cycle(80_000),
             state: FinalState::default(),
         };

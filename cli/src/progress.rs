@@ -25,10 +25,7 @@ impl Progress {
             bar
         };
         bar.set_message(message.to_string());
-        Progress {
-            bar,
-            shares_terminal: std::io::stdout().is_terminal(),
-        }
+        Progress { bar, shares_terminal: std::io::stdout().is_terminal() }
     }
 
     /// Says what is being done.
@@ -42,8 +39,7 @@ impl Progress {
             return;
         }
         let cycle = crate::figures::grouped(cycle.0);
-        self.bar
-            .set_message(format!("simulating: cycle {cycle}, {tokens} new tokens"));
+        self.bar.set_message(format!("simulating: cycle {cycle}, {tokens} new tokens"));
     }
 
     /// Makes room for text that is about to be printed.

@@ -44,12 +44,8 @@ pub(crate) fn compare(
     tap: Option<&LogitsTap>,
 ) -> Comparison {
     reference.reset();
-    let mut comparison = Comparison {
-        tokens: answer.ids.len(),
-        wrong: Vec::new(),
-        largest: None,
-        observed: 0,
-    };
+    let mut comparison =
+        Comparison { tokens: answer.ids.len(), wrong: Vec::new(), largest: None, observed: 0 };
     let mut logits = Vec::new();
     for (position, &token) in prompt.iter().enumerate() {
         logits = reference.step(token, position);
@@ -60,11 +56,7 @@ pub(crate) fn compare(
         }
         let chosen = argmax(&logits);
         if chosen != wafer {
-            comparison.wrong.push(WrongToken {
-                place,
-                wafer,
-                reference: chosen,
-            });
+            comparison.wrong.push(WrongToken { place, wafer, reference: chosen });
         }
         if let Some(seen) = tap.and_then(|tap| tap.of_token(answer.places[place])) {
             comparison.see(place, &seen, &logits);
@@ -80,22 +72,14 @@ impl Comparison {
     }
 
     fn see(&mut self, place: usize, wafer: &[f32], reference: &[f32]) {
-        assert_eq!(
-            wafer.len(),
-            reference.len(),
-            "one logit per vocabulary entry"
-        );
+        assert_eq!(wafer.len(), reference.len(), "one logit per vocabulary entry");
         self.observed += 1;
         for (id, (a, b)) in wafer.iter().zip(reference).enumerate() {
             // A NaN is as far away as can be.
             let difference = Some((a - b).abs()).filter(|d| !d.is_nan());
             let difference = difference.unwrap_or(f32::INFINITY);
             if self.largest.is_none_or(|gap| difference > gap.difference) {
-                self.largest = Some(LogitGap {
-                    difference,
-                    place,
-                    id,
-                });
+                self.largest = Some(LogitGap { difference, place, id });
             }
         }
     }
@@ -104,33 +88,17 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let equal = self.tokens - self.wrong.len();
-        write!(
-            f,
-            "{equal} of {} tokens equal the reference's; ",
-            self.tokens
-        )?;
+        write!(f, "{equal} of {} tokens equal the reference's; ", self.tokens)?;
         match self.largest {
-            Some(LogitGap {
-                difference,
-                place,
-                id,
-            }) => write!(
+            Some(LogitGap { difference, place, id }) => write!(
                 f,
                 "largest difference of a logit {difference:.6} (new token {place}, logit {id}; logits of {} tokens compared)",
                 self.observed
             )?,
             None => write!(f, "logits not compared, the image shows none")?,
         }
-        for WrongToken {
-            place,
-            wafer,
-            reference,
-        } in self.wrong.iter().take(10)
-        {
-            write!(
-                f,
-                "\n  new token {place}: the wafer says {wafer}, the reference {reference}"
-            )?;
+        for WrongToken { place, wafer, reference } in self.wrong.iter().take(10) {
+            write!(f, "\n  new token {place}: the wafer says {wafer}, the reference {reference}")?;
         }
         Ok(())
     }

@@ -71,11 +71,7 @@ fn request(model: &ModelDir, prompt: Vec<u32>, asked: Option<usize>) -> Result<R
     // At least 1, so that a prompt that fills the context is refused rather than left unanswered.
     let max_new = asked.unwrap_or(DEFAULT_NEW_TOKENS.min(room).max(1));
     graph.check_request(&prompt, max_new)?;
-    Ok(Request {
-        prompt,
-        max_new,
-        is_cut: asked.is_none() && max_new < DEFAULT_NEW_TOKENS,
-    })
+    Ok(Request { prompt, max_new, is_cut: asked.is_none() && max_new < DEFAULT_NEW_TOKENS })
 }
 
 fn encode(tokenizer: Option<&Tokenizer>, prompt: &Prompt) -> Result<Vec<u32>> {

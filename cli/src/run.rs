@@ -31,9 +31,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let mut tap = LogitsTap::new(&compiled.image).filter(|_| args.check_reference);
     let finished = job.simulate(args, &mut compiled, &progress, tap.as_mut())?;
     progress.say("computing the reference");
-    let check = args
-        .check_reference
-        .then(|| job.check(weights, &finished, tap.as_ref()));
+    let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
     progress.end();
     let report = job.report(args, weights, &compiled, &finished, started)?;
     print_result(args, &report, check.as_deref())
@@ -61,12 +59,7 @@ impl Job {
         let tokenizer = requests::open_tokenizer(&model, prompts)?;
         let requests =
             requests::resolve(&model, tokenizer.as_ref(), prompts, &args.max_new_tokens)?;
-        Ok(Job {
-            settings,
-            model,
-            tokenizer,
-            requests,
-        })
+        Ok(Job { settings, model, tokenizer, requests })
     }
 
     /// Runs the wafer. The text of a single request streams to standard output, unless a JSON document
@@ -84,12 +77,8 @@ impl Job {
             || session::generous_limit(graph, &compiled.image, positions),
             |limit| Cycle(limit.get()),
         );
-        let session = Session {
-            requests: &self.requests,
-            eos_ids: &graph.eos_ids,
-            limit,
-            progress,
-        };
+        let session =
+            Session { requests: &self.requests, eos_ids: &graph.eos_ids, limit, progress };
         progress.say("simulating");
         if args.json || self.requests.len() > 1 {
             return session.simulate(compiled, &mut |_, _| Ok(()), tap);
@@ -156,10 +145,7 @@ impl Job {
             requests,
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
-            counters: Counters {
-                wavelet_hops: hops,
-                instructions: state.instructions(),
-            },
+            counters: Counters { wavelet_hops: hops, instructions: state.instructions() },
             digest: finished.outcome.digest(),
             host: HostFacts {
                 seconds: started.elapsed().as_secs_f64(),
@@ -174,19 +160,12 @@ impl Job {
     fn request_entry(&self, request: &Request, answer: &Answer) -> anyhow::Result<RequestEntry> {
         let tokenizer = self.tokenizer.as_ref();
         let text = tokenizer.map(|t| t.decode(&answer.ids)).transpose()?;
-        let stop = answer
-            .stop
-            .ok_or_else(|| anyhow!("an answer is not complete"))?;
+        let stop = answer.stop.ok_or_else(|| anyhow!("an answer is not complete"))?;
         Ok(RequestEntry {
             prompt_tokens: request.prompt.len(),
             max_new_tokens: request.max_new,
             start_position: 0,
-            output: Output {
-                token_ids: answer.ids.clone(),
-                text,
-                source: "wafer",
-                stop,
-            },
+            output: Output { token_ids: answer.ids.clone(), text, source: "wafer", stop },
             latency: Latency::of(&self.settings.machine, &answer.cycles),
         })
     }
@@ -222,9 +201,7 @@ fn print_result(
 /// The most memory that the process has had, where the system says (Linux).
 fn peak_rss_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1_024)
 }

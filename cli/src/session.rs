@@ -33,12 +33,7 @@ pub(crate) fn place(
         mapping: settings.mapping,
         contexts: contexts.collect::<Result<_, _>>()?,
     };
-    Ok(compiler::compile(
-        graph,
-        weights,
-        &settings.machine,
-        &options,
-    )?)
+    Ok(compiler::compile(graph, weights, &settings.machine, &options)?)
 }
 
 /// The tokens of one request, as they came out of the wafer.
@@ -106,11 +101,7 @@ impl Session<'_> {
             let report = misbehaviour::describe(image, &outcome, tokens, wanted);
             return Err(Failure::Program(report));
         }
-        Ok(Finished {
-            answers,
-            outcome,
-            engine_time,
-        })
+        Ok(Finished { answers, outcome, engine_time })
     }
 }
 
@@ -122,9 +113,7 @@ fn host_script(machine: &Machine, payloads: &[Vec<u32>]) -> HostScript {
         control: false,
     };
     let port = |words: &Vec<u32>| words.iter().enumerate().map(wavelet).collect();
-    HostScript {
-        ports: payloads.iter().map(port).collect(),
-    }
+    HostScript { ports: payloads.iter().map(port).collect() }
 }
 
 /// The host's side of the wafer: turns wavelets into tokens and knows when an answer is complete.
@@ -144,12 +133,8 @@ impl<'a, 'l> Receiver<'a, 'l> {
         protocol: &'a mut Protocol,
         listener: &'a mut Listener<'l>,
     ) -> Receiver<'a, 'l> {
-        let waiting = Answer {
-            ids: Vec::new(),
-            cycles: Vec::new(),
-            places: Vec::new(),
-            stop: None,
-        };
+        let waiting =
+            Answer { ids: Vec::new(), cycles: Vec::new(), places: Vec::new(), stop: None };
         Receiver {
             session,
             protocol,
@@ -174,11 +159,7 @@ impl<'a, 'l> Receiver<'a, 'l> {
         if self.session.eos_ids.contains(&token.id) {
             answer.stop = Some(Stop::Eos);
         } else if answer.ids.len() == request.max_new {
-            answer.stop = Some(if request.is_cut {
-                Stop::Context
-            } else {
-                Stop::Length
-            });
+            answer.stop = Some(if request.is_cut { Stop::Context } else { Stop::Length });
         }
         let tokens = self.answers.iter().map(|a| a.ids.len()).sum();
         self.session.progress.at(cycle, tokens);
@@ -193,11 +174,7 @@ impl Host for Receiver<'_, '_> {
         };
         self.failure = self.take(cycle, &token).err();
         let is_complete = self.answers.iter().all(|answer| answer.stop.is_some());
-        if is_complete || self.failure.is_some() {
-            Verdict::Stop
-        } else {
-            Verdict::Continue
-        }
+        if is_complete || self.failure.is_some() { Verdict::Stop } else { Verdict::Continue }
     }
 }
 
@@ -212,11 +189,7 @@ pub(crate) fn generous_limit(graph: &DecoderGraph, image: &WaferImage, positions
     let steps = (blocks + 2) * (1_024 + 4 * u64::from(machine.width + machine.height));
     let per_position = (64 * elements + steps).saturating_mul(slowest_cycles(machine));
     let host = 4 * machine.host_arrival_cycle(positions);
-    Cycle(
-        per_position
-            .saturating_mul(positions + 1)
-            .saturating_add(host),
-    )
+    Cycle(per_position.saturating_mul(positions + 1).saturating_add(host))
 }
 
 /// The longest that one element, one hop or one task takes on the machine.

@@ -46,8 +46,8 @@ impl Settings {
         Ok(traces::Settings {
             data: "full",
             fold: "off",
-            numerics: serde_json::to_value(&self.numerics)?,
-            mapping: serde_json::to_value(&self.mapping)?,
+            numerics: serde_json::to_value(self.numerics)?,
+            mapping: serde_json::to_value(self.mapping)?,
             streams: 1,
             overrides: self.overrides.clone(),
         })

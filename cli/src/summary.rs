@@ -27,9 +27,7 @@ pub(crate) fn table(report: &RunReport) -> Table {
     }
     table.add_rows(wafer_rows(report));
     for column in [1, 2] {
-        let column = table
-            .column_mut(column)
-            .expect("the header has three columns");
+        let column = table.column_mut(column).expect("the header has three columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
@@ -55,11 +53,7 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
     let latency = &request.latency;
     let span = |what: &str, cycles: u64| {
         let time = seconds(cycles as f64 / clock);
-        [
-            what.to_string(),
-            format!("{} cycles", grouped(cycles)),
-            time,
-        ]
+        [what.to_string(), format!("{} cycles", grouped(cycles)), time]
     };
     let new = request.output.token_ids.len();
     let decode = format!("decode ({} tokens after the first)", new.saturating_sub(1));
@@ -70,11 +64,7 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
         let each = format!("{} cycles", grouped(cycles.round() as u64));
         rows.push(["time per output token".to_string(), each, seconds(time)]);
         let per_million = format!("{:.1} per million cycles", 1e6 / cycles);
-        rows.push([
-            "tokens/s".to_string(),
-            per_million,
-            format!("{}/s", prefixed(rate)),
-        ]);
+        rows.push(["tokens/s".to_string(), per_million, format!("{}/s", prefixed(rate))]);
     }
     let prefill = format!("prefill ({} tokens)", request.prompt_tokens);
     rows.push(span(&prefill, latency.prefill_cycles));
@@ -85,18 +75,11 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
 fn wafer_rows(report: &RunReport) -> Vec<Row> {
     let (used, host) = (&report.resources, &report.host);
     let tiles = u64::from(report.machine.width) * u64::from(report.machine.height);
-    let tokens: usize = report
-        .requests
-        .iter()
-        .map(|r| r.prompt_tokens + r.output.token_ids.len())
-        .sum();
+    let tokens: usize =
+        report.requests.iter().map(|r| r.prompt_tokens + r.output.token_ids.len()).sum();
     let row = |what: &str, count: String, more: String| [what.to_string(), count, more];
     vec![
-        row(
-            "PEs used",
-            grouped(used.pes_used),
-            format!("of {}", grouped(tiles)),
-        ),
+        row("PEs used", grouped(used.pes_used), format!("of {}", grouped(tiles))),
         row(
             "SRAM used",
             bytes(used.sram_bytes_used_total),

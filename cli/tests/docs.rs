@@ -13,15 +13,9 @@ fn documented() -> BTreeMap<String, String> {
     for line in text.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
         assert_eq!(cells.len(), 4, "key, unit, range, meaning: {line}");
-        assert!(
-            cells.iter().all(|cell| !cell.is_empty()),
-            "an empty cell: {line}"
-        );
+        assert!(cells.iter().all(|cell| !cell.is_empty()), "an empty cell: {line}");
         let key = cells[0].trim_matches('`').to_string();
-        assert!(
-            rows.insert(key, cells[2].to_string()).is_none(),
-            "twice: {line}"
-        );
+        assert!(rows.insert(key, cells[2].to_string()).is_none(), "twice: {line}");
     }
     rows
 }
@@ -62,17 +56,11 @@ fn are_the_ranges_on_the_page_those_that_are_checked() {
         };
         let number = |text: &str| -> i64 {
             let plain: String = text.chars().filter(|c| *c != ',').collect();
-            plain
-                .parse()
-                .unwrap_or_else(|_| panic!("{key}: `{text}` is no number"))
+            plain.parse().unwrap_or_else(|_| panic!("{key}: `{text}` is no number"))
         };
         let is_list = key.ends_with("_queues");
         let accepts = |value: i64| {
-            let text = if is_list {
-                format!("[{value}]")
-            } else {
-                value.to_string()
-            };
+            let text = if is_list { format!("[{value}]") } else { value.to_string() };
             machine.with_override(&key, &text).is_ok()
         };
         let (low, high) = (number(low), number(high));

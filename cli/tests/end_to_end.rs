@@ -1,7 +1,7 @@
 //! `wafersim run`, whole: a model's own words out of a simulated wafer.
 
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,14 +20,9 @@ fn case() -> (Vec<u64>, Vec<u64>) {
         let list = case[key].as_array().expect("ids are a list");
         list.iter().filter_map(Value::as_u64).collect()
     };
-    let shortest = cases
-        .iter()
-        .min_by_key(|case| ids(case, "prompt_ids").len());
+    let shortest = cases.iter().min_by_key(|case| ids(case, "prompt_ids").len());
     let shortest = shortest.expect("the oracle has cases");
-    (
-        ids(shortest, "prompt_ids"),
-        ids(shortest, "expected_ids_fp32"),
-    )
+    (ids(shortest, "prompt_ids"), ids(shortest, "expected_ids_fp32"))
 }
 
 fn joined(ids: &[u64]) -> String {
@@ -37,12 +32,7 @@ fn joined(ids: &[u64]) -> String {
 
 fn run(more: &[&str]) -> (String, String, Option<i32>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
-    let done = command
-        .arg("run")
-        .arg(model())
-        .args(more)
-        .output()
-        .expect("it runs");
+    let done = command.arg("run").arg(model()).args(more).output().expect("it runs");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     (text(done.stdout), text(done.stderr), done.status.code())
 }
@@ -52,13 +42,7 @@ fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
     let (prompt, expected) = case();
     let new = 4.min(expected.len());
     let (prompt_ids, max_new) = (joined(&prompt), new.to_string());
-    let args = [
-        "--json",
-        "--prompt-ids",
-        &prompt_ids,
-        "--max-new-tokens",
-        &max_new,
-    ];
+    let args = ["--json", "--prompt-ids", &prompt_ids, "--max-new-tokens", &max_new];
     let report = |more: &[&str]| -> Value {
         let args: Vec<&str> = args.iter().chain(more).copied().collect();
         let (out, err, code) = run(&args);
@@ -69,11 +53,7 @@ fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
     // The check attaches an observer, which must not change anything.
     let mut second = report(&["--check-reference"]);
     for report in [&mut first, &mut second] {
-        let host = report
-            .as_object_mut()
-            .expect("an object")
-            .remove("host")
-            .expect("host facts");
+        let host = report.as_object_mut().expect("an object").remove("host").expect("host facts");
         assert!(host["seconds"].as_f64().expect("seconds") > 0.0);
     }
     assert_eq!(first, second);
@@ -123,22 +103,13 @@ fn does_the_text_stream_and_the_table_follow() {
 #[test]
 fn does_a_closed_pipe_end_the_command_quietly() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_wafersim"))
-        .args([
-            "run",
-            &model(),
-            "--prompt",
-            "import os",
-            "--max-new-tokens",
-            "400",
-        ])
+        .args(["run", &model(), "--prompt", "import os", "--max-new-tokens", "400"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
-    let mut first = Vec::new();
-    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-    out.read_until(b'\n', &mut first)
-        .expect("it says something");
+    let mut out = child.stdout.take().expect("a pipe");
+    out.read_exact(&mut [0]).expect("it says something");
     drop(out);
     let mut err = String::new();
     let stderr = child.stderr.as_mut().expect("a pipe");
@@ -152,19 +123,13 @@ fn does_an_early_cycle_limit_end_with_code_2_and_say_so() {
     let args = ["--json", "--prompt-ids", "1,2,3", "--cycle-limit", "5000"];
     let (out, err, code) = run(&args);
     assert_eq!((code, out.as_str()), (Some(2), ""));
-    assert!(
-        err.contains("cycle limit") && err.contains("5,000"),
-        "{err}"
-    );
+    assert!(err.contains("cycle limit") && err.contains("5,000"), "{err}");
 }
 
 #[test]
 fn does_compile_say_what_goes_where() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
-    let done = command
-        .args(["compile", &model()])
-        .output()
-        .expect("it runs");
+    let done = command.args(["compile", &model()]).output().expect("it runs");
     let text = String::from_utf8(done.stdout).expect("output is UTF-8");
     assert_eq!(done.status.code(), Some(0));
     for part in ["stage", "SRAM", "colors", "longest context"] {

@@ -30,12 +30,7 @@ pub(crate) struct Mem {
 /// Memory from byte `base`, with one stride (in elements) per loop.
 pub(crate) fn mem(base: u32, strides: &[u32], dtype: DType) -> Mem {
     let strides = strides.iter().map(|&s| s as i32).collect();
-    Mem {
-        base,
-        offset: None,
-        strides,
-        dtype,
-    }
+    Mem { base, offset: None, strides, dtype }
 }
 
 impl Mem {
@@ -128,12 +123,7 @@ impl Asm {
     /// Branches to a label.
     pub(crate) fn branch(&mut self, cond: Cond, ra: Reg, b: Src, to: Label) {
         self.fixups.push((self.program.instrs.len(), to));
-        self.push(Instr::Branch {
-            cond,
-            ra,
-            b,
-            target: 0,
-        });
+        self.push(Instr::Branch { cond, ra, b, target: 0 });
     }
 
     /// `rd = imm`.
@@ -159,40 +149,29 @@ impl Asm {
     /// The input queue of a color, as an operand.
     pub(crate) fn from(&mut self, color: Color, dtype: DType) -> Operand {
         let queues = &mut self.program.in_queues;
-        let at = queues
-            .iter()
-            .position(|&q| q == Some(color))
-            .unwrap_or_else(|| {
-                queues.push(Some(color));
-                queues.len() - 1
-            });
+        let at = queues.iter().position(|&q| q == Some(color)).unwrap_or_else(|| {
+            queues.push(Some(color));
+            queues.len() - 1
+        });
         Operand::FabIn(InQueue(at as u8), dtype)
     }
 
     /// The output queue of a color, as an operand.
     pub(crate) fn to(&mut self, color: Color, dtype: DType) -> Operand {
         let queues = &mut self.program.out_queues;
-        let at = queues
-            .iter()
-            .position(|&q| q == Some(color))
-            .unwrap_or_else(|| {
-                queues.push(Some(color));
-                queues.len() - 1
-            });
+        let at = queues.iter().position(|&q| q == Some(color)).unwrap_or_else(|| {
+            queues.push(Some(color));
+            queues.len() - 1
+        });
         Operand::FabOut(OutQueue(at as u8), dtype)
     }
 
     fn shape(&mut self, extents: &[Size]) -> ShapeId {
         let shapes = &mut self.program.shapes;
-        let at = shapes
-            .iter()
-            .position(|s| s.extents == extents)
-            .unwrap_or_else(|| {
-                shapes.push(Shape {
-                    extents: extents.to_vec(),
-                });
-                shapes.len() - 1
-            });
+        let at = shapes.iter().position(|s| s.extents == extents).unwrap_or_else(|| {
+            shapes.push(Shape { extents: extents.to_vec() });
+            shapes.len() - 1
+        });
         ShapeId(at as u16)
     }
 
@@ -201,12 +180,7 @@ impl Asm {
             Op::O(o) => return o,
             Op::M(m) => m,
         };
-        let dsd = Dsd {
-            base: m.base,
-            offset: m.offset,
-            strides: m.strides,
-            dtype: m.dtype,
-        };
+        let dsd = Dsd { base: m.base, offset: m.offset, strides: m.strides, dtype: m.dtype };
         let dsds = &mut self.program.dsds;
         let at = dsds.iter().position(|d| *d == dsd).unwrap_or_else(|| {
             dsds.push(dsd);
@@ -241,25 +215,13 @@ impl Asm {
         a: impl Into<Op>,
     ) {
         let operands = [dst.into(), a.into(), Operand::None.into()];
-        self.vector(
-            VecOp::Mov,
-            shape,
-            operands,
-            Thread::Micro(thread, OnDone::Nothing),
-        );
+        self.vector(VecOp::Mov, shape, operands, Thread::Micro(thread, OnDone::Nothing));
     }
 
     fn vector(&mut self, op: VecOp, shape: &[Size], operands: [Op; 3], thread: Thread) {
         let shape = self.shape(shape);
         let [dst, a, b] = operands.map(|o| self.operand(o));
-        self.push(Instr::Vector(Vector {
-            op,
-            shape,
-            dst,
-            a,
-            b,
-            thread,
-        }));
+        self.push(Instr::Vector(Vector { op, shape, dst, a, b, thread }));
     }
 
     /// Receives one 32-bit word into a register.

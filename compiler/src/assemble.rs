@@ -72,13 +72,7 @@ pub(crate) fn assemble(
             Work::Embed => assembler.embed(stage, lanes.items[at].color, &mut filler),
             Work::Layers(layers) => {
                 let last = at + 2 == stages.len();
-                assembler.layers(
-                    stage,
-                    layers.clone(),
-                    lanes.items[at].color,
-                    last,
-                    &mut filler,
-                );
+                assembler.layers(stage, layers.clone(), lanes.items[at].color, last, &mut filler);
             }
             Work::Head => assembler.head(stage, &lanes, &mut filler),
         }
@@ -116,16 +110,8 @@ impl Assembler<'_> {
         }
         let edge = PeIdx(0);
         let (port, prompts, answers) = (Port::West, lanes.prompts.color, lanes.answers.color);
-        self.image.host_in.push(HostIn {
-            tile: edge,
-            port,
-            color: prompts,
-        });
-        self.image.host_out.push(HostOut {
-            tile: edge,
-            port,
-            color: answers,
-        });
+        self.image.host_in.push(HostIn { tile: edge, port, color: prompts });
+        self.image.host_out.push(HostOut { tile: edge, port, color: answers });
         Ok(lanes)
     }
 
@@ -134,11 +120,7 @@ impl Assembler<'_> {
         let hidden = self.estimate.dims.hidden;
         for (at, stage) in self.stages.iter().enumerate() {
             let connected = PortLanes {
-                items: if at == 0 {
-                    lanes.prompts.color
-                } else {
-                    lanes.items[at - 1].color
-                },
+                items: if at == 0 { lanes.prompts.color } else { lanes.items[at - 1].color },
                 feedback: (at == 0).then_some(lanes.feedback.color),
                 grant_out: (at > 0).then(|| lanes.grants[at - 1].color),
                 grant_in: (at < last).then(|| lanes.grants[at].color),
@@ -147,10 +129,7 @@ impl Assembler<'_> {
             let (program, bytes) = if at == 0 {
                 (port::first_port(&connected), 0)
             } else {
-                (
-                    port::stage_port(&connected, hidden, stage.width),
-                    4 * hidden,
-                )
+                (port::stage_port(&connected, hidden, stage.width), 4 * hidden)
             };
             let tile = self.index(stage.port);
             let into = Ports::one(stage.entry.opposite());
@@ -175,9 +154,7 @@ impl Assembler<'_> {
         let mut hasher = DefaultHasher::new();
         program.hash(&mut hasher);
         let alike = self.interned.entry(hasher.finish()).or_default();
-        let same = alike
-            .iter()
-            .find(|id| self.image.programs[id.0 as usize] == program);
+        let same = alike.iter().find(|id| self.image.programs[id.0 as usize] == program);
         let id = same.copied().unwrap_or_else(|| {
             let id = fabric::ProgramId(self.image.programs.len() as u32);
             self.image.programs.push(program);
@@ -199,14 +176,7 @@ impl Assembler<'_> {
         let mut data = fill::embed(filler, (hidden, vocab), (w, h), &layout);
         let bytes = layout.bytes as u32;
         let scale = self.graph.embedding.scale;
-        let emitter = EmbedStage {
-            hidden,
-            vocab,
-            layout,
-            formats: self.formats(),
-            scale,
-            lane,
-        };
+        let emitter = EmbedStage { hidden, vocab, layout, formats: self.formats(), scale, lane };
         for (place, tile) in self.tiles(stage) {
             let column = LinePos::centred(place.row, h, COLUMN);
             column.route(&mut self.routes[tile], Port::North, Port::South);
@@ -214,13 +184,7 @@ impl Assembler<'_> {
             let mut params = residual_params(hidden, place.column);
             params.push((regs::VOCAB, vocab.start(place.row)));
             let data = std::mem::take(&mut data[(place.row * w + place.column) as usize]);
-            self.set(
-                tile,
-                emit::embed::program(&emitter, place),
-                params,
-                bytes,
-                data,
-            );
+            self.set(tile, emit::embed::program(&emitter, place), params, bytes, data);
         }
         self.name(stage, "embedding".to_string());
     }
@@ -241,15 +205,7 @@ impl Assembler<'_> {
         let bytes = layout.bytes as u32;
         self.name(stage, format!("layers {}-{}", layers.start, layers.end - 1));
         let formats = self.formats();
-        let emitter = LayersStage {
-            graph,
-            layers,
-            tiling,
-            layout,
-            formats,
-            lane,
-            only_wanted,
-        };
+        let emitter = LayersStage { graph, layers, tiling, layout, formats, lane, only_wanted };
         let act = self.estimate.numerics.activations;
         for (place, tile) in self.tiles(stage) {
             self.layer_routes(stage, &tiling, place, tile);
@@ -261,13 +217,7 @@ impl Assembler<'_> {
             params.push((regs::GATHER_BEHIND, words.end(w - 1) - end));
             params.push((regs::GATHER_OFFSET, 4 * start));
             let data = std::mem::take(&mut data[(place.row * w + place.column) as usize]);
-            self.set(
-                tile,
-                emit::layers::program(&emitter, place),
-                params,
-                bytes,
-                data,
-            );
+            self.set(tile, emit::layers::program(&emitter, place), params, bytes, data);
         }
     }
 
@@ -284,10 +234,7 @@ impl Assembler<'_> {
     fn head(&mut self, stage: &Stage, lanes: &Lanes, filler: &mut Filler) {
         let (w, h) = (stage.width, stage.height);
         let hidden_size = self.estimate.dims.hidden;
-        let (hidden, vocab) = (
-            Split::new(hidden_size, w),
-            Split::new(self.estimate.vocab, h),
-        );
+        let (hidden, vocab) = (Split::new(hidden_size, w), Split::new(self.estimate.vocab, h));
         let has_bias = self.estimate.head_bias;
         let numerics = &self.estimate.numerics;
         let layout = HeadLayout::new(hidden.max(), vocab.max(), has_bias, numerics);
@@ -318,19 +265,9 @@ impl Assembler<'_> {
             let mut params = residual_params(hidden, place.column);
             params.push((regs::VOCAB, vocab.start(place.row)));
             let data = std::mem::take(&mut data[(place.row * w + place.column) as usize]);
-            self.set(
-                tile,
-                emit::head::program(&emitter, place),
-                params,
-                bytes,
-                data,
-            );
+            self.set(tile, emit::head::program(&emitter, place), params, bytes, data);
         }
-        self.image.probes.push(Probe {
-            name: "logits".to_string(),
-            dtype: DType::F32,
-            parts,
-        });
+        self.image.probes.push(Probe { name: "logits".to_string(), dtype: DType::F32, parts });
         self.name(stage, "head".to_string());
     }
 
@@ -340,16 +277,8 @@ impl Assembler<'_> {
         if root == 0 || place.row > root {
             return;
         }
-        let rx = if place.row == 0 {
-            Port::Ramp
-        } else {
-            Port::North
-        };
-        let tx = if place.row == root {
-            Port::Ramp
-        } else {
-            Port::South
-        };
+        let rx = if place.row == 0 { Port::Ramp } else { Port::North };
+        let tx = if place.row == root { Port::Ramp } else { Port::South };
         self.routes[tile].add(Route::fixed(COLUMN.broadcast, rx, Ports::one(tx)));
     }
 
@@ -359,9 +288,7 @@ impl Assembler<'_> {
     }
 
     fn formats(&self) -> Formats {
-        Formats {
-            numerics: self.estimate.numerics,
-        }
+        Formats { numerics: self.estimate.numerics }
     }
 
     /// Places and tile indices of a rectangle, row by row.
@@ -369,27 +296,14 @@ impl Assembler<'_> {
         let (width, height) = (stage.width, stage.height);
         let places = (0..height).flat_map(|row| (0..width).map(move |column| (column, row)));
         let place = |(column, row)| {
-            (
-                Place {
-                    column,
-                    row,
-                    width,
-                    height,
-                },
-                self.index(stage.tile(column, row)),
-            )
+            (Place { column, row, width, height }, self.index(stage.tile(column, row)))
         };
         places.map(place).collect()
     }
 
     fn name(&mut self, stage: &Stage, name: String) {
         let (origin, width, height) = (stage.origin, stage.width, stage.height);
-        self.image.stages.push(StageInfo {
-            name,
-            origin,
-            width,
-            height,
-        });
+        self.image.stages.push(StageInfo { name, origin, width, height });
     }
 
     fn finish(self) -> WaferImage {
@@ -404,9 +318,7 @@ impl Assembler<'_> {
             let mut hasher = DefaultHasher::new();
             set.hash(&mut hasher);
             let alike = sets.entry(hasher.finish()).or_default();
-            let same = alike
-                .iter()
-                .find(|id| image.route_sets[id.0 as usize] == set);
+            let same = alike.iter().find(|id| image.route_sets[id.0 as usize] == set);
             let id = same.copied().unwrap_or_else(|| {
                 let id = fabric::RouteSetId(image.route_sets.len() as u32);
                 image.route_sets.push(set);

@@ -36,17 +36,12 @@ pub(crate) fn check<'a>(
     }
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
-        found.push(format!(
-            "{positions} positions are beyond the limit of {}",
-            1 << POSITION_BITS
-        ));
+        found.push(format!("{positions} positions are beyond the limit of {}", 1 << POSITION_BITS));
     }
     let slots = options.contexts.len().max(1);
     if slots > 1 << SLOT_BITS {
-        found.push(format!(
-            "{slots} requests at a time are beyond the limit of {}",
-            1 << SLOT_BITS
-        ));
+        found
+            .push(format!("{slots} requests at a time are beyond the limit of {}", 1 << SLOT_BITS));
     }
     if !found.is_empty() {
         return Err(CompileError { diagnostics: found });
@@ -72,15 +67,9 @@ pub(crate) fn check<'a>(
 }
 
 fn numerics(numerics: &Numerics, found: &mut Vec<String>) {
-    for (key, format) in [
-        ("weights", numerics.weights),
-        ("activations", numerics.activations),
-    ] {
+    for (key, format) in [("weights", numerics.weights), ("activations", numerics.activations)] {
         if !format.is_float() {
-            found.push(format!(
-                "numerics.{key} = {}: choose f16, bf16 or f32",
-                format.name()
-            ));
+            found.push(format!("numerics.{key} = {}: choose f16, bf16 or f32", format.name()));
         }
     }
     if !matches!(numerics.accumulate, DType::F32 | DType::F16) {
@@ -97,15 +86,11 @@ fn attention(graph: &DecoderGraph, at: usize, block: &Block, found: &mut Vec<Str
     if let Some(rope) = a.rope
         && graph.rope(rope).rotary_dims != a.head_dim
     {
-        found.push(format!(
-            "layer {at}: partial rotary embeddings are not supported yet"
-        ));
+        found.push(format!("layer {at}: partial rotary embeddings are not supported yet"));
     }
     let biases = [a.query.bias, a.key.bias, a.value.bias].map(|b| b.is_some());
     if biases != [biases[0]; 3] {
-        found.push(format!(
-            "layer {at}: queries, keys and values have a bias all or none"
-        ));
+        found.push(format!("layer {at}: queries, keys and values have a bias all or none"));
     }
 }
 

@@ -12,9 +12,7 @@ pub struct CompileError {
 impl CompileError {
     /// An error of one diagnostic.
     pub(crate) fn one(diagnostic: impl Into<String>) -> CompileError {
-        CompileError {
-            diagnostics: vec![diagnostic.into()],
-        }
+        CompileError { diagnostics: vec![diagnostic.into()] }
     }
 }
 

@@ -14,6 +14,10 @@ use pe_isa::DType;
 const CODE_PER_LAYER: u64 = 1_500;
 const CODE_BESIDES: u64 = 900;
 
+/// Prompt tokens per new token of the request that cuts are judged by; an assumption. Prompt tokens follow one another
+/// at the distance of the slowest stage.
+const PROMPT_PER_NEW: u64 = 4;
+
 /// What time and memory depend on, besides the cut.
 #[derive(Debug, Clone)]
 pub(crate) struct Estimate<'a> {
@@ -32,12 +36,7 @@ pub(crate) struct Estimate<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     Fits,
-    Over {
-        bytes: u64,
-        stage: &'static str,
-        column: u32,
-        row: u32,
-    },
+    Over { bytes: u64, stage: &'static str, column: u32, row: u32 },
 }
 
 impl Estimate<'_> {
@@ -53,12 +52,7 @@ impl Estimate<'_> {
         layers: u32,
         positions: u32,
     ) -> LayersLayout {
-        let need = LayersNeed {
-            layers,
-            slots: self.slots,
-            positions,
-            biases: self.biases,
-        };
+        let need = LayersNeed { layers, slots: self.slots, positions, biases: self.biases };
         LayersLayout::new(tiling, &self.numerics, need)
     }
 
@@ -89,17 +83,9 @@ impl Estimate<'_> {
             ),
             ("port", port, self.data_bytes(0)),
         ];
-        let worst = stages
-            .into_iter()
-            .map(|(s, need, have)| (need.saturating_sub(have), s))
-            .max();
+        let worst = stages.into_iter().map(|(s, need, have)| (need.saturating_sub(have), s)).max();
         match worst {
-            Some((bytes, stage)) if bytes > 0 => Fit::Over {
-                bytes,
-                stage,
-                column: 0,
-                row: 0,
-            },
+            Some((bytes, stage)) if bytes > 0 => Fit::Over { bytes, stage, column: 0, row: 0 },
             _ => Fit::Fits,
         }
     }
@@ -109,24 +95,40 @@ impl Estimate<'_> {
         let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
         let have = self.data_bytes(cut.layers_per_stage);
         let fits = |positions: u32| {
-            self.layers_layout_for(&tiling, cut.layers_per_stage, positions)
-                .bytes
-                <= have
+            self.layers_layout_for(&tiling, cut.layers_per_stage, positions).bytes <= have
         };
         let (mut low, mut high) = (0u32, 1 << crate::emit::POSITION_BITS);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if fits(middle) {
-                low = middle
-            } else {
-                high = middle
-            }
+            if fits(middle) { low = middle } else { high = middle }
         }
         low
     }
 
-    /// Cycles per token, about: multiply-adds, chains and broadcasts of every layer, and the way between stages.
-    pub(crate) fn token_cycles(&self, cut: &Cut) -> u64 {
+    /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
+    /// answers and prompts are fast.
+    pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
+        let layer = self.layer_cycles(cut);
+        let head = self.head_cycles(cut);
+        let (w, h) = (cut.width, cut.height);
+        let lane = u64::from(self.dims.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
+        let stages = (self.layers as u64).div_ceil(cut.layers_per_stage.into()) + 2;
+        let token = layer * self.layers as u64 + head + lane * stages;
+        token + PROMPT_PER_NEW * (layer * u64::from(cut.layers_per_stage) + lane)
+    }
+
+    /// Cycles of the head: multiply, sum, choose.
+    fn head_cycles(&self, cut: &Cut) -> u64 {
+        let vocab = self.vocab.div_ceil(cut.height);
+        let hidden = self.dims.hidden.div_ceil(cut.width);
+        self.multiply(hidden, vocab)
+            + self.line(cut.width, vocab)
+            + self.line(cut.height, 2)
+            + 4 * u64::from(vocab)
+    }
+
+    /// Cycles of one layer: multiply-adds, chains and broadcasts, activation, softmax.
+    fn layer_cycles(&self, cut: &Cut) -> u64 {
         let (w, h) = (cut.width, cut.height);
         let d = &self.dims;
         let hidden = d.hidden.div_ceil(w);
@@ -145,20 +147,12 @@ impl Estimate<'_> {
         layer += self.line(rows_per_head, heads * tokens);
         layer +=
             22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
-        let share = if deals_activation(inner, w) {
-            inner.div_ceil(w)
-        } else {
-            inner
-        };
+        let share = if deals_activation(inner, w) { inner.div_ceil(w) } else { inner };
         layer += 30 * u64::from(share) + 400;
         if share < inner {
             layer += self.line(w, inner);
         }
-        let vocab = self.vocab.div_ceil(h);
-        let head = self.multiply(hidden, vocab) + self.line(w, vocab) + 4 * u64::from(vocab);
-        let stages = (self.layers as u32).div_ceil(cut.layers_per_stage) + 2;
-        let lanes = u64::from(d.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
-        layer * self.layers as u64 + head + lanes * u64::from(stages)
+        layer
     }
 
     fn multiply(&self, rows: u32, columns: u32) -> u64 {

@@ -30,13 +30,7 @@ impl<'a> Filler<'a> {
         weights: &'a Weights,
         numerics: Numerics,
     ) -> Filler<'a> {
-        Filler {
-            graph,
-            weights,
-            numerics,
-            diagnostics: Vec::new(),
-            overflown: Default::default(),
-        }
+        Filler { graph, weights, numerics, diagnostics: Vec::new(), overflown: Default::default() }
     }
 
     /// What was found, as an error if anything was.
@@ -44,9 +38,7 @@ impl<'a> Filler<'a> {
         if self.diagnostics.is_empty() {
             return Ok(());
         }
-        Err(CompileError {
-            diagnostics: self.diagnostics,
-        })
+        Err(CompileError { diagnostics: self.diagnostics })
     }
 
     /// Whole rows of a tensor, rounded to the storage type of weights.
@@ -61,23 +53,17 @@ impl<'a> Filler<'a> {
             }
             let range = rows[from] as usize..rows[to - 1] as usize + 1;
             piece.clear();
-            self.weights
-                .tile(tensor, range, 0..columns as usize, &mut piece);
+            self.weights.tile(tensor, range, 0..columns as usize, &mut piece);
             values.extend_from_slice(&piece);
             from = to;
         }
         self.check(tensor, rows, columns, &values);
-        Matrix {
-            columns: columns as usize,
-            values,
-        }
+        Matrix { columns: columns as usize, values }
     }
 
     fn check(&mut self, tensor: TensorRef, rows: &[u32], columns: u32, values: &[f32]) {
         let t = self.numerics.weights;
-        let bad = values
-            .iter()
-            .position(|&v| !t.to_f32(t.from_f32(v)).is_finite());
+        let bad = values.iter().position(|&v| !t.to_f32(t.from_f32(v)).is_finite());
         let Some(at) = bad else { return };
         if !self.overflown.insert(tensor.0) {
             return;
@@ -105,11 +91,7 @@ fn pack(
     get: impl Fn(usize, usize) -> f32,
 ) -> Segment {
     let lanes = t.lanes() as usize;
-    let last = if rows == 0 {
-        0
-    } else {
-        (rows - 1) * stride + columns
-    };
+    let last = if rows == 0 { 0 } else { (rows - 1) * stride + columns };
     let mut words = vec![0u32; last.div_ceil(lanes)];
     for r in 0..rows {
         for c in 0..columns {
@@ -122,12 +104,7 @@ fn pack(
 }
 
 fn pack_vector(address: u32, values: &[f32]) -> Segment {
-    pack(
-        address,
-        DType::F32,
-        (1, values.len(), values.len()),
-        |_, c| values[c],
-    )
+    pack(address, DType::F32, (1, values.len(), values.len()), |_, c| values[c])
 }
 
 fn range(split: Split, part: u32) -> std::ops::Range<usize> {
@@ -144,9 +121,7 @@ fn pack_by_input(
 ) -> Segment {
     let outputs = m.values.len() / m.columns.max(1);
     let size = (inputs.len(), outputs, stride as usize);
-    pack(address, t, size, |i, o| {
-        m.values[o * m.columns + inputs.start + i]
-    })
+    pack(address, t, size, |i, o| m.values[o * m.columns + inputs.start + i])
 }
 
 /// Segments of every PE of a stage of layers, row by row.
@@ -171,10 +146,8 @@ pub(crate) fn layers(
     for r in 0..h {
         let dims = tiling.row_heads(r).dims;
         let pairs = &dims[..dims.len() / 2];
-        let frequencies: Vec<f32> = pairs
-            .iter()
-            .map(|&p| rope.inverse_frequencies[p as usize])
-            .collect();
+        let frequencies: Vec<f32> =
+            pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
         for c in 0..w {
             tiles[(r * w + c) as usize].push(pack_vector(layout.frequencies, &frequencies));
         }
@@ -190,11 +163,7 @@ fn attention_row(
     (local, r): (usize, u32),
     tiles: &mut [Vec<Segment>],
 ) {
-    let (at, a, t) = (
-        &layout.layers[local],
-        &block.attention,
-        filler.numerics.weights,
-    );
+    let (at, a, t) = (&layout.layers[local], &block.attention, filler.numerics.weights);
     let (w, hidden) = (tiling.width, tiling.dims.hidden);
     let row = tiling.row_heads(r);
     let qkv = tiling.qkv_rows(&row);
@@ -203,46 +172,27 @@ fn attention_row(
         QkvRow::Key(n) => (a.key, n),
         QkvRow::Value(n) => (a.value, n),
     };
-    let mut fused = Matrix {
-        columns: hidden as usize,
-        values: Vec::new(),
-    };
+    let mut fused = Matrix { columns: hidden as usize, values: Vec::new() };
     let mut bias = Vec::new();
     for run in qkv.chunk_by(|x, y| source(x).0 == source(y).0) {
         let linear = source(&run[0]).0;
         let rows: Vec<u32> = run.iter().map(|q| source(q).1).collect();
-        fused
-            .values
-            .extend(filler.rows(linear.weight, &rows, hidden).values);
+        fused.values.extend(filler.rows(linear.weight, &rows, hidden).values);
         push_bias(filler, linear, &rows, &mut bias);
     }
     let columns = tiling.output_columns(&row);
     let output = output_tile(filler, a.output, &columns, hidden);
-    let (norm1, output_bias) = (
-        filler.vector(a.norm.weight),
-        a.output.bias.map(|b| filler.vector(b)),
-    );
+    let (norm1, output_bias) =
+        (filler.vector(a.norm.weight), a.output.bias.map(|b| filler.vector(b)));
     for c in 0..w {
         let slice = range(tiling.hidden, c);
         let tile = &mut tiles[(r * w + c) as usize];
         tile.push(pack_vector(at.norm1, &norm1[slice.clone()]));
-        tile.push(pack_by_input(
-            at.qkv,
-            t,
-            &fused,
-            slice.clone(),
-            layout.qkv_stride,
-        ));
+        tile.push(pack_by_input(at.qkv, t, &fused, slice.clone(), layout.qkv_stride));
         if !bias.is_empty() {
             tile.push(pack_vector(at.qkv_bias, &bias));
         }
-        tile.push(pack_output(
-            at.output,
-            t,
-            &output,
-            slice.clone(),
-            layout.hidden_stride,
-        ));
+        tile.push(pack_output(at.output, t, &output, slice.clone(), layout.hidden_stride));
         if let Some(b) = &output_bias {
             tile.push(pack_vector(at.output_bias, &b[slice]));
         }
@@ -265,10 +215,7 @@ fn output_tile(filler: &mut Filler, linear: LinearRef, columns: &[u32], hidden: 
     for &column in columns {
         values.extend((0..hidden as usize).map(|o| all.values[o * all.columns + column as usize]));
     }
-    Matrix {
-        columns: hidden as usize,
-        values,
-    }
+    Matrix { columns: hidden as usize, values }
 }
 
 /// The tile of a matrix stored `[input][output]` already, outputs `slice`.
@@ -281,9 +228,7 @@ fn pack_output(
 ) -> Segment {
     let inputs = m.values.len() / m.columns.max(1);
     let size = (inputs, slice.len(), stride as usize);
-    pack(address, t, size, |i, o| {
-        m.values[i * m.columns + slice.start + o]
-    })
+    pack(address, t, size, |i, o| m.values[i * m.columns + slice.start + o])
 }
 
 fn mlp_row(
@@ -299,38 +244,22 @@ fn mlp_row(
     let (w, hidden) = (tiling.width, tiling.dims.hidden);
     let rows: Vec<u32> = (tiling.inner.start(r)..tiling.inner.end(r)).collect();
     let mut fused = filler.rows(gate.weight, &rows, hidden);
-    fused
-        .values
-        .extend(filler.rows(up.weight, &rows, hidden).values);
+    fused.values.extend(filler.rows(up.weight, &rows, hidden).values);
     let mut bias = Vec::new();
     push_bias(filler, *gate, &rows, &mut bias);
     push_bias(filler, *up, &rows, &mut bias);
     let output = output_tile(filler, *down, &rows, hidden);
-    let (norm2, down_bias) = (
-        filler.vector(block.mlp.norm.weight),
-        down.bias.map(|b| filler.vector(b)),
-    );
+    let (norm2, down_bias) =
+        (filler.vector(block.mlp.norm.weight), down.bias.map(|b| filler.vector(b)));
     for c in 0..w {
         let slice = range(tiling.hidden, c);
         let tile = &mut tiles[(r * w + c) as usize];
         tile.push(pack_vector(at.norm2, &norm2[slice.clone()]));
-        tile.push(pack_by_input(
-            at.gate_up,
-            t,
-            &fused,
-            slice.clone(),
-            2 * layout.inner_stride,
-        ));
+        tile.push(pack_by_input(at.gate_up, t, &fused, slice.clone(), 2 * layout.inner_stride));
         if !bias.is_empty() {
             tile.push(pack_vector(at.gate_up_bias, &bias));
         }
-        tile.push(pack_output(
-            at.down,
-            t,
-            &output,
-            slice.clone(),
-            layout.hidden_stride,
-        ));
+        tile.push(pack_output(at.down, t, &output, slice.clone(), layout.hidden_stride));
         if let Some(b) = &down_bias {
             tile.push(pack_vector(at.down_bias, &b[slice]));
         }
@@ -352,9 +281,8 @@ pub(crate) fn embed(
         for c in 0..w {
             let slice = range(hidden, c);
             let size = (rows.len(), slice.len(), layout.hidden_stride as usize);
-            let segment = pack(layout.table, t, size, |v, i| {
-                m.values[v * m.columns + slice.start + i]
-            });
+            let segment =
+                pack(layout.table, t, size, |v, i| m.values[v * m.columns + slice.start + i]);
             tiles.push(vec![segment]);
         }
     }
@@ -379,13 +307,7 @@ pub(crate) fn head(
         for c in 0..w {
             let slice = range(hidden, c);
             let mut tile = vec![pack_vector(layout.norm, &norm[slice.clone()])];
-            tile.push(pack_by_input(
-                layout.head,
-                t,
-                &m,
-                slice,
-                layout.vocab_stride,
-            ));
+            tile.push(pack_by_input(layout.head, t, &m, slice, layout.vocab_stride));
             if !bias.is_empty() {
                 tile.push(pack_vector(layout.bias, &bias));
             }

@@ -60,12 +60,7 @@ impl<'a> LaneRouter<'a> {
                 }
             }
         }
-        LaneRouter {
-            machine,
-            stages,
-            used,
-            owner,
-        }
+        LaneRouter { machine, stages, used, owner }
     }
 
     fn index(&self, at: PeCoord) -> usize {
@@ -79,9 +74,7 @@ impl<'a> LaneRouter<'a> {
     /// When no color of the machine is free on the whole path.
     pub(crate) fn lane(&mut self, from: End, to: End) -> Result<Lane, CompileError> {
         let path = self.path(from.tile(), to.tile());
-        let taken = path
-            .iter()
-            .fold(0u32, |set, &at| set | self.used[self.index(at)]);
+        let taken = path.iter().fold(0u32, |set, &at| set | self.used[self.index(at)]);
         let color = (0..self.machine.fabric.colors).find(|&c| taken & (1 << c) == 0);
         let Some(color) = color.map(Color) else {
             return Err(CompileError::one(format!(
@@ -96,21 +89,12 @@ impl<'a> LaneRouter<'a> {
             let at = self.index(at);
             self.used[at] |= 1 << color.0;
         }
-        Ok(Lane {
-            from,
-            to,
-            path,
-            color,
-        })
+        Ok(Lane { from, to, path, color })
     }
 
     /// Dijkstra's algorithm; ties go to the lower tile index.
     fn path(&self, from: PeCoord, to: PeCoord) -> Vec<PeCoord> {
-        let own = |at: PeCoord| {
-            self.stages
-                .iter()
-                .position(|s| s.contains(at) || s.port == at)
-        };
+        let own = |at: PeCoord| self.stages.iter().position(|s| s.contains(at) || s.port == at);
         let own = [own(from), own(to)];
         let cost = |tile: usize| match self.owner[tile] {
             u32::MAX => 1u64,

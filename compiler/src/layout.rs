@@ -118,11 +118,8 @@ pub(crate) struct LayersNeed {
 
 impl LayersLayout {
     pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed) -> LayersLayout {
-        let (weight, act, acc) = (
-            numerics.weights.bytes(),
-            numerics.activations.bytes(),
-            numerics.accumulate.bytes(),
-        );
+        let (weight, act, acc) =
+            (numerics.weights.bytes(), numerics.activations.bytes(), numerics.accumulate.bytes());
         let w = |n: u32| u64::from(n);
         let bias = |at: usize, n: u32| if need.biases[at] { u64::from(n) } else { 0 };
         let hidden = t.hidden.max();
@@ -163,10 +160,7 @@ impl LayersLayout {
             squares: b.take(1, 4),
             qkv: b.take(w(qkv), act),
             rotated: b.take(w(heads), act),
-            turn: [
-                b.take(w(heads.div_ceil(2)), 4),
-                b.take(w(heads.div_ceil(2)), 4),
-            ],
+            turn: [b.take(w(heads.div_ceil(2)), 4), b.take(w(heads.div_ceil(2)), 4)],
             turn_by: b.take(w(2 * pairs), 4),
             frequencies: b.take(w(pairs), 4),
             cosines: b.take(w(pairs), 4),
@@ -209,17 +203,9 @@ pub(crate) struct EmbedLayout {
 impl EmbedLayout {
     pub(crate) fn new(hidden: u32, vocab: u32, numerics: &Numerics) -> EmbedLayout {
         let mut b = Bump::default();
-        let table = b.take(
-            u64::from(vocab.max(1)) * u64::from(hidden),
-            numerics.weights.bytes(),
-        );
+        let table = b.take(u64::from(vocab.max(1)) * u64::from(hidden), numerics.weights.bytes());
         let x = b.take(hidden.into(), 4);
-        EmbedLayout {
-            table,
-            x,
-            hidden_stride: hidden,
-            bytes: b.next,
-        }
+        EmbedLayout { table, x, hidden_stride: hidden, bytes: b.next }
     }
 }
 

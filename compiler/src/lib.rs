@@ -3,14 +3,14 @@
 //! The passes, in order, one module each:
 //!
 //! 1. `check`: what the graph may contain;
-//! 2. [`place`]: layers to stages, stages to rectangles of tiles, by predicted time ([`estimate`]);
-//! 3. [`tiling`]: which elements of every tensor each PE holds;
-//! 4. [`lines`]: collectives on rows and columns, and their fixed colors;
-//! 5. [`layout`]: SRAM addresses;
-//! 6. [`lanes`]: paths and colors between stages;
-//! 7. [`emit`]: programs;
-//! 8. [`fill`]: weights into SRAM;
-//! 9. [`assemble`]: all of it into one image, which `fabric::lint` then judges.
+//! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`);
+//! 3. `tiling`: which elements of every tensor each PE holds;
+//! 4. `lines`: collectives on rows and columns, and their fixed colors;
+//! 5. `layout`: SRAM addresses;
+//! 6. `lanes`: paths and colors between stages;
+//! 7. `emit`: programs;
+//! 8. `fill`: weights into SRAM;
+//! 9. `assemble`: all of it into one image, which `fabric::lint` then judges.
 //!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
 
@@ -33,7 +33,7 @@ mod tiling;
 
 pub use emit::marks;
 pub use error::CompileError;
-pub use options::{Mapping, Numerics, Options};
+pub use options::{Goal, Mapping, Numerics, Options};
 pub use plan::{Plan, PlannedStage};
 pub use protocol::{NewToken, Protocol};
 
@@ -65,20 +65,11 @@ pub fn compile(
     let estimate = check::check(graph, machine, options)?;
     let stages = place::place(machine, &estimate, &options.mapping)?;
     let image = assemble::assemble(graph, weights, &estimate, &stages)?;
-    let errors: Vec<String> = fabric::lint(&image)
-        .iter()
-        .filter(|f| f.error)
-        .map(ToString::to_string)
-        .collect();
+    let errors: Vec<String> =
+        fabric::lint(&image).iter().filter(|f| f.error).map(ToString::to_string).collect();
     if !errors.is_empty() {
-        return Err(CompileError {
-            diagnostics: errors,
-        });
+        return Err(CompileError { diagnostics: errors });
     }
     let plan = Plan::new(&image, &stages, &estimate, graph.context);
-    Ok(Compiled {
-        image,
-        plan,
-        protocol: Protocol::default(),
-    })
+    Ok(Compiled { image, plan, protocol: Protocol::default() })
 }

@@ -21,23 +21,14 @@ pub(crate) struct LineColors {
 }
 
 /// Colors of collectives along rows.
-pub(crate) const ROW: LineColors = LineColors {
-    even: Color(0),
-    odd: Color(1),
-    broadcast: Color(2),
-};
+pub(crate) const ROW: LineColors =
+    LineColors { even: Color(0), odd: Color(1), broadcast: Color(2) };
 /// Colors of collectives along columns.
-pub(crate) const COLUMN: LineColors = LineColors {
-    even: Color(3),
-    odd: Color(4),
-    broadcast: Color(5),
-};
+pub(crate) const COLUMN: LineColors =
+    LineColors { even: Color(3), odd: Color(4), broadcast: Color(5) };
 /// Colors of collectives along the rows of a column that share a head.
-pub(crate) const BLOCK: LineColors = LineColors {
-    even: Color(6),
-    odd: Color(7),
-    broadcast: Color(8),
-};
+pub(crate) const BLOCK: LineColors =
+    LineColors { even: Color(6), odd: Color(7), broadcast: Color(8) };
 /// From a stage's port along its first row.
 pub(crate) const INGRESS: Color = Color(9);
 /// From the first row down the columns.
@@ -61,12 +52,7 @@ pub(crate) struct LinePos {
 impl LinePos {
     /// Place `at` in a line of `len` PEs whose root is in the middle.
     pub(crate) fn centred(at: u32, len: u32, colors: LineColors) -> LinePos {
-        LinePos {
-            at,
-            len,
-            root: len / 2,
-            colors,
-        }
+        LinePos { at, len, root: len / 2, colors }
     }
 
     /// Whether this PE is the root.
@@ -77,11 +63,7 @@ impl LinePos {
     /// The color on which the PE at `at` sends towards the root.
     fn link(&self, at: u32) -> Color {
         let parity = if at < self.root { at % 2 } else { (at + 1) % 2 };
-        if parity == 0 {
-            self.colors.even
-        } else {
-            self.colors.odd
-        }
+        if parity == 0 { self.colors.even } else { self.colors.odd }
     }
 
     /// The color on which this PE sends towards the root; none for the root.
@@ -90,12 +72,12 @@ impl LinePos {
     }
 
     /// The color on which the lower neighbour's chain arrives, if it comes this way.
-    pub(crate) fn from_low(&self) -> Option<Color> {
+    pub(crate) fn low_arrival(&self) -> Option<Color> {
         (self.at > 0 && self.at <= self.root).then(|| self.link(self.at - 1))
     }
 
     /// The color on which the higher neighbour's chain arrives, if it comes this way.
-    pub(crate) fn from_high(&self) -> Option<Color> {
+    pub(crate) fn high_arrival(&self) -> Option<Color> {
         (self.at + 1 < self.len && self.at >= self.root).then(|| self.link(self.at + 1))
     }
 
@@ -111,10 +93,10 @@ impl LinePos {
             let towards = if self.at < self.root { high } else { low };
             routes.add(Route::fixed(color, Port::Ramp, Ports::one(towards)));
         }
-        if let Some(color) = self.from_low() {
+        if let Some(color) = self.low_arrival() {
             routes.add(Route::fixed(color, low, Ports::one(Port::Ramp)));
         }
-        if let Some(color) = self.from_high() {
+        if let Some(color) = self.high_arrival() {
             routes.add(Route::fixed(color, high, Ports::one(Port::Ramp)));
         }
     }
@@ -149,17 +131,12 @@ impl TileRoutes {
     pub(crate) fn add(&mut self, route: Route) {
         let color = route.color;
         let before = self.0.insert(color, route);
-        assert!(
-            before.is_none(),
-            "color {color} is routed twice on one tile"
-        );
+        assert!(before.is_none(), "color {color} is routed twice on one tile");
     }
 
     /// The finished routes, by color.
     pub(crate) fn finish(self) -> fabric::RouteSet {
-        fabric::RouteSet {
-            routes: self.0.into_values().collect(),
-        }
+        fabric::RouteSet { routes: self.0.into_values().collect() }
     }
 }
 
@@ -176,41 +153,25 @@ pub(crate) fn route_edges(
     if r == 0 {
         let rx = if c == 0 { entry } else { Port::West };
         let tx = Ports::one(Port::Ramp);
-        let tx = if c + 1 < width {
-            tx.with(Port::East)
-        } else {
-            tx
-        };
+        let tx = if c + 1 < width { tx.with(Port::East) } else { tx };
         routes.add(Route::fixed(INGRESS, rx, tx));
         if height > 1 {
-            routes.add(Route::fixed(
-                INGRESS_COLUMN,
-                Port::Ramp,
-                Ports::one(Port::South),
-            ));
+            routes.add(Route::fixed(INGRESS_COLUMN, Port::Ramp, Ports::one(Port::South)));
         }
         if sends_on && c > 0 {
-            routes.add(Route::fixed(
-                egress(c - 1),
-                Port::West,
-                Ports::one(Port::Ramp),
-            ));
+            routes.add(Route::fixed(egress(c - 1), Port::West, Ports::one(Port::Ramp)));
         }
         if sends_on && c + 1 < width {
             routes.add(Route::fixed(egress(c), Port::Ramp, Ports::one(Port::East)));
         }
     } else {
         let tx = Ports::one(Port::Ramp);
-        let tx = if r + 1 < height {
-            tx.with(Port::South)
-        } else {
-            tx
-        };
+        let tx = if r + 1 < height { tx.with(Port::South) } else { tx };
         routes.add(Route::fixed(INGRESS_COLUMN, Port::North, tx));
     }
 }
 
 /// The color on which column `c` of the first row sends towards the last one.
 pub(crate) fn egress(c: u32) -> Color {
-    if c % 2 == 0 { EGRESS_EVEN } else { EGRESS_ODD }
+    if c.is_multiple_of(2) { EGRESS_EVEN } else { EGRESS_ODD }
 }

@@ -17,12 +17,19 @@ pub struct Numerics {
 
 impl Default for Numerics {
     fn default() -> Numerics {
-        Numerics {
-            weights: DType::F16,
-            activations: DType::F16,
-            accumulate: DType::F32,
-        }
+        Numerics { weights: DType::F16, activations: DType::F16, accumulate: DType::F32 }
     }
+}
+
+/// What a layout is judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goal {
+    /// Time × PEs used to the power of 2/3: twice the PEs must make a model 1.59 times as fast.
+    #[default]
+    Balanced,
+    /// Time alone, at whatever number of PEs.
+    Latency,
 }
 
 /// How the model is laid out. Zero means that the compiler chooses.
@@ -35,6 +42,8 @@ pub struct Mapping {
     pub stage_width: u32,
     /// Rows of a rectangle.
     pub stage_height: u32,
+    /// What the compiler's choice is judged by: `balanced` or `latency`.
+    pub goal: Goal,
 }
 
 /// Everything besides model and machine that the image depends on.

@@ -6,7 +6,7 @@
 
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
-use crate::options::Mapping;
+use crate::options::{Goal, Mapping};
 use fabric::{Machine, PeCoord, Port};
 use std::ops::Range;
 
@@ -88,16 +88,12 @@ fn cell(machine: &Machine, cut: &Cut, at: u32) -> (PeCoord, PeCoord, Port) {
 pub(crate) fn partition(layers: usize, per_stage: u32) -> Vec<Work> {
     let mut works = vec![Work::Embed];
     let step = per_stage.max(1) as usize;
-    works.extend(
-        (0..layers)
-            .step_by(step)
-            .map(|l| Work::Layers(l..(l + step).min(layers))),
-    );
+    works.extend((0..layers).step_by(step).map(|l| Work::Layers(l..(l + step).min(layers))));
     works.push(Work::Head);
     works
 }
 
-/// Chooses the cut with the least predicted time per token among those that fit, and places the stages.
+/// Chooses the cut with the least predicted time among those that fit, and places the stages.
 ///
 /// # Errors
 /// When none fits: by how much the best one fails, where, and which square grid would do.
@@ -112,35 +108,38 @@ pub(crate) fn place(
     let works = partition(estimate.layers, cut.layers_per_stage);
     let stages = works.into_iter().enumerate().map(|(at, work)| {
         let (origin, port, entry) = cell(machine, &cut, at as u32);
-        Stage {
-            work,
-            origin,
-            width: cut.width,
-            height: cut.height,
-            port,
-            entry,
-        }
+        Stage { work, origin, width: cut.width, height: cut.height, port, entry }
     });
     Ok(stages.collect())
 }
 
 fn best_cut(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<Cut> {
-    let mut best: Option<(u64, Cut)> = None;
+    let mut best: Option<(u128, Cut)> = None;
     for cut in candidates(machine, estimate.layers, mapping) {
         let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
         if cells(machine, cut.width, cut.height) < stages {
             continue;
         }
-        // The lower bound spares most candidates the exact look at every row.
-        let cycles = estimate.token_cycles(&cut);
-        if best.as_ref().is_some_and(|(least, _)| cycles >= *least) {
+        // Most candidates are worse than the best so far and need no look at their SRAM.
+        let score = score(estimate, mapping.goal, &cut, stages);
+        if best.as_ref().is_some_and(|(least, _)| score >= *least) {
             continue;
         }
         if matches!(estimate.fit(&cut), Fit::Fits) {
-            best = Some((cycles, cut));
+            best = Some((score, cut));
         }
     }
     best.map(|(_, cut)| cut)
+}
+
+/// What a cut is judged by; less is better.
+fn score(estimate: &Estimate, goal: Goal, cut: &Cut, stages: u32) -> u128 {
+    let cycles = u128::from(estimate.cycles(cut));
+    let pes = u128::from(stages) * (u128::from(cut.width) * u128::from(cut.height) + 1);
+    match goal {
+        Goal::Balanced => cycles.pow(3).saturating_mul(pes.pow(2)),
+        Goal::Latency => cycles,
+    }
 }
 
 /// Cuts to try, small rectangles first, so that of equally fast ones the smallest wins.
@@ -165,11 +164,7 @@ fn candidates(machine: &Machine, layers: usize, mapping: &Mapping) -> Vec<Cut> {
     for &layers_per_stage in &shared {
         for &height in &sizes(mapping.stage_height, machine.height) {
             for &width in &sizes(mapping.stage_width, machine.width) {
-                cuts.push(Cut {
-                    layers_per_stage,
-                    width,
-                    height,
-                });
+                cuts.push(Cut { layers_per_stage, width, height });
             }
         }
     }
@@ -183,13 +178,7 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
         if cells(machine, cut.width, cut.height) < stages {
             continue;
         }
-        if let Fit::Over {
-            bytes,
-            stage,
-            column,
-            row,
-        } = estimate.fit(&cut)
-        {
+        if let Fit::Over { bytes, stage, column, row } = estimate.fit(&cut) {
             let text = format!(
                 "SRAM over by {bytes} bytes on PE ({column},{row}) of the {stage} rectangle of {} x {} tiles \
                  ({} layers each)",
@@ -200,10 +189,8 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
             }
         }
     }
-    let grid = format!(
-        "machine `{}` has {} x {} tiles",
-        machine.name, machine.width, machine.height
-    );
+    let grid =
+        format!("machine `{}` has {} x {} tiles", machine.name, machine.width, machine.height);
     let mut diagnostics = vec![match nearest {
         Some((_, text)) => format!("the model does not fit: {text}; {grid}"),
         None => format!(
@@ -224,19 +211,13 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
 /// The side of the smallest square grid on which some cut fits.
 fn smallest_square(machine: &Machine, estimate: &Estimate) -> Option<u32> {
     let fits = |side: u32| {
-        let machine = Machine {
-            width: side,
-            height: side,
-            ..machine.clone()
-        };
+        let machine = Machine { width: side, height: side, ..machine.clone() };
         let free = Mapping::default();
-        candidates(&machine, estimate.layers, &free)
-            .into_iter()
-            .any(|cut| {
-                let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
-                cells(&machine, cut.width, cut.height) >= stages
-                    && matches!(estimate.fit(&cut), Fit::Fits)
-            })
+        candidates(&machine, estimate.layers, &free).into_iter().any(|cut| {
+            let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+            cells(&machine, cut.width, cut.height) >= stages
+                && matches!(estimate.fit(&cut), Fit::Fits)
+        })
     };
     let mut high = 2;
     while !fits(high) {
@@ -248,11 +229,7 @@ fn smallest_square(machine: &Machine, estimate: &Estimate) -> Option<u32> {
     let mut low = high / 2;
     while high - low > 1 {
         let middle = (low + high) / 2;
-        if fits(middle) {
-            high = middle
-        } else {
-            low = middle
-        }
+        if fits(middle) { high = middle } else { low = middle }
     }
     Some(high)
 }

@@ -48,9 +48,7 @@ pub struct PlannedStage {
 
 /// Bytes in use on a tile: reserve, code and data.
 fn sram_used(image: &WaferImage, tile: usize) -> u32 {
-    let code = image
-        .program(fabric::PeIdx(tile as u32))
-        .map_or(0, pe_isa::Program::code_bytes);
+    let code = image.program(fabric::PeIdx(tile as u32)).map_or(0, pe_isa::Program::code_bytes);
     image.machine.pe.reserve_bytes + code + image.tiles[tile].sram_bytes
 }
 
@@ -62,40 +60,26 @@ impl Plan {
         model_context: usize,
     ) -> Plan {
         let machine: &Machine = &image.machine;
-        let planned = stages
-            .iter()
-            .zip(&image.stages)
-            .map(|(stage, info)| PlannedStage {
-                name: info.name.clone(),
-                size: (stage.width, stage.height),
-                origin: stage.origin,
-                sram_max: stage_max(image, stage),
-            });
-        let used: Vec<usize> = (0..image.tiles.len())
-            .filter(|&t| image.tiles[t].program.is_some())
-            .collect();
-        let colors: BTreeSet<_> = image
-            .route_sets
-            .iter()
-            .flat_map(|s| s.routes.iter().map(|r| r.color))
-            .collect();
+        let planned = stages.iter().zip(&image.stages).map(|(stage, info)| PlannedStage {
+            name: info.name.clone(),
+            size: (stage.width, stage.height),
+            origin: stage.origin,
+            sram_max: stage_max(image, stage),
+        });
+        let used: Vec<usize> =
+            (0..image.tiles.len()).filter(|&t| image.tiles[t].program.is_some()).collect();
+        let colors: BTreeSet<_> =
+            image.route_sets.iter().flat_map(|s| s.routes.iter().map(|r| r.color)).collect();
         let layers = stages.iter().find_map(|s| match &s.work {
             Work::Layers(l) => Some((s, l.len() as u32)),
             _ => None,
         });
         let fits = layers.map_or(0, |(s, layers_per_stage)| {
-            estimate.longest_context(&Cut {
-                layers_per_stage,
-                width: s.width,
-                height: s.height,
-            })
+            estimate.longest_context(&Cut { layers_per_stage, width: s.width, height: s.height })
         });
         let limited = (fits as usize) < model_context;
         Plan {
-            machine: format!(
-                "{} ({} x {} tiles)",
-                machine.name, machine.width, machine.height
-            ),
+            machine: format!("{} ({} x {} tiles)", machine.name, machine.width, machine.height),
             stages: planned.collect(),
             pes: used.len() as u64,
             sram_max: used.iter().map(|&t| sram_used(image, t)).max().unwrap_or(0),
@@ -129,35 +113,15 @@ impl fmt::Display for Plan {
             "SRAM             {} of {} bytes on the fullest PE, {} in all",
             self.sram_max, self.sram_of_pe, self.sram_total
         )?;
-        writeln!(
-            f,
-            "colors           {} of {}",
-            self.colors, self.colors_of_machine
-        )?;
-        writeln!(
-            f,
-            "classes          {} programs, {} route sets",
-            self.classes.0, self.classes.1
-        )?;
-        writeln!(
-            f,
-            "longest context  {} ({})",
-            self.longest_context, self.context_limit
-        )?;
+        writeln!(f, "colors           {} of {}", self.colors, self.colors_of_machine)?;
+        writeln!(f, "classes          {} programs, {} route sets", self.classes.0, self.classes.1)?;
+        writeln!(f, "longest context  {} ({})", self.longest_context, self.context_limit)?;
         writeln!(f)?;
-        writeln!(
-            f,
-            "{:<14} {:>10} {:>10} {:>12}",
-            "stage", "at", "tiles", "SRAM, bytes"
-        )?;
+        writeln!(f, "{:<14} {:>10} {:>10} {:>12}", "stage", "at", "tiles", "SRAM, bytes")?;
         for stage in &self.stages {
             let at = stage.origin.to_string();
             let tiles = format!("{} x {}", stage.size.0, stage.size.1);
-            writeln!(
-                f,
-                "{:<14} {at:>10} {tiles:>10} {:>12}",
-                stage.name, stage.sram_max
-            )?;
+            writeln!(f, "{:<14} {at:>10} {tiles:>10} {:>12}", stage.name, stage.sram_max)?;
         }
         Ok(())
     }

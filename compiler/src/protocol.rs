@@ -46,10 +46,7 @@ impl Protocol {
             }
             Some(first) => {
                 let request = (first >> POSITION_BITS) & ((1 << SLOT_BITS) - 1);
-                Some(NewToken {
-                    request: request as usize,
-                    id: payload,
-                })
+                Some(NewToken { request: request as usize, id: payload })
             }
         }
     }

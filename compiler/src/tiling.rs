@@ -72,12 +72,7 @@ impl LayerTiling {
 
     /// The heads and dimensions of row `row`.
     pub(crate) fn row_heads(&self, row: u32) -> RowHeads {
-        let LayerDims {
-            kv_heads,
-            head_dim,
-            rotary,
-            ..
-        } = self.dims;
+        let LayerDims { kv_heads, head_dim, rotary, .. } = self.dims;
         if self.height < kv_heads {
             let over_rows = Split::new(kv_heads, self.height);
             return RowHeads {
@@ -89,29 +84,19 @@ impl LayerTiling {
             };
         }
         let blocks = Split::new(self.height, kv_heads);
-        let group = (0..kv_heads)
-            .find(|&g| row < blocks.end(g))
-            .expect("rows are dealt over heads");
+        let group =
+            (0..kv_heads).find(|&g| row < blocks.end(g)).expect("rows are dealt over heads");
         let (block_start, block_len) = (blocks.start(group), blocks.len(group));
         let within = row - block_start;
         let dims = if rotary {
             let pairs = Split::new(head_dim / 2, block_len);
             let first = pairs.start(within)..pairs.end(within);
-            first
-                .clone()
-                .chain(first.map(|p| p + head_dim / 2))
-                .collect()
+            first.clone().chain(first.map(|p| p + head_dim / 2)).collect()
         } else {
             let part = Split::new(head_dim, block_len);
             (part.start(within)..part.end(within)).collect()
         };
-        RowHeads {
-            group,
-            groups: 1,
-            dims,
-            block_start,
-            block_len,
-        }
+        RowHeads { group, groups: 1, dims, block_start, block_len }
     }
 
     /// Outputs of the fused projection on a row, in SRAM order: for each key-value head its queries, its
@@ -133,9 +118,7 @@ impl LayerTiling {
     /// Columns of the output projection that a row's attention results stand for, in SRAM order.
     pub(crate) fn output_columns(&self, row: &RowHeads) -> Vec<u32> {
         let heads = row.group * self.queries()..(row.group + row.groups) * self.queries();
-        heads
-            .flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d))
-            .collect()
+        heads.flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d)).collect()
     }
 
     /// Over all rows, the largest number of (key-value heads × dimensions).
@@ -154,10 +137,7 @@ impl LayerTiling {
     }
 
     fn row_max(&self, f: impl Fn(&RowHeads) -> u32) -> u32 {
-        (0..self.height)
-            .map(|r| f(&self.row_heads(r)))
-            .max()
-            .unwrap_or(0)
+        (0..self.height).map(|r| f(&self.row_heads(r))).max().unwrap_or(0)
     }
 }
 

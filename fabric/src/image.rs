@@ -35,7 +35,7 @@ pub struct Tile {
     /// Registers that do not start at 0.
     pub params: Vec<(Reg, u32)>,
     /// Bytes of SRAM that the program may touch, a multiple of 4. At most
-    /// [`crate::machine::Pe::data_bytes`] less the program's code.
+    /// [`Machine::usable_bytes`] less the program's code.
     pub sram_bytes: u32,
     /// SRAM that does not start at 0.
     pub data: Vec<Segment>,

@@ -78,7 +78,7 @@ impl Linter<'_> {
                 ),
             );
         }
-        if tile.sram_bytes % 4 != 0 {
+        if !tile.sram_bytes.is_multiple_of(4) {
             self.error(idx, "sram_bytes is no multiple of 4".to_string());
         }
         for segment in &tile.data {

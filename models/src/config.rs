@@ -19,11 +19,7 @@ pub(crate) struct Config<'a> {
 impl<'a> Config<'a> {
     /// The whole of `file`, whose parsed content is `keys`.
     pub(crate) fn new(file: &'a Path, keys: &'a Map<String, Value>) -> Self {
-        Config {
-            file,
-            path: String::new(),
-            keys,
-        }
+        Config { file, path: String::new(), keys }
     }
 
     /// The file that messages name.
@@ -48,12 +44,11 @@ impl<'a> Config<'a> {
         range: RangeInclusive<usize>,
     ) -> Result<usize, ModelError> {
         let want = whole_number(&range);
-        self.optional_size(key, range)?
-            .ok_or_else(|| ModelError::KeyMissing {
-                file: self.file.to_path_buf(),
-                key: self.name(key),
-                want,
-            })
+        self.optional_size(key, range)?.ok_or_else(|| ModelError::KeyMissing {
+            file: self.file.to_path_buf(),
+            key: self.name(key),
+            want,
+        })
     }
 
     /// A whole number, where there is one.
@@ -65,9 +60,7 @@ impl<'a> Config<'a> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
-        let number = value
-            .as_u64()
-            .and_then(|number| usize::try_from(number).ok());
+        let number = value.as_u64().and_then(|number| usize::try_from(number).ok());
         match number.filter(|number| range.contains(number)) {
             Some(number) => Ok(Some(number)),
             None => Err(self.wrong(key, value, whole_number(&range))),
@@ -84,10 +77,7 @@ impl<'a> Config<'a> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
-        match value
-            .as_f64()
-            .filter(|number| number.is_finite() && accept(*number))
-        {
+        match value.as_f64().filter(|number| number.is_finite() && accept(*number)) {
             Some(number) => Ok(Some(number)),
             None => Err(self.wrong(key, value, want.to_owned())),
         }
@@ -103,9 +93,7 @@ impl<'a> Config<'a> {
         let Some(value) = self.value(key) else {
             return Ok(default);
         };
-        value
-            .as_bool()
-            .ok_or_else(|| self.wrong(key, value, "true or false".to_owned()))
+        value.as_bool().ok_or_else(|| self.wrong(key, value, "true or false".to_owned()))
     }
 
     /// A string, where there is one.
@@ -113,10 +101,7 @@ impl<'a> Config<'a> {
         let Some(value) = self.value(key) else {
             return Ok(None);
         };
-        value
-            .as_str()
-            .map(Some)
-            .ok_or_else(|| self.wrong(key, value, "a string".to_owned()))
+        value.as_str().map(Some).ok_or_else(|| self.wrong(key, value, "a string".to_owned()))
     }
 
     /// An object, where there is one.
@@ -127,11 +112,7 @@ impl<'a> Config<'a> {
         let Some(keys) = value.as_object() else {
             return Err(self.wrong(key, value, "an object".to_owned()));
         };
-        Ok(Some(Config {
-            file: self.file,
-            path: format!("{}.", self.name(key)),
-            keys,
-        }))
+        Ok(Some(Config { file: self.file, path: format!("{}.", self.name(key)), keys }))
     }
 
     /// Token ids written as one number, as a list, or not at all.
@@ -145,11 +126,7 @@ impl<'a> Config<'a> {
             single => id(single).map(|id| vec![id]),
         };
         ids.ok_or_else(|| {
-            self.wrong(
-                key,
-                value,
-                "a token id, a list of token ids, or null".to_owned(),
-            )
+            self.wrong(key, value, "a token id, a list of token ids, or null".to_owned())
         })
     }
 
@@ -165,10 +142,7 @@ impl<'a> Config<'a> {
 
     /// The error for keys that contradict each other.
     pub(crate) fn disagree(&self, problem: String) -> ModelError {
-        ModelError::KeysDisagree {
-            file: self.file.to_path_buf(),
-            problem,
-        }
+        ModelError::KeysDisagree { file: self.file.to_path_buf(), problem }
     }
 
     /// `key` with the object that it stands in.

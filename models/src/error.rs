@@ -273,11 +273,7 @@ pub enum ModelError {
 
 /// `name` fit for a message: control characters escaped, cut after 120 characters.
 pub(crate) fn shown(name: &str) -> String {
-    let mut text: String = name
-        .chars()
-        .take(120)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut text: String = name.chars().take(120).flat_map(char::escape_debug).collect();
     if name.chars().nth(120).is_some() {
         text.push('…');
     }
@@ -285,11 +281,7 @@ pub(crate) fn shown(name: &str) -> String {
 }
 
 fn count(n: usize, what: &str) -> String {
-    if n == 1 {
-        format!("a {what}")
-    } else {
-        format!("{n} {what}s")
-    }
+    if n == 1 { format!("a {what}") } else { format!("{n} {what}s") }
 }
 
 fn are(n: usize) -> &'static str {
@@ -307,12 +299,7 @@ fn list_missing(missing: &[MissingTensor]) -> String {
 
 fn list_shapes(mismatches: &[ShapeMismatch]) -> String {
     list(mismatches, |tensor, text| {
-        let ShapeMismatch {
-            name,
-            found,
-            wanted,
-            keys,
-        } = tensor;
+        let ShapeMismatch { name, found, wanted, keys } = tensor;
         let _ = write!(
             text,
             "tensor {name} has shape {found:?}, config.json calls for {wanted:?} ({keys})"

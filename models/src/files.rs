@@ -26,10 +26,7 @@ pub(crate) fn regular_file_size(file: &Path) -> io::Result<u64> {
     if meta.is_file() {
         Ok(meta.len())
     } else {
-        Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "it is not a regular file",
-        ))
+        Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"))
     }
 }
 
@@ -38,36 +35,23 @@ pub(crate) fn regular_file_size(file: &Path) -> io::Result<u64> {
 /// # Errors
 /// Anything but a regular file (a directory, a pipe), more than `limit` bytes, or a failing read.
 pub(crate) fn read_bounded(file: &Path, limit: u64) -> Result<Option<Vec<u8>>, ModelError> {
-    let io = |source| ModelError::Io {
-        file: file.to_path_buf(),
-        source,
-    };
+    let io = |source| ModelError::Io { file: file.to_path_buf(), source };
     if !exists(file) {
         return Ok(None);
     }
     let bytes = regular_file_size(file).map_err(io)?;
     if bytes > limit {
-        return Err(ModelError::FileTooLarge {
-            file: file.to_path_buf(),
-            bytes,
-            limit,
-        });
+        return Err(ModelError::FileTooLarge { file: file.to_path_buf(), bytes, limit });
     }
     fs::read(file).map(Some).map_err(io)
 }
 
 /// Parses `bytes`, read from `file`, as one JSON object. Keys keep the order of the file.
 pub(crate) fn parse_object(file: &Path, bytes: &[u8]) -> Result<Map<String, Value>, ModelError> {
-    let problem = |problem: String| ModelError::Json {
-        file: file.to_path_buf(),
-        problem,
-    };
+    let problem = |problem: String| ModelError::Json { file: file.to_path_buf(), problem };
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(keys)) => Ok(keys),
-        Ok(other) => Err(problem(format!(
-            "it holds {} where an object belongs",
-            kind(&other)
-        ))),
+        Ok(other) => Err(problem(format!("it holds {} where an object belongs", kind(&other)))),
         Err(error) => Err(problem(error.to_string())),
     }
 }

@@ -216,10 +216,7 @@ impl DecoderGraph {
 
     /// Every tensor with its reference, in the order in which the graph was written.
     pub fn tensor_refs(&self) -> impl Iterator<Item = (TensorRef, &TensorSpec)> {
-        self.tensors
-            .iter()
-            .enumerate()
-            .map(|(index, spec)| (TensorRef(index as u32), spec))
+        self.tensors.iter().enumerate().map(|(index, spec)| (TensorRef(index as u32), spec))
     }
 
     /// Number of weights, each tensor counted once.
@@ -245,11 +242,7 @@ impl TensorList {
     pub(crate) fn add(&mut self, name: String, shape: &[usize], keys: &'static str) -> TensorRef {
         let index = u32::try_from(self.0.len())
             .expect("the number of layers is bounded far below 2^32 tensors");
-        self.0.push(TensorSpec {
-            name,
-            shape: shape.to_vec(),
-            keys,
-        });
+        self.0.push(TensorSpec { name, shape: shape.to_vec(), keys });
         TensorRef(index)
     }
 
@@ -263,11 +256,6 @@ impl TensorList {
     ) -> LinearRef {
         let weight = self.add(format!("{name}.weight"), &[out_features, in_features], keys);
         let bias = has_bias.then(|| self.add(format!("{name}.bias"), &[out_features], keys));
-        LinearRef {
-            weight,
-            bias,
-            out_features,
-            in_features,
-        }
+        LinearRef { weight, bias, out_features, in_features }
     }
 }

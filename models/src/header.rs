@@ -38,43 +38,27 @@ pub(crate) fn read_header(
     file: &Path,
     content: &[u8],
 ) -> Result<BTreeMap<String, StoredTensor>, ModelError> {
-    let problem = |problem: String| ModelError::Safetensors {
-        file: file.to_path_buf(),
-        problem,
-    };
+    let problem = |problem: String| ModelError::Safetensors { file: file.to_path_buf(), problem };
     let (header, data_start) = header_bytes(content).map_err(problem)?;
     let entries = match serde_json::from_slice(header) {
         Ok(Value::Object(entries)) => entries,
         Ok(other) => {
-            return Err(problem(format!(
-                "its header is {} instead of an object",
-                kind(&other)
-            )));
+            return Err(problem(format!("its header is {} instead of an object", kind(&other))));
         }
         Err(error) => return Err(problem(format!("its header is not valid JSON: {error}"))),
     };
     let mut tensors = BTreeMap::new();
     let mut promised = 0;
-    for (name, entry) in entries
-        .into_iter()
-        .filter(|(name, _)| name != "__metadata__")
-    {
+    for (name, entry) in entries.into_iter().filter(|(name, _)| name != "__metadata__") {
         let (tensor, end) = read_entry(&entry, data_start).map_err(|what| {
-            problem(format!(
-                "its header entry for tensor {} {what}",
-                shown(&name)
-            ))
+            problem(format!("its header entry for tensor {} {what}", shown(&name)))
         })?;
         promised = promised.max(end);
         tensors.insert(name, tensor);
     }
     let held = content.len() as u64 - data_start;
     if promised > held {
-        return Err(ModelError::Truncated {
-            file: file.to_path_buf(),
-            promised,
-            held,
-        });
+        return Err(ModelError::Truncated { file: file.to_path_buf(), promised, held });
     }
     check_cover(&tensors, data_start as usize, content.len()).map_err(problem)?;
     Ok(tensors)
@@ -96,9 +80,7 @@ fn header_bytes(content: &[u8]) -> Result<(&[u8], u64), String> {
         ));
     }
     if length > HEADER_LIMIT {
-        return Err(format!(
-            "its header has {length} bytes; at most {HEADER_LIMIT} are read"
-        ));
+        return Err(format!("its header has {length} bytes; at most {HEADER_LIMIT} are read"));
     }
     Ok((&rest[..length as usize], LENGTH_FIELD as u64 + length))
 }
@@ -107,17 +89,9 @@ fn header_bytes(content: &[u8]) -> Result<(&[u8], u64), String> {
 /// it is only used once the end is known to lie within the file.
 fn read_entry(entry: &Value, data_start: u64) -> Result<(StoredTensor, u64), String> {
     let numbers = |key: &str| -> Option<Vec<u64>> {
-        entry
-            .get(key)?
-            .as_array()?
-            .iter()
-            .map(Value::as_u64)
-            .collect()
+        entry.get(key)?.as_array()?.iter().map(Value::as_u64).collect()
     };
-    let dtype = entry
-        .get("dtype")
-        .and_then(Value::as_str)
-        .ok_or("has no dtype")?;
+    let dtype = entry.get("dtype").and_then(Value::as_str).ok_or("has no dtype")?;
     let shape = numbers("shape").ok_or("has no shape that is a list of whole numbers")?;
     let offsets = numbers("data_offsets").ok_or("has no data_offsets that are whole numbers")?;
     let &[begin, end] = offsets.as_slice() else {
@@ -127,9 +101,7 @@ fn read_entry(entry: &Value, data_start: u64) -> Result<(StoredTensor, u64), Str
         .checked_sub(begin)
         .ok_or_else(|| format!("has data_offsets [{begin}, {end}] that run backwards"))?;
     if let Some(bits) = element_bits(dtype) {
-        let wanted = shape
-            .iter()
-            .try_fold(bits, |size, &dimension| size.checked_mul(dimension));
+        let wanted = shape.iter().try_fold(bits, |size, &dimension| size.checked_mul(dimension));
         if wanted != length.checked_mul(8) || wanted.is_none() {
             return Err(format!(
                 "does not agree with itself: dtype {dtype} and shape {} do not take the {length} bytes of its data_offsets",
@@ -139,18 +111,8 @@ fn read_entry(entry: &Value, data_start: u64) -> Result<(StoredTensor, u64), Str
     }
     let absolute =
         |offset: u64| usize::try_from(offset.saturating_add(data_start)).unwrap_or(usize::MAX);
-    let shape = shape
-        .into_iter()
-        .map(|size| usize::try_from(size).unwrap_or(usize::MAX))
-        .collect();
-    Ok((
-        StoredTensor {
-            dtype: shown(dtype),
-            shape,
-            bytes: absolute(begin)..absolute(end),
-        },
-        end,
-    ))
+    let shape = shape.into_iter().map(|size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
+    Ok((StoredTensor { dtype: shown(dtype), shape, bytes: absolute(begin)..absolute(end) }, end))
 }
 
 /// Bits per element of the dtypes that the format defines; none for a dtype that is not known.
@@ -173,10 +135,8 @@ fn check_cover(
     start: usize,
     end: usize,
 ) -> Result<(), String> {
-    let mut order: Vec<(&String, &Range<usize>)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name, &tensor.bytes))
-        .collect();
+    let mut order: Vec<(&String, &Range<usize>)> =
+        tensors.iter().map(|(name, tensor)| (name, &tensor.bytes)).collect();
     order.sort_by_key(|(_, bytes)| (bytes.start, bytes.end));
     let mut covered = start;
     for (name, bytes) in order {
@@ -214,9 +174,7 @@ mod tests {
     }
 
     fn message(header: &str, data: usize) -> String {
-        read_header(Path::new("m.safetensors"), &file(header, data))
-            .unwrap_err()
-            .to_string()
+        read_header(Path::new("m.safetensors"), &file(header, data)).unwrap_err().to_string()
     }
 
     #[test]
@@ -230,11 +188,7 @@ mod tests {
             (one("F32", "[2]", "[0, 4]"), 4, ["tensor t", "F32"]),
             (one("F32", "[1]", "[4, 0]"), 4, ["tensor t", "backwards"]),
             (one("F32", "[1]", "[4, 8]"), 8, ["tensor t", "gap"]),
-            (
-                one("F32", "[1]", "[0, 4]"),
-                8,
-                ["4 bytes", "belong to nothing"],
-            ),
+            (one("F32", "[1]", "[0, 4]"), 8, ["4 bytes", "belong to nothing"]),
             (one("F32", "[1]", "[0, 4]"), 3, ["truncated", "holds 3"]),
             (one("F32", "[-1]", "[0, 4]"), 4, ["tensor t", "shape"]),
             (one("F32", "[1]", "[0]"), 4, ["tensor t", "data_offsets"]),
@@ -248,20 +202,13 @@ mod tests {
                 4,
                 ["truncated", "18446744073709551615"],
             ),
-            (
-                one("U8", "[4294967296, 4294967296, 4294967296]", "[0, 0]"),
-                0,
-                ["tensor t", "shape"],
-            ),
+            (one("U8", "[4294967296, 4294967296, 4294967296]", "[0, 0]"), 0, ["tensor t", "shape"]),
             (r#"{"t": 3}"#.to_owned(), 0, ["tensor t", "dtype"]),
             ("[]".to_owned(), 0, ["header", "a list"]),
             ("{".to_owned(), 0, ["header", "JSON"]),
         ] {
             let message = message(&header, data);
-            assert!(
-                words.iter().all(|word| message.contains(word)),
-                "{header}: {message}"
-            );
+            assert!(words.iter().all(|word| message.contains(word)), "{header}: {message}");
         }
     }
 
@@ -269,20 +216,13 @@ mod tests {
     fn are_two_tensors_on_the_same_bytes_refused() {
         let both = r#"{"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]},
             "b": {"dtype": "U8", "shape": [4], "data_offsets": [2, 6]}}"#;
-        assert!(
-            message(both, 6).contains("tensor b overlaps"),
-            "{}",
-            message(both, 6)
-        );
+        assert!(message(both, 6).contains("tensor b overlaps"), "{}", message(both, 6));
     }
 
     #[test]
     fn is_a_file_shorter_than_its_length_field_refused() {
-        let refused = |bytes: &[u8]| {
-            read_header(Path::new("m.safetensors"), bytes)
-                .unwrap_err()
-                .to_string()
-        };
+        let refused =
+            |bytes: &[u8]| read_header(Path::new("m.safetensors"), bytes).unwrap_err().to_string();
         assert!(refused(&[]).contains("incomplete"));
         assert!(refused(&[0; 7]).contains("7 bytes"));
         assert!(refused(&u64::MAX.to_le_bytes()).contains("header length"));

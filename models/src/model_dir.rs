@@ -52,13 +52,7 @@ impl ModelDir {
         let config = Config::new(&file, &keys);
         let mut graph = families::build(&config)?;
         graph.eos_ids = eos_ids(&dir, &config)?;
-        Ok(ModelDir {
-            dir,
-            config: bytes,
-            graph,
-            weights: None,
-            digest: OnceLock::new(),
-        })
+        Ok(ModelDir { dir, config: bytes, graph, weights: None, digest: OnceLock::new() })
     }
 
     /// The directory as given to `open`.
@@ -81,25 +75,19 @@ impl ModelDir {
     /// # Errors
     /// [`ModelError::WeightsMissing`] for a shape.
     pub fn require_weights(&self) -> Result<&Weights, ModelError> {
-        let hint = || match [
-            "pytorch_model.bin",
-            "pytorch_model.bin.index.json",
-            "consolidated.00.pth",
-        ]
-        .into_iter()
-        .find(|name| exists(&self.dir.join(name)))
-        {
-            Some(other) => {
-                format!(" ({other} is there, but only safetensors are read: convert it)")
-            }
-            None => String::new(),
-        };
+        let hint =
+            || match ["pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth"]
+                .into_iter()
+                .find(|name| exists(&self.dir.join(name)))
+            {
+                Some(other) => {
+                    format!(" ({other} is there, but only safetensors are read: convert it)")
+                }
+                None => String::new(),
+            };
         self.weights
             .as_ref()
-            .ok_or_else(|| ModelError::WeightsMissing {
-                dir: self.dir.clone(),
-                hint: hint(),
-            })
+            .ok_or_else(|| ModelError::WeightsMissing { dir: self.dir.clone(), hint: hint() })
     }
 
     /// Reads `tokenizer.json`; only text prompts and text answers need it.
@@ -127,14 +115,7 @@ impl ModelDir {
                 hasher.update(bytes);
             };
             part(&self.config);
-            part(
-                &self
-                    .graph
-                    .eos_ids
-                    .iter()
-                    .flat_map(|id| id.to_le_bytes())
-                    .collect::<Vec<u8>>(),
-            );
+            part(&self.graph.eos_ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>());
             if let Some(weights) = &self.weights {
                 for (tensor, spec) in self.graph.tensor_refs() {
                     part(spec.name.as_bytes());
@@ -157,11 +138,8 @@ fn eos_ids(dir: &Path, config: &Config<'_>) -> Result<Vec<u32>, ModelError> {
         None => serde_json::Map::new(),
     };
     let generation = Config::new(&file, &keys);
-    let mut ids = if generation.has(KEY) {
-        generation.token_ids(KEY)?
-    } else {
-        config.token_ids(KEY)?
-    };
+    let mut ids =
+        if generation.has(KEY) { generation.token_ids(KEY)? } else { config.token_ids(KEY)? };
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)

@@ -67,12 +67,7 @@ impl<'a> Reference<'a> {
         };
         let tensors = graph.tensor_refs().map(load).collect();
         let caches = graph.blocks.iter().map(|_| Cache::default()).collect();
-        Reference {
-            graph,
-            tensors,
-            caches,
-            positions: 0,
-        }
+        Reference { graph, tensors, caches, positions: 0 }
     }
 
     /// Forgets all positions, so that another request can be run.
@@ -135,10 +130,8 @@ impl<'a> Reference<'a> {
         let embedding = &self.graph.embedding;
         let row =
             |table: TensorRef, row: usize| self.tensor(table)[row * self.graph.hidden..].iter();
-        let mut x: Vec<f32> = row(embedding.table, token as usize)
-            .take(self.graph.hidden)
-            .copied()
-            .collect();
+        let mut x: Vec<f32> =
+            row(embedding.table, token as usize).take(self.graph.hidden).copied().collect();
         x.iter_mut().for_each(|x| *x *= embedding.scale);
         if let Some(positions) = embedding.positions {
             add(&mut x, row(positions, position));
@@ -149,10 +142,7 @@ impl<'a> Reference<'a> {
     fn block(&mut self, index: usize, block: &Block, position: usize, x: &mut [f32]) {
         match block.residual {
             Residual::Sequential => {
-                add(
-                    x,
-                    self.attention(index, &block.attention, position, x).iter(),
-                );
+                add(x, self.attention(index, &block.attention, position, x).iter());
                 add(x, self.mlp(&block.mlp, x).iter());
             }
         }
@@ -164,10 +154,7 @@ impl<'a> Reference<'a> {
             NormKind::Rms => {
                 let mean_square = dot(x, x) / x.len() as f32;
                 let scale = (mean_square + norm.epsilon).sqrt().recip();
-                x.iter()
-                    .zip(weight)
-                    .map(|(x, weight)| x * scale * weight)
-                    .collect()
+                x.iter().zip(weight).map(|(x, weight)| x * scale * weight).collect()
             }
         }
     }
@@ -203,15 +190,11 @@ impl<'a> Reference<'a> {
         cache.keys.extend_from_slice(&keys);
         cache.values.extend_from_slice(&values);
 
-        let first = attention
-            .window
-            .map_or(0, |window| (position + 1).saturating_sub(window));
+        let first = attention.window.map_or(0, |window| (position + 1).saturating_sub(window));
         let row = attention.kv_heads * head_dim;
         let mut mixed = vec![0.0; queries.len()]; // [heads, head_dim]
-        for (head, (query, out)) in queries
-            .chunks_exact(head_dim)
-            .zip(mixed.chunks_exact_mut(head_dim))
-            .enumerate()
+        for (head, (query, out)) in
+            queries.chunks_exact(head_dim).zip(mixed.chunks_exact_mut(head_dim)).enumerate()
         {
             let column = head / (attention.heads / attention.kv_heads) * head_dim;
             let at = |position: usize| position * row + column..position * row + column + head_dim;
@@ -231,12 +214,7 @@ impl<'a> Reference<'a> {
     fn mlp(&self, mlp: &Mlp, x: &[f32]) -> Vec<f32> {
         let x = self.norm(&mlp.norm, x);
         match &mlp.kind {
-            MlpKind::Gated {
-                gate,
-                up,
-                down,
-                activation,
-            } => {
+            MlpKind::Gated { gate, up, down, activation } => {
                 let mut inner = self.linear(gate, &x); // [intermediate]
                 let up = self.linear(up, &x); // [intermediate]
                 inner

@@ -10,16 +10,8 @@ impl DecoderGraph {
     /// An empty prompt, an id outside the vocabulary, or prompt and new tokens together beyond the context.
     pub fn check_request(&self, prompt_ids: &[u32], max_new: usize) -> Result<(), ModelError> {
         self.check_length(prompt_ids.len(), max_new)?;
-        match prompt_ids
-            .iter()
-            .enumerate()
-            .find(|(_, id)| **id as usize >= self.vocab)
-        {
-            Some((place, &id)) => Err(ModelError::PromptToken {
-                id,
-                place,
-                vocab: self.vocab,
-            }),
+        match prompt_ids.iter().enumerate().find(|(_, id)| **id as usize >= self.vocab) {
+            Some((place, &id)) => Err(ModelError::PromptToken { id, place, vocab: self.vocab }),
             None => Ok(()),
         }
     }
@@ -35,11 +27,7 @@ impl DecoderGraph {
         }
         match prompt.checked_add(max_new) {
             Some(total) if total <= self.context => Ok(()),
-            _ => Err(ModelError::TooLong {
-                prompt,
-                new: max_new,
-                context: self.context,
-            }),
+            _ => Err(ModelError::TooLong { prompt, new: max_new, context: self.context }),
         }
     }
 }

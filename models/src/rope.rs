@@ -44,18 +44,13 @@ pub(crate) fn read(config: &Config<'_>, head_dim: usize) -> Result<Rope, ModelEr
         return Ok(Rope::plain(outer_theta.unwrap_or(10_000.0), head_dim));
     };
     scaling.number("partial_rotary_factor", "1", |share| share == 1.0)?;
-    let theta = scaling
-        .positive("rope_theta")?
-        .or(outer_theta)
-        .unwrap_or(10_000.0);
+    let theta = scaling.positive("rope_theta")?.or(outer_theta).unwrap_or(10_000.0);
     let mut rope = Rope::plain(theta, head_dim);
     match kind(&scaling)? {
         "default" => {}
         "linear" => {
             let factor = required(&scaling, "factor")? as f32;
-            rope.inverse_frequencies
-                .iter_mut()
-                .for_each(|frequency| *frequency /= factor);
+            rope.inverse_frequencies.iter_mut().for_each(|frequency| *frequency /= factor);
         }
         "llama3" => Llama3::read(config, &scaling)?.scale(&mut rope.inverse_frequencies),
         other => return Err(scaling.unsupported("rope_type", other, SUPPORTED)),
@@ -70,13 +65,11 @@ fn kind<'a>(scaling: &Config<'a>) -> Result<&'a str, ModelError> {
 }
 
 fn required(scaling: &Config<'_>, key: &str) -> Result<f64, ModelError> {
-    scaling
-        .positive(key)?
-        .ok_or_else(|| ModelError::KeyMissing {
-            file: scaling.file().to_path_buf(),
-            key: scaling.name(key),
-            want: "a number above 0".to_owned(),
-        })
+    scaling.positive(key)?.ok_or_else(|| ModelError::KeyMissing {
+        file: scaling.file().to_path_buf(),
+        key: scaling.name(key),
+        want: "a number above 0".to_owned(),
+    })
 }
 
 impl Rope {
@@ -89,11 +82,7 @@ impl Rope {
                 power.recip()
             })
             .collect();
-        Rope {
-            inverse_frequencies,
-            rotary_dims,
-            attention_factor: 1.0,
-        }
+        Rope { inverse_frequencies, rotary_dims, attention_factor: 1.0 }
     }
 }
 
@@ -108,10 +97,8 @@ struct Llama3 {
 
 impl Llama3 {
     fn read(config: &Config<'_>, scaling: &Config<'_>) -> Result<Llama3, ModelError> {
-        let (low, high) = (
-            required(scaling, "low_freq_factor")?,
-            required(scaling, "high_freq_factor")?,
-        );
+        let (low, high) =
+            (required(scaling, "low_freq_factor")?, required(scaling, "high_freq_factor")?);
         if low >= high {
             return Err(config.disagree(format!(
                 "{} {low} must be below {} {high}",
@@ -124,12 +111,7 @@ impl Llama3 {
             None => required(scaling, "original_max_position_embeddings")?,
         };
         let factor = required(scaling, "factor")?;
-        Ok(Llama3 {
-            factor,
-            low_freq_factor: low,
-            high_freq_factor: high,
-            original_context,
-        })
+        Ok(Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_context })
     }
 
     fn scale(&self, inverse_frequencies: &mut [f32]) {
@@ -157,9 +139,7 @@ mod tests {
     use std::path::Path;
 
     fn rope_of(config: Value, head_dim: usize) -> Result<Rope, ModelError> {
-        let Value::Object(keys) = config else {
-            panic!("a config is an object")
-        };
+        let Value::Object(keys) = config else { panic!("a config is an object") };
         read(&Config::new(Path::new("config.json"), &keys), head_dim)
     }
 
@@ -187,32 +167,21 @@ mod tests {
         let parameters = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
             "original_max_position_embeddings": 32});
         let plain = rope_of(json!({}), 16).unwrap().inverse_frequencies;
-        let scaled = rope_of(json!({"rope_parameters": parameters}), 16)
-            .unwrap()
-            .inverse_frequencies;
+        let scaled =
+            rope_of(json!({"rope_parameters": parameters}), 16).unwrap().inverse_frequencies;
         assert_eq!(scaled[0], plain[0], "a wave of 6.3 tokens is below 32 / 4");
         assert!(
             scaled[1] < plain[1] && scaled[1] > plain[1] / 8.0,
             "a wave of 19.9 tokens lies between"
         );
-        assert_eq!(
-            scaled[7],
-            plain[7] / 8.0,
-            "a wave longer than 32 tokens is stretched"
-        );
+        assert_eq!(scaled[7], plain[7] / 8.0, "a wave longer than 32 tokens is stretched");
     }
 
     #[test]
     fn are_other_scalings_refused_by_name() {
         for (config, words) in [
-            (
-                json!({"rope_scaling": {"type": "yarn", "factor": 4}}),
-                ["yarn", "llama3"],
-            ),
-            (
-                json!({"rope_scaling": {"rope_type": "linear"}}),
-                ["rope_scaling.factor", "missing"],
-            ),
+            (json!({"rope_scaling": {"type": "yarn", "factor": 4}}), ["yarn", "llama3"]),
+            (json!({"rope_scaling": {"rope_type": "linear"}}), ["rope_scaling.factor", "missing"]),
             (
                 json!({"rope_parameters": {"rope_type": "linear", "factor": "2"}}),
                 ["rope_parameters.factor", "\"2\""],
@@ -232,10 +201,7 @@ mod tests {
             ),
         ] {
             let message = rope_of(config.clone(), 8).unwrap_err().to_string();
-            assert!(
-                words.iter().all(|word| message.contains(word)),
-                "{config}: {message}"
-            );
+            assert!(words.iter().all(|word| message.contains(word)), "{config}: {message}");
         }
     }
 }

@@ -40,31 +40,20 @@ impl Shards {
     pub(crate) fn open(dir: &Path) -> Result<Option<Shards>, ModelError> {
         let single = dir.join(SINGLE);
         let placement = if exists(&single) {
-            Placement {
-                files: BTreeSet::from([SINGLE.to_owned()]),
-                file_of: BTreeMap::new(),
-            }
+            Placement { files: BTreeSet::from([SINGLE.to_owned()]), file_of: BTreeMap::new() }
         } else {
             match Placement::read(dir)? {
                 Some(placement) => placement,
                 None => return Ok(None),
             }
         };
-        let mut shards = Shards {
-            files: Vec::new(),
-            tensors: BTreeMap::new(),
-        };
+        let mut shards = Shards { files: Vec::new(), tensors: BTreeMap::new() };
         for name in &placement.files {
             let file = dir.join(name);
-            let content = map(&file).map_err(|source| ModelError::Io {
-                file: file.clone(),
-                source,
-            })?;
+            let content =
+                map(&file).map_err(|source| ModelError::Io { file: file.clone(), source })?;
             for (tensor, stored) in read_header(&file, &content)? {
-                let preferred = placement
-                    .file_of
-                    .get(&tensor)
-                    .is_none_or(|file| file == name);
+                let preferred = placement.file_of.get(&tensor).is_none_or(|file| file == name);
                 if preferred || !shards.tensors.contains_key(&tensor) {
                     shards.tensors.insert(tensor, (shards.files.len(), stored));
                 }
@@ -88,51 +77,31 @@ impl Placement {
             return Ok(None);
         };
         let keys = parse_object(&index, &bytes)?;
-        let problem = |problem: String| ModelError::Json {
-            file: index.clone(),
-            problem,
-        };
+        let problem = |problem: String| ModelError::Json { file: index.clone(), problem };
         let map = match keys.get("weight_map") {
             Some(Value::Object(map)) if !map.is_empty() => map,
             Some(Value::Object(_)) => {
-                return Err(problem(
-                    "weight_map is empty, so it names no shards".to_owned(),
-                ));
+                return Err(problem("weight_map is empty, so it names no shards".to_owned()));
             }
             Some(other) => {
-                return Err(problem(format!(
-                    "weight_map is {} instead of an object",
-                    kind(other)
-                )));
+                return Err(problem(format!("weight_map is {} instead of an object", kind(other))));
             }
             None => return Err(problem("weight_map is missing".to_owned())),
         };
-        let mut placement = Placement {
-            files: BTreeSet::new(),
-            file_of: BTreeMap::new(),
-        };
+        let mut placement = Placement { files: BTreeSet::new(), file_of: BTreeMap::new() };
         for (tensor, shard) in map {
             let Some(shard) = shard.as_str() else {
-                return Err(problem(format!(
-                    "weight_map gives {} for a file name",
-                    kind(shard)
-                )));
+                return Err(problem(format!("weight_map gives {} for a file name", kind(shard))));
             };
             placement.files.insert(shard.to_owned());
             placement.file_of.insert(tensor.clone(), shard.to_owned());
         }
         for shard in &placement.files {
             if !is_plain_file_name(shard) {
-                return Err(ModelError::ShardPath {
-                    index,
-                    shard: shard.clone(),
-                });
+                return Err(ModelError::ShardPath { index, shard: shard.clone() });
             }
             if !exists(&dir.join(shard)) {
-                return Err(ModelError::ShardMissing {
-                    index,
-                    shard: shard.clone(),
-                });
+                return Err(ModelError::ShardMissing { index, shard: shard.clone() });
             }
         }
         Ok(Some(placement))
@@ -163,17 +132,7 @@ mod tests {
 
     #[test]
     fn can_an_index_name_anything_outside_its_directory() {
-        for outside in [
-            "",
-            ".",
-            "..",
-            "../x",
-            "/etc/passwd",
-            "a/b",
-            "a\\b",
-            "C:x",
-            "a\0b",
-        ] {
+        for outside in ["", ".", "..", "../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a\0b"] {
             assert!(!is_plain_file_name(outside), "{outside:?}");
         }
         assert!(is_plain_file_name("model-00001-of-00002.safetensors"));

@@ -32,17 +32,17 @@ impl Tokenizer {
                 cure: "text needs a tokenizer; copy the file here, or give token ids",
             });
         };
-        let problem = |problem: String| ModelError::Tokenizer {
-            file: file.clone(),
-            problem,
-        };
+        let problem = |problem: String| ModelError::Tokenizer { file: file.clone(), problem };
         let content = Value::Object(parse_object(&file, &bytes)?);
         check_character_maps(&content["normalizer"]).map_err(problem)?;
-        let mut inner: Inner =
-            serde_json::from_value(content).map_err(|error| problem(error.to_string()))?;
-        inner
-            .with_truncation(None)
-            .map_err(|error| problem(error.to_string()))?;
+        // As text, through `FromStr`: the one way in that the library itself holds compiled. Any other
+        // compiles all of its reader again in this crate. The text is that of the checked value, not of the
+        // file, where a key may stand twice.
+        let mut inner: Inner = content
+            .to_string()
+            .parse()
+            .map_err(|error: tokenizers::Error| problem(error.to_string()))?;
+        inner.with_truncation(None).map_err(|error| problem(error.to_string()))?;
         inner.with_padding(None);
         Ok(Tokenizer { file, inner })
     }
@@ -52,10 +52,7 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer's model cannot represent.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let encoding = self
-            .inner
-            .encode_fast(text, true)
-            .map_err(|error| self.problem(&error))?;
+        let encoding = self.inner.encode_fast(text, true).map_err(|error| self.problem(&error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -65,18 +62,12 @@ impl Tokenizer {
     /// # Errors
     /// Tokens that the tokenizer's decoder cannot join.
     pub fn decode(&self, ids: &[u32]) -> Result<String, ModelError> {
-        self.inner
-            .decode(ids, true)
-            .map_err(|error| self.problem(&error))
+        self.inner.decode(ids, true).map_err(|error| self.problem(&error))
     }
 
     /// A decoder for ids that arrive one by one.
     pub fn stream(&self) -> StreamDecoder<'_> {
-        StreamDecoder {
-            tokenizer: self,
-            ids: Vec::new(),
-            shown: 0,
-        }
+        StreamDecoder { tokenizer: self, ids: Vec::new(), shown: 0 }
     }
 
     /// Whether `id` leaves a trace in decoded text.
@@ -92,10 +83,7 @@ impl Tokenizer {
     }
 
     fn problem(&self, error: &tokenizers::Error) -> ModelError {
-        ModelError::Tokenizer {
-            file: self.file.clone(),
-            problem: error.to_string(),
-        }
+        ModelError::Tokenizer { file: self.file.clone(), problem: error.to_string() }
     }
 }
 
@@ -106,11 +94,7 @@ fn check_character_maps(normalizer: &Value) -> Result<(), String> {
         let map = serde_json::from_value::<Precompiled>(normalizer.clone());
         map.map_err(|error| format!("its precompiled character map is broken: {error}"))?;
     }
-    normalizer["normalizers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .try_for_each(check_character_maps)
+    normalizer["normalizers"].as_array().into_iter().flatten().try_for_each(check_character_maps)
 }
 
 /// Decodes ids as they arrive. The pieces, followed by that of [`flush`](Self::flush), make up the text that
@@ -161,15 +145,8 @@ impl StreamDecoder<'_> {
     fn pending(&self) -> Result<String, ModelError> {
         let before = self.tokenizer.decode(&self.ids[..self.shown])?;
         let mut all = self.tokenizer.decode(&self.ids)?;
-        let kept = before
-            .bytes()
-            .zip(all.bytes())
-            .take_while(|(a, b)| a == b)
-            .count();
-        let split = (0..=kept)
-            .rev()
-            .find(|&at| all.is_char_boundary(at))
-            .unwrap_or(0);
+        let kept = before.bytes().zip(all.bytes()).take_while(|(a, b)| a == b).count();
+        let split = (0..=kept).rev().find(|&at| all.is_char_boundary(at)).unwrap_or(0);
         Ok(all.split_off(split))
     }
 }

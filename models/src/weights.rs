@@ -56,32 +56,16 @@ impl Weights {
         for (&Found { name, file, stored }, spec) in found.iter().zip(&graph.tensors) {
             let shard = &shards.files[file];
             let format = format_of(&shard.file, name, &stored.dtype)?;
-            check_finite(
-                &shard.file,
-                name,
-                spec,
-                &shard.content[stored.bytes.clone()],
-                format,
-            )?;
+            check_finite(&shard.file, name, spec, &shard.content[stored.bytes.clone()], format)?;
             let (rows, cols) = match spec.shape[..] {
                 [rows, cols] => (rows, cols),
                 _ => (1, spec.shape.iter().product()),
             };
-            tensors.push(Tensor {
-                file,
-                bytes: stored.bytes.clone(),
-                format,
-                rows,
-                cols,
-            });
+            tensors.push(Tensor { file, bytes: stored.bytes.clone(), format, rows, cols });
         }
         let notes = extra_tensors(&found, &shards);
         Ok(Some(Weights {
-            files: shards
-                .files
-                .into_iter()
-                .map(|shard| shard.content)
-                .collect(),
+            files: shards.files.into_iter().map(|shard| shard.content).collect(),
             tensors,
             notes,
         }))
@@ -144,10 +128,7 @@ impl Weights {
 
     /// Bytes of all tensors of the graph, as stored.
     pub fn stored_bytes(&self) -> u64 {
-        self.tensors
-            .iter()
-            .map(|tensor| tensor.bytes.len() as u64)
-            .sum()
+        self.tensors.iter().map(|tensor| tensor.bytes.len() as u64).sum()
     }
 
     /// What a user may want to know although it is no error: tensors that the graph does not use.
@@ -182,26 +163,15 @@ fn find_all<'a>(
         let bare = spec.name.strip_prefix(graph.optional_prefix);
         let entry = shards.tensors.get_key_value(&spec.name);
         match entry.or_else(|| shards.tensors.get_key_value(bare?)) {
-            Some((name, (file, stored))) => found.push(Found {
-                name,
-                file: *file,
-                stored,
-            }),
-            None => missing.push(MissingTensor {
-                name: spec.name.clone(),
-                nearest: None,
-            }),
+            Some((name, (file, stored))) => found.push(Found { name, file: *file, stored }),
+            None => missing.push(MissingTensor { name: spec.name.clone(), nearest: None }),
         }
     }
     if missing.is_empty() {
         return Ok(found);
     }
     let wanted: BTreeSet<&String> = graph.tensors.iter().map(|spec| &spec.name).collect();
-    let spare: Vec<&String> = shards
-        .tensors
-        .keys()
-        .filter(|name| !wanted.contains(name))
-        .collect();
+    let spare: Vec<&String> = shards.tensors.keys().filter(|name| !wanted.contains(name)).collect();
     for tensor in missing.iter_mut().take(SUGGESTED) {
         tensor.nearest = nearest(&tensor.name, &spare);
     }
@@ -239,10 +209,7 @@ fn check_shapes(dir: &Path, graph: &DecoderGraph, found: &[Found<'_>]) -> Result
     if mismatches.is_empty() {
         Ok(())
     } else {
-        Err(ModelError::TensorShapes {
-            dir: dir.to_path_buf(),
-            mismatches,
-        })
+        Err(ModelError::TensorShapes { dir: dir.to_path_buf(), mismatches })
     }
 }
 
@@ -261,11 +228,8 @@ fn format_of(file: &Path, name: &str, dtype: &str) -> Result<WeightFormat, Model
 
 fn extra_tensors(found: &[Found<'_>], shards: &Shards) -> Vec<String> {
     let used: BTreeSet<&str> = found.iter().map(|found| found.name).collect();
-    let extra: Vec<&String> = shards
-        .tensors
-        .keys()
-        .filter(|name| !used.contains(name.as_str()))
-        .collect();
+    let extra: Vec<&String> =
+        shards.tensors.keys().filter(|name| !used.contains(name.as_str())).collect();
     match extra.first() {
         Some(first) => vec![format!(
             "{} tensors of the checkpoint are not used by the architecture (the first is {})",
@@ -323,32 +287,20 @@ fn first_with_all<const N: usize>(
         .chunks(SCAN_BLOCK)
         .position(|block| block.iter().fold(false, |any, e| any | hit(e)))?;
     let start = block * SCAN_BLOCK;
-    elements[start..]
-        .iter()
-        .position(hit)
-        .map(|place| start + place)
+    elements[start..].iter().position(hit).map(|place| start + place)
 }
 
 /// Appends the values of little-endian `data` to `out`.
 fn append(data: &[u8], format: WeightFormat, out: &mut Vec<f32>) {
     match format {
-        WeightFormat::F32 => out.extend(
-            data.as_chunks()
-                .0
-                .iter()
-                .map(|bytes| f32::from_le_bytes(*bytes)),
-        ),
-        WeightFormat::F16 => out.extend(
-            data.as_chunks()
-                .0
-                .iter()
-                .map(|bytes| f16::from_le_bytes(*bytes).to_f32()),
-        ),
-        WeightFormat::Bf16 => out.extend(
-            data.as_chunks()
-                .0
-                .iter()
-                .map(|bytes| bf16::from_le_bytes(*bytes).to_f32()),
-        ),
+        WeightFormat::F32 => {
+            out.extend(data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)))
+        }
+        WeightFormat::F16 => {
+            out.extend(data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()))
+        }
+        WeightFormat::Bf16 => {
+            out.extend(data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()))
+        }
     }
 }

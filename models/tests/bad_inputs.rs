@@ -25,11 +25,7 @@ fn run(dir: &Path, case: &Value) -> Result<Vec<u32>, ModelError> {
 fn mentions(message: &str, groups: &Value) -> bool {
     let message = message.to_lowercase();
     let says = |word: &Value| message.contains(&word.as_str().unwrap().to_lowercase());
-    groups
-        .as_array()
-        .unwrap()
-        .iter()
-        .all(|group| group.as_array().unwrap().iter().any(says))
+    groups.as_array().unwrap().iter().all(|group| group.as_array().unwrap().iter().any(says))
 }
 
 #[test]
@@ -39,15 +35,11 @@ fn is_every_bad_case_refused_with_a_message_that_helps() {
     for folder in folders {
         let case = json(&folder.join("case.json"));
         let name = case["name"].as_str().unwrap();
-        match (
-            run(&folder.join("model"), &case),
-            case["expect"].as_str().unwrap(),
-        ) {
+        match (run(&folder.join("model"), &case), case["expect"].as_str().unwrap()) {
             (Ok(found), "success") => assert_eq!(found, ids(&case["expected_ids_fp32"]), "{name}"),
-            (Err(error), "error") => assert!(
-                mentions(&error.to_string(), &case["mention"]),
-                "{name}: {error}"
-            ),
+            (Err(error), "error") => {
+                assert!(mentions(&error.to_string(), &case["mention"]), "{name}: {error}")
+            }
             (outcome, wanted) => panic!("{name}: wanted {wanted}, got {outcome:?}"),
         }
     }
@@ -70,80 +62,38 @@ fn are_values_of_the_wrong_type_or_size_refused_by_key() {
         (json!({"hidden_size": 16.0}), ["hidden_size", "16.0"]),
         (json!({"hidden_size": -16}), ["hidden_size", "-16"]),
         (json!({"hidden_size": 1e300}), ["hidden_size", "1e+300"]),
-        (
-            json!({"hidden_size": 18446744073709551615u64}),
-            ["hidden_size", "18446744073709551615"],
-        ),
+        (json!({"hidden_size": 18446744073709551615u64}), ["hidden_size", "18446744073709551615"]),
         (json!({"hidden_size": [16]}), ["hidden_size", "[16]"]),
         (json!({"hidden_size": null}), ["hidden_size", "missing"]),
         (json!({"num_hidden_layers": 0}), ["num_hidden_layers", "0"]),
-        (
-            json!({"num_hidden_layers": 1000000000}),
-            ["num_hidden_layers", "1000000000"],
-        ),
-        (
-            json!({"num_hidden_layers": 3}),
-            ["model.layers.2.self_attn.q_proj.weight", "and 1 more"],
-        ),
-        (
-            json!({"max_position_embeddings": 0}),
-            ["max_position_embeddings", "0"],
-        ),
+        (json!({"num_hidden_layers": 1000000000}), ["num_hidden_layers", "1000000000"]),
+        (json!({"num_hidden_layers": 3}), ["model.layers.2.self_attn.q_proj.weight", "and 1 more"]),
+        (json!({"max_position_embeddings": 0}), ["max_position_embeddings", "0"]),
         (json!({"head_dim": 7}), ["head_dim 7", "even"]),
         (json!({"head_dim": 4}), ["q_proj", "shape"]),
-        (
-            json!({"intermediate_size": 25}),
-            ["intermediate_size", "shape"],
-        ),
-        (
-            json!({"num_key_value_heads": 0}),
-            ["num_key_value_heads", "0"],
-        ),
+        (json!({"intermediate_size": 25}), ["intermediate_size", "shape"]),
+        (json!({"num_key_value_heads": 0}), ["num_key_value_heads", "0"]),
         (json!({"rms_norm_eps": -1}), ["rms_norm_eps", "-1"]),
         (json!({"rms_norm_eps": true}), ["rms_norm_eps", "true"]),
-        (
-            json!({"tie_word_embeddings": "no"}),
-            ["tie_word_embeddings", "\"no\""],
-        ),
-        (
-            json!({"attention_bias": true}),
-            ["q_proj.bias", "not in the checkpoint"],
-        ),
-        (
-            json!({"mlp_bias": true}),
-            ["gate_proj.bias", "not in the checkpoint"],
-        ),
+        (json!({"tie_word_embeddings": "no"}), ["tie_word_embeddings", "\"no\""]),
+        (json!({"attention_bias": true}), ["q_proj.bias", "not in the checkpoint"]),
+        (json!({"mlp_bias": true}), ["gate_proj.bias", "not in the checkpoint"]),
         (json!({"hidden_act": "gelu"}), ["hidden_act gelu", "silu"]),
-        (
-            json!({"rope_scaling": "llama3"}),
-            ["rope_scaling", "\"llama3\""],
-        ),
-        (
-            json!({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}),
-            ["yarn", "llama3"],
-        ),
-        (
-            json!({"quantization_config": {"quant_method": "gptq"}}),
-            ["quantization_config", "gptq"],
-        ),
+        (json!({"rope_scaling": "llama3"}), ["rope_scaling", "\"llama3\""]),
+        (json!({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}), ["yarn", "llama3"]),
+        (json!({"quantization_config": {"quant_method": "gptq"}}), ["quantization_config", "gptq"]),
         (json!({"model_type": "mistral"}), ["mistral", "llama"]),
         (json!({"model_type": 7}), ["model_type", "7"]),
         (json!({"model_type": null}), ["model_type", "llama"]),
         (json!({"torch_dtype": 16}), ["torch_dtype", "16"]),
-        (
-            json!({"vocab_size": 18446744073709551615u64}),
-            ["vocab_size", "18446744073709551615"],
-        ),
+        (json!({"vocab_size": 18446744073709551615u64}), ["vocab_size", "18446744073709551615"]),
     ] {
         let message = refusal(&changes);
         assert!(
             message.contains("config.json") || message.contains("checkpoint"),
             "{changes}: {message}"
         );
-        assert!(
-            words.iter().all(|word| message.contains(word)),
-            "{changes}: {message}"
-        );
+        assert!(words.iter().all(|word| message.contains(word)), "{changes}: {message}");
     }
 }
 
@@ -194,10 +144,7 @@ fn is_infinity_refused_with_its_place() {
     bytes[end - 2..].copy_from_slice(&0xfc00_u16.to_le_bytes());
     fs::write(&file, bytes).unwrap();
     let message = ModelDir::open(dir.path()).err().unwrap().to_string();
-    assert!(
-        message.contains("-inf at [") && message.contains("non-finite"),
-        "{message}"
-    );
+    assert!(message.contains("-inf at [") && message.contains("non-finite"), "{message}");
 }
 
 #[test]
@@ -206,10 +153,7 @@ fn are_broken_tokenizers_no_concern_of_runs_on_ids() {
     fs::write(dir.path().join("tokenizer.json"), "{").unwrap();
     let model = ModelDir::open(dir.path()).unwrap();
     let message = model.tokenizer().err().unwrap().to_string();
-    assert!(
-        message.contains("tokenizer.json") && message.contains("JSON"),
-        "{message}"
-    );
+    assert!(message.contains("tokenizer.json") && message.contains("JSON"), "{message}");
 }
 
 #[test]
@@ -223,56 +167,32 @@ fn are_odd_files_in_the_place_of_good_ones_refused() {
     let healthy = examples("oracle/bad/control-good/model");
     for (name, content, words) in [
         ("config.json", "[1]", ["config.json", "a list"]),
-        (
-            "generation_config.json",
-            "{",
-            ["generation_config.json", "JSON"],
-        ),
-        (
-            "generation_config.json",
-            r#"{"eos_token_id": "end"}"#,
-            ["eos_token_id", "\"end\""],
-        ),
+        ("generation_config.json", "{", ["generation_config.json", "JSON"]),
+        ("generation_config.json", r#"{"eos_token_id": "end"}"#, ["eos_token_id", "\"end\""]),
         ("model.safetensors", "", ["model.safetensors", "incomplete"]),
     ] {
         let dir = copy_of(&healthy);
         fs::write(dir.path().join(name), content).unwrap();
         let message = open(dir.path());
-        assert!(
-            words.iter().all(|word| message.contains(word)),
-            "{name} {content}: {message}"
-        );
+        assert!(words.iter().all(|word| message.contains(word)), "{name} {content}: {message}");
     }
     for (content, words) in [
         ("{}", ["weight_map", "missing"]),
         (r#"{"weight_map": {}}"#, ["weight_map", "empty"]),
         (r#"{"weight_map": {"a": 1}}"#, ["weight_map", "a number"]),
-        (
-            r#"{"weight_map": {"a": "/etc/passwd"}}"#,
-            ["/etc/passwd", "plain file name"],
-        ),
-        (
-            r#"{"weight_map": {"a": "model"}}"#,
-            ["model", "does not exist"],
-        ),
+        (r#"{"weight_map": {"a": "/etc/passwd"}}"#, ["/etc/passwd", "plain file name"]),
+        (r#"{"weight_map": {"a": "model"}}"#, ["model", "does not exist"]),
     ] {
         let dir = copy_of(&healthy);
         fs::remove_file(dir.path().join("model.safetensors")).unwrap();
         fs::write(dir.path().join("model.safetensors.index.json"), content).unwrap();
         let message = open(dir.path());
-        assert!(
-            words.iter().all(|word| message.contains(word)),
-            "{content}: {message}"
-        );
+        assert!(words.iter().all(|word| message.contains(word)), "{content}: {message}");
     }
     let dir = copy_of(&healthy);
     fs::remove_file(dir.path().join("model.safetensors")).unwrap();
     fs::create_dir(dir.path().join("model.safetensors")).unwrap();
-    assert!(
-        open(dir.path()).contains("not a regular file"),
-        "{}",
-        open(dir.path())
-    );
+    assert!(open(dir.path()).contains("not a regular file"), "{}", open(dir.path()));
     let message = open(&healthy.join("config.json"));
     assert!(message.contains("not a directory"), "{message}");
 }
@@ -299,24 +219,13 @@ fn does_the_context_hold_exactly_as_many_tokens_as_it_says() {
     assert!(graph.check_request(&[3; 28], 4).is_ok());
     assert!(matches!(
         graph.check_request(&[3; 28], 5),
-        Err(ModelError::TooLong {
-            prompt: 28,
-            new: 5,
-            context: 32
-        })
+        Err(ModelError::TooLong { prompt: 28, new: 5, context: 32 })
     ));
     assert!(graph.check_request(&[3], usize::MAX).is_err());
     assert!(graph.check_request(&[259], 1).is_ok());
     assert!(matches!(
         graph.check_request(&[1, 260], 1),
-        Err(ModelError::PromptToken {
-            id: 260,
-            place: 1,
-            vocab: 260
-        })
+        Err(ModelError::PromptToken { id: 260, place: 1, vocab: 260 })
     ));
-    assert!(matches!(
-        graph.check_length(0, 1),
-        Err(ModelError::EmptyPrompt)
-    ));
+    assert!(matches!(graph.check_length(0, 1), Err(ModelError::EmptyPrompt)));
 }

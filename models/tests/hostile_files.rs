@@ -12,10 +12,7 @@ use safetensors::SafeTensors;
 
 /// Bytes to overwrite: place (taken modulo the length) and value.
 fn damage() -> impl Strategy<Value = Vec<(usize, u8)>> {
-    let byte = prop_oneof![
-        any::<u8>(),
-        prop::sample::select(b"0123456789-.eE\"{}[],:".to_vec())
-    ];
+    let byte = prop_oneof![any::<u8>(), prop::sample::select(b"0123456789-.eE\"{}[],:".to_vec())];
     prop::collection::vec((any::<usize>(), byte), 1..6)
 }
 

@@ -26,15 +26,8 @@ fn check(name: &str, reference: &mut Reference<'_>, case: &Value, logits: &Path)
         };
         if let Some(row) = rows.get(step) {
             assert_eq!(row.len(), found.len(), "{name}");
-            let error = row
-                .iter()
-                .zip(&found)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f32::max);
-            assert!(
-                error <= TOLERANCE,
-                "{name}: logits of step {step} differ by {error}"
-            );
+            let error = row.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(error <= TOLERANCE, "{name}: logits of step {step} differ by {error}");
         }
         if step < expected.len() {
             assert_eq!(argmax(&found), expected[step], "{name}: token {step}");
@@ -52,17 +45,9 @@ fn does_the_reference_give_the_tokens_and_logits_of_every_llama_case() {
             continue;
         }
         let model = ModelDir::open(folder.join("model")).unwrap();
-        assert_eq!(
-            model.graph().parameters(),
-            case["parameters"].as_u64().unwrap()
-        );
+        assert_eq!(model.graph().parameters(), case["parameters"].as_u64().unwrap());
         let mut reference = Reference::new(model.graph(), model.require_weights().unwrap());
-        check(
-            &folder.display().to_string(),
-            &mut reference,
-            &case,
-            &folder.join("logits.npy"),
-        );
+        check(&folder.display().to_string(), &mut reference, &case, &folder.join("logits.npy"));
     }
 }
 
@@ -78,12 +63,7 @@ fn check_trained_model(lengths: std::ops::Range<usize>) {
     for case in oracle["cases"].as_array().unwrap() {
         if lengths.contains(&ids(&case["prompt_ids"]).len()) {
             let logits = case["logits_first_steps"].as_str().unwrap();
-            check(
-                logits,
-                &mut reference,
-                case,
-                &folder.join("oracle").join(logits),
-            );
+            check(logits, &mut reference, case, &folder.join("oracle").join(logits));
             checked += 1;
         }
     }
@@ -113,9 +93,7 @@ fn do_rounded_weights_give_the_tokens_that_transformers_gives_for_them() {
             let weights = model.require_weights().unwrap();
             let mut reference = Reference::with_rounding(model.graph(), weights, rounding);
             let max_new = case["max_new_tokens"].as_u64().unwrap() as usize;
-            let found = reference
-                .generate(&ids(&case["prompt_ids"]), max_new)
-                .unwrap();
+            let found = reference.generate(&ids(&case["prompt_ids"]), max_new).unwrap();
             assert_eq!(found, ids(&case[key]), "{name} {key}");
             reference.reset();
             let exact = Reference::new(model.graph(), weights).step(5, 0);
@@ -140,11 +118,7 @@ fn does_a_window_hide_what_lies_before_it() {
             .unwrap()
     };
     let (near, far) = ([7, 8, 9, 10], [3, 8, 9, 10]);
-    assert_ne!(
-        logits(None, &near),
-        logits(None, &far),
-        "all positions are seen without a window"
-    );
+    assert_ne!(logits(None, &near), logits(None, &far), "all positions are seen without a window");
     assert_ne!(logits(Some(4), &near), logits(Some(4), &far));
     assert_eq!(
         logits(Some(3), &near),

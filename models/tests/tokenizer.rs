@@ -28,11 +28,7 @@ fn tokenizer_of(dir: &Path) -> Tokenizer {
 fn byte_fallback() -> (tempfile::TempDir, Tokenizer) {
     let dir = copy_of(&examples("oracle/bad/control-good/model"));
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/byte-fallback");
-    fs::copy(
-        data.join("tokenizer.json"),
-        dir.path().join("tokenizer.json"),
-    )
-    .unwrap();
+    fs::copy(data.join("tokenizer.json"), dir.path().join("tokenizer.json")).unwrap();
     let tokenizer = tokenizer_of(dir.path());
     (dir, tokenizer)
 }
@@ -40,9 +36,7 @@ fn byte_fallback() -> (tempfile::TempDir, Tokenizer) {
 fn check_case(name: &str, tokenizer: &Tokenizer, case: &serde_json::Value) {
     let answer = ids(&case["expected_ids_fp32"]);
     assert_eq!(
-        tokenizer
-            .encode(case["prompt_text"].as_str().unwrap())
-            .unwrap(),
+        tokenizer.encode(case["prompt_text"].as_str().unwrap()).unwrap(),
         ids(&case["prompt_ids"]),
         "{name}"
     );
@@ -51,11 +45,7 @@ fn check_case(name: &str, tokenizer: &Tokenizer, case: &serde_json::Value) {
         case["expected_text"].as_str().unwrap(),
         "{name}"
     );
-    assert_eq!(
-        streamed(tokenizer, &answer),
-        case["expected_text"].as_str().unwrap(),
-        "{name}"
-    );
+    assert_eq!(streamed(tokenizer, &answer), case["expected_text"].as_str().unwrap(), "{name}");
 }
 
 #[test]
@@ -64,21 +54,13 @@ fn do_the_oracle_cases_with_text_encode_and_decode_as_there() {
     for folder in case_folders(&examples("oracle")) {
         let case = json(&folder.join("case.json"));
         if case.get("prompt_text").is_some() {
-            check_case(
-                &folder.display().to_string(),
-                &tokenizer_of(&folder.join("model")),
-                &case,
-            );
+            check_case(&folder.display().to_string(), &tokenizer_of(&folder.join("model")), &case);
             checked += 1;
         }
     }
     assert!(checked >= 5, "{checked} cases");
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/byte-fallback");
-    check_case(
-        "byte-fallback",
-        &byte_fallback().1,
-        &json(&data.join("case.json")),
-    );
+    check_case("byte-fallback", &byte_fallback().1, &json(&data.join("case.json")));
 }
 
 #[test]
@@ -95,10 +77,7 @@ fn do_the_texts_of_the_trained_model_encode_and_decode_as_there() {
         assert_eq!(tokenizer.encode(text).unwrap(), wanted, "{text:?}");
         let decoded = tokenizer.decode(&wanted).unwrap();
         // The file keeps special tokens in `decoded`; here they are skipped.
-        let kept = case["decoded"]
-            .as_str()
-            .unwrap()
-            .replace("<|endoftext|>", "");
+        let kept = case["decoded"].as_str().unwrap().replace("<|endoftext|>", "");
         assert_eq!(decoded, kept, "{text:?}");
         assert_eq!(special(&wanted), text.contains("<|endoftext|>"));
         assert_eq!(streamed(&tokenizer, &wanted), decoded, "{text:?}");
@@ -109,10 +88,7 @@ fn do_the_texts_of_the_trained_model_encode_and_decode_as_there() {
 fn does_a_stream_hold_a_character_back_until_it_is_whole() {
     let tokenizer = tokenizer_of(&examples("models/stdlib-1m"));
     let snake = tokenizer.encode("🐍").unwrap();
-    assert!(
-        snake.len() > 1,
-        "one token for the whole character shows nothing"
-    );
+    assert!(snake.len() > 1, "one token for the whole character shows nothing");
     let mut stream = tokenizer.stream();
     let (last, first) = snake.split_last().unwrap();
     for &id in first {
@@ -126,11 +102,7 @@ fn does_a_stream_hold_a_character_back_until_it_is_whole() {
         Some("\u{fffd}"),
         "an unfinished character ends as a replacement"
     );
-    assert_eq!(
-        stream.push(0).unwrap(),
-        None,
-        "special tokens leave no trace"
-    );
+    assert_eq!(stream.push(0).unwrap(), None, "special tokens leave no trace");
 }
 
 #[test]
@@ -150,18 +122,12 @@ fn are_tokenizers_refused_that_the_library_would_panic_on() {
     let healthy = fs::read_to_string(&file).unwrap();
     let decoder = healthy.find("\"decoder\"").unwrap();
     let broken_map = r#""normalizer": {"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": "AAA"}]}"#;
-    for content in [
-        healthy[..decoder + 30].to_owned(),
-        healthy.replace("\"normalizer\": null", broken_map),
-    ] {
+    for content in
+        [healthy[..decoder + 30].to_owned(), healthy.replace("\"normalizer\": null", broken_map)]
+    {
         assert_ne!(content, healthy);
         fs::write(&file, content).unwrap();
-        let message = ModelDir::open(dir.path())
-            .unwrap()
-            .tokenizer()
-            .err()
-            .unwrap()
-            .to_string();
+        let message = ModelDir::open(dir.path()).unwrap().tokenizer().err().unwrap().to_string();
         assert!(message.contains("tokenizer.json"), "{message}");
     }
 }

@@ -186,10 +186,10 @@ impl Found<'_> {
         for q in instr.inputs() {
             self.input(place, q.0);
         }
-        if let Some(q) = instr.output() {
-            if self.program.out_queues.get(usize::from(q.0)).is_none_or(Option::is_none) {
-                self.add(place, format!("output queue {} is bound to no color", q.0));
-            }
+        if let Some(q) = instr.output()
+            && self.program.out_queues.get(usize::from(q.0)).is_none_or(Option::is_none)
+        {
+            self.add(place, format!("output queue {} is bound to no color", q.0));
         }
         match *instr {
             Instr::Vector(v) => self.vector(place, &v),
@@ -270,10 +270,10 @@ impl Found<'_> {
                 self.add(place, "argmax takes an f32 register pair, a source and a u32 base index");
             }
         }
-        if let (Operand::FabIn(x, _), Operand::FabIn(y, _)) = (v.a, v.b) {
-            if x == y {
-                self.add(place, "both sources read the same queue");
-            }
+        if let (Operand::FabIn(x, _), Operand::FabIn(y, _)) = (v.a, v.b)
+            && x == y
+        {
+            self.add(place, "both sources read the same queue");
         }
         let fabric: Vec<DType> = [v.dst, v.a, v.b]
             .iter()

@@ -76,10 +76,13 @@ fn overlaps(issued: &Issued, source: &Place) -> bool {
     let Place::Mem { strides: ds, base: db, dtype: dt } = issued.dst else {
         return false;
     };
-    if let Place::Mem { base, strides, dtype } = *source {
-        if base == db && strides == ds && dtype == dt && ds[3] != 0 {
-            return false;
-        }
+    if let Place::Mem { base, strides, dtype } = *source
+        && base == db
+        && strides == ds
+        && dtype == dt
+        && ds[3] != 0
+    {
+        return false;
     }
     let (d0, d1) = span(&issued.dst, &issued.extents);
     let (s0, s1) = span(source, &issued.extents);

@@ -142,8 +142,12 @@ pub fn issue(
             Size::Reg(r) => regs[usize::from(r.0)],
         };
     }
-    let total = extents.iter().try_fold(1u64, |acc, &n| acc.checked_mul(u64::from(n)));
-    let total = total.unwrap_or(u64::MAX);
+    let total = if extents.contains(&0) {
+        0
+    } else {
+        let product = extents.iter().try_fold(1u64, |acc, &n| acc.checked_mul(u64::from(n)));
+        product.unwrap_or(u64::MAX)
+    };
     if total > MAX_ELEMENTS {
         return Err(Fault::TooManyElements(total));
     }
@@ -156,6 +160,21 @@ pub fn issue(
         a: place(vector.a)?,
         b: place(vector.b)?,
     })
+}
+
+/// [`issue`] ahead of time, for an operation whose sizes and addresses no register decides. `None` where one does, or
+/// where it would fault.
+pub fn issue_static(program: &Program, vector: &Vector, sram_bytes: u32) -> Option<Issued> {
+    let shape = &program.shapes[usize::from(vector.shape.0)];
+    let constant = shape.extents.iter().all(|size| matches!(size, Size::Imm(_)))
+        && [vector.dst, vector.a, vector.b].iter().all(|operand| match operand {
+            Operand::Mem(id) => program.dsds[usize::from(id.0)].offset.is_none(),
+            _ => true,
+        });
+    if !constant {
+        return None;
+    }
+    issue(program, vector, &[0; REGISTERS], sram_bytes).ok()
 }
 
 fn resolve(
@@ -241,17 +260,18 @@ pub fn canonical(value: f32) -> f32 {
     if value.is_nan() { f32::from_bits(0x7fc0_0000) } else { value }
 }
 
-/// The integer meaning of an operation whose operands are all [`DType::U32`].
+/// The integer meaning of an operation whose operands are all [`DType::U32`]; none for those that are done in f32
+/// (contract rule N-6).
 #[inline]
-fn int_op(op: VecOp, a: u32, b: u32, d: u32) -> u32 {
+fn int_op(op: VecOp, a: u32, b: u32, d: u32) -> Option<u32> {
     match op {
-        VecOp::Add => a.wrapping_add(b),
-        VecOp::Sub => a.wrapping_sub(b),
-        VecOp::Mul => a.wrapping_mul(b),
-        VecOp::Fmac => d.wrapping_add(a.wrapping_mul(b)),
-        VecOp::Max => a.max(b),
-        VecOp::Min => a.min(b),
-        _ => a,
+        VecOp::Add => Some(a.wrapping_add(b)),
+        VecOp::Sub => Some(a.wrapping_sub(b)),
+        VecOp::Mul => Some(a.wrapping_mul(b)),
+        VecOp::Fmac => Some(d.wrapping_add(a.wrapping_mul(b))),
+        VecOp::Max => Some(a.max(b)),
+        VecOp::Min => Some(a.min(b)),
+        _ => None,
     }
 }
 
@@ -264,8 +284,12 @@ fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
     if issued.op == VecOp::Mov && ta == dst {
         return a;
     }
-    if dst == DType::U32 && ta == DType::U32 && tb == DType::U32 {
-        return int_op(issued.op, a, b, d);
+    if dst == DType::U32
+        && ta == DType::U32
+        && tb == DType::U32
+        && let Some(value) = int_op(issued.op, a, b, d)
+    {
+        return value;
     }
     let b = if issued.b == Place::None { 0.0 } else { tb.to_f32(b) };
     dst.from_f32(float_op(issued.op, ta.to_f32(a), b, dst.to_f32(d)))
@@ -313,6 +337,9 @@ pub(crate) fn store(sram: &mut [u32], address: u32, dtype: DType, bits: u32) {
 #[inline]
 fn address(issued: &Issued, base: u32, strides: &[i32; 4], ordinal: u32) -> u32 {
     let e = &issued.extents;
+    if ordinal < e[3] {
+        return (i64::from(base) + i64::from(ordinal) * i64::from(strides[3])) as u32;
+    }
     let i3 = ordinal % e[3];
     let mut rest = ordinal / e[3];
     let mut offset = i64::from(i3) * i64::from(strides[3]);

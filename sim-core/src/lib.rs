@@ -1,7 +1,9 @@
 //! Runs a [`fabric::WaferImage`], cycle by cycle, by the timing contract (docs, "Timing contract").
 //!
 //! * [`oracle`]: executes the contract literally; slow and obvious.
+//! * [`engine`]: the same contract, event-driven.
 //! * [`run`]: what goes in and what comes out of either.
+//! * `testing` (feature): random wafers and the harness that compares runners.
 //!
 //! **Architecture Invariant:** oracle and engine share opcode arithmetic and data types, never
 //! stepping code.

@@ -32,10 +32,7 @@ impl Latency {
     /// # Panics
     /// Without a token, or where tokens are out of order.
     pub fn of(machine: &Machine, tokens: &[Cycle]) -> Latency {
-        assert!(
-            tokens.is_sorted(),
-            "tokens of a request leave one after another"
-        );
+        assert!(tokens.is_sorted(), "tokens of a request leave one after another");
         let first = *tokens.first().expect("an answer has at least one token");
         let tpot_cycles = mean_gap(tokens);
         let tpot_s = tpot_cycles.map(|cycles| cycles / machine.clock_hz as f64);
@@ -109,12 +106,7 @@ mod tests {
     fn one_token_has_no_time_per_token() {
         let latency = Latency::of(&machine(), &cycles(&[1_000]));
         assert_eq!(
-            (
-                latency.tpot_cycles,
-                latency.tpot_s,
-                latency.tokens_per_s,
-                latency.decode_cycles()
-            ),
+            (latency.tpot_cycles, latency.tpot_s, latency.tokens_per_s, latency.decode_cycles()),
             (None, None, None, 0)
         );
     }

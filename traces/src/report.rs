@@ -211,10 +211,7 @@ mod tests {
                 latency,
             }],
             resources: Resources::of(&fabric::WaferImage::empty(machine), 512),
-            counters: Counters {
-                wavelet_hops: 1,
-                instructions: 2,
-            },
+            counters: Counters { wavelet_hops: 1, instructions: 2 },
             digest: "ff".into(),
             host: HostFacts {
                 seconds: 0.5,
@@ -240,23 +237,11 @@ mod tests {
             "schema contract wafersim machine model settings requests throughput_tokens_per_s \
              resources counters digest host"
         );
-        assert_eq!(
-            keys(&value["machine"]),
-            "name width height wafers clock_hz digest"
-        );
-        assert_eq!(
-            keys(&value["model"]),
-            "architecture parameters weight_bytes digest"
-        );
-        assert_eq!(
-            keys(&value["settings"]),
-            "data fold numerics mapping streams overrides"
-        );
+        assert_eq!(keys(&value["machine"]), "name width height wafers clock_hz digest");
+        assert_eq!(keys(&value["model"]), "architecture parameters weight_bytes digest");
+        assert_eq!(keys(&value["settings"]), "data fold numerics mapping streams overrides");
         let request = &value["requests"][0];
-        assert_eq!(
-            keys(request),
-            "prompt_tokens max_new_tokens start_position output latency"
-        );
+        assert_eq!(keys(request), "prompt_tokens max_new_tokens start_position output latency");
         assert_eq!(keys(&request["output"]), "token_ids text source stop");
         assert_eq!(
             keys(&request["latency"]),
@@ -267,10 +252,7 @@ mod tests {
             "pes_used sram_bytes_used_max sram_bytes_used_total colors_used context_max"
         );
         assert_eq!(keys(&value["counters"]), "wavelet_hops instructions");
-        assert_eq!(
-            keys(&value["host"]),
-            "seconds events hops_per_second peak_rss_bytes threads"
-        );
+        assert_eq!(keys(&value["host"]), "seconds events hops_per_second peak_rss_bytes threads");
         assert_eq!(request["output"]["stop"], "length");
     }
 
@@ -278,9 +260,6 @@ mod tests {
     fn one_changed_constant_changes_the_machine_digest() {
         let machine = fabric::presets::preset(fabric::presets::DEFAULT).unwrap();
         let other = machine.with_override("fabric.hop_cycles", "3").unwrap();
-        assert_ne!(
-            MachineEntry::of(&machine).digest,
-            MachineEntry::of(&other).digest
-        );
+        assert_ne!(MachineEntry::of(&machine).digest, MachineEntry::of(&other).digest);
     }
 }

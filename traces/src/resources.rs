@@ -65,9 +65,7 @@ mod tests {
         let own = u64::from(image.machine.pe.reserve_bytes + program.code_bytes());
         let id = image.intern_program(program);
         let route = |color| Route::fixed(Color(color), Port::West, Ports::one(Port::Ramp));
-        let routes = image.intern_routes(RouteSet {
-            routes: vec![route(3), route(5)],
-        });
+        let routes = image.intern_routes(RouteSet { routes: vec![route(3), route(5)] });
         for (at, bytes) in [(0, 400), (9, 1_200)] {
             image.tiles[at].program = Some(id);
             image.tiles[at].sram_bytes = bytes;

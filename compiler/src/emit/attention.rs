@@ -4,7 +4,7 @@ use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{broadcast, reduce, share_in_place};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
-use crate::emit::{f32_reg, regs};
+use crate::emit::{f32_reg, marks, regs};
 use crate::lines::{BLOCK, LinePos};
 use models::Attention;
 use pe_isa::{Cond, DType, Operand, Size, Src, VecOp};
@@ -47,26 +47,10 @@ pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
     let layout = &pe.stage.layout;
     let pairs = [n(pe.heads.dims.len() as u32 / 2)];
     let at = |base| mem(base, &[1], F);
-    asm.mov(
-        &[n(1)],
-        f32_reg(regs::A),
-        Operand::Reg(regs::POSITION, DType::U32),
-    );
+    asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
     let (angle, frequency) = (at(layout.turn[0]), at(layout.frequencies));
-    asm.vec(
-        VecOp::Mul,
-        &pairs,
-        angle.clone(),
-        frequency,
-        f32_reg(regs::A),
-    );
-    asm.vec(
-        VecOp::Cos,
-        &pairs,
-        at(layout.cosines),
-        angle.clone(),
-        Operand::None,
-    );
+    asm.vec(VecOp::Mul, &pairs, angle.clone(), frequency, f32_reg(regs::A));
+    asm.vec(VecOp::Cos, &pairs, at(layout.cosines), angle.clone(), Operand::None);
     asm.vec(VecOp::Sin, &pairs, at(layout.sines), angle, Operand::None);
     if factor != 1.0 {
         for base in [layout.cosines, layout.sines] {
@@ -92,27 +76,20 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
             len: pe.hidden,
         },
     );
-    let tile = TileAt {
-        base: at.qkv,
-        rows: pe.hidden,
-        columns: sizes.qkv(),
-        stride: layout.qkv_stride,
-    };
+    let tile =
+        TileAt { base: at.qkv, rows: pe.hidden, columns: sizes.qkv(), stride: layout.qkv_stride };
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
     let bias = attention.query.bias.map(|_| at.qkv_bias);
-    finish_normed(
-        asm,
-        pe,
-        sizes.qkv(),
-        attention.norm.epsilon,
-        bias,
-        layout.qkv,
-    );
+    finish_normed(asm, pe, sizes.qkv(), attention.norm.epsilon, bias, layout.qkv);
+    asm.mark(marks::PROJECTED);
     rotate(asm, pe, &sizes, attention);
     append(asm, pe, &sizes, local);
+    asm.mark(marks::CACHED);
     score(asm, pe, &sizes, local);
+    asm.mark(marks::SCORED);
     soften(asm, pe, &sizes);
     mix(asm, pe, &sizes, local);
+    asm.mark(marks::ATTENDED);
     let tile = TileAt {
         base: at.output,
         rows: sizes.heads() * sizes.dims,
@@ -121,6 +98,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
     };
     linear::multiply(asm, &stage.formats, tile, layout.attended, layout.sums);
     add_to_residual(asm, pe, attention.output.bias.map(|_| at.output_bias));
+    asm.mark(marks::ATTENTION);
 }
 
 /// Rotates queries and keys by their position and scales the queries; the result is `[head][query…, key][dimension]`.
@@ -133,10 +111,8 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
         let half = s.dims / 2;
         let shape = [n(s.groups), n(s.queries + 1), n(half)];
         let strides = [from_group, s.dims, 1];
-        let (first, second) = (
-            mem(layout.qkv, &strides, act),
-            mem(layout.qkv + half * act.bytes(), &strides, act),
-        );
+        let (first, second) =
+            (mem(layout.qkv, &strides, act), mem(layout.qkv + half * act.bytes(), &strides, act));
         let turned = [(s.queries + 1) * half, half, 1];
         let work = layout.turn.map(|base| mem(base, &turned, F));
         let scaled = [layout.turn_by, layout.turn_by + 4 * half];
@@ -145,30 +121,11 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
             asm.vec(VecOp::Mul, &[n(half)], to, from, f32_reg(regs::RATIO));
         }
         let [cos, sin] = scaled.map(|base| mem(base, &[0, 0, 1], F));
-        let halves = [
-            (VecOp::Sub, &first, &second, 0),
-            (VecOp::Add, &second, &first, half),
-        ];
+        let halves = [(VecOp::Sub, &first, &second, 0), (VecOp::Add, &second, &first, half)];
         for (combine, kept, crossed, offset) in halves {
-            asm.vec(
-                VecOp::Mul,
-                &shape,
-                work[0].clone(),
-                kept.clone(),
-                cos.clone(),
-            );
-            asm.vec(
-                VecOp::Mul,
-                &shape,
-                work[1].clone(),
-                crossed.clone(),
-                sin.clone(),
-            );
-            let to = mem(
-                layout.rotated + offset * act.bytes(),
-                &[to_group, s.dims, 1],
-                act,
-            );
+            asm.vec(VecOp::Mul, &shape, work[0].clone(), kept.clone(), cos.clone());
+            asm.vec(VecOp::Mul, &shape, work[1].clone(), crossed.clone(), sin.clone());
+            let to = mem(layout.rotated + offset * act.bytes(), &[to_group, s.dims, 1], act);
             asm.vec(combine, &shape, to, work[0].clone(), work[1].clone());
         }
     } else {
@@ -217,11 +174,7 @@ fn score(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
         &[n(s.groups), n(s.queries), n(s.dims), tokens],
         mem(layout.scores, &[s.queries * s.tokens, s.tokens, 0, 1], F),
         mem(at.keys, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
-        mem(
-            layout.rotated,
-            &[(s.queries + 1) * s.dims, s.dims, 1, 0],
-            act,
-        ),
+        mem(layout.rotated, &[(s.queries + 1) * s.dims, s.dims, 1, 0], act),
     );
     let within = pe.place.row - pe.heads.block_start;
     let block = LinePos::centred(within, pe.heads.block_len, BLOCK);
@@ -242,13 +195,7 @@ fn soften(asm: &mut Asm, pe: &Pe, s: &Sizes) {
     let largest = mem(layout.largest, &[1], F);
     asm.mov(&heads, largest.clone(), Operand::f32(f32::NEG_INFINITY));
     let running = per_head(layout.largest);
-    asm.vec(
-        VecOp::Max,
-        &flat,
-        running.clone(),
-        scores.clone(),
-        running.clone(),
-    );
+    asm.vec(VecOp::Max, &flat, running.clone(), scores.clone(), running.clone());
     reduce(asm, &pe.row, VecOp::Max, &heads, &largest, F);
     share_in_place(asm, &pe.row, &heads, &largest);
     asm.vec(VecOp::Sub, &flat, scores.clone(), scores.clone(), running);
@@ -269,12 +216,7 @@ fn mix(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
     asm.mov(&elements, mixed.clone(), Operand::Imm(0, acc));
     asm.vec(
         VecOp::Fmac,
-        &[
-            n(s.groups),
-            n(s.queries),
-            n(s.dims),
-            Size::Reg(regs::TOKENS),
-        ],
+        &[n(s.groups), n(s.queries), n(s.dims), Size::Reg(regs::TOKENS)],
         mem(layout.mixed, &[s.queries * s.dims, s.dims, 1, 0], acc),
         mem(at.values, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
         mem(layout.weights, &[s.queries * s.tokens, s.tokens, 0, 1], act),
@@ -292,12 +234,5 @@ fn mix(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
         mem(layout.mixed, &[s.dims, 1], acc).into(),
         mem(layout.total, &[1, 0], F).into(),
     );
-    broadcast(
-        asm,
-        &pe.row,
-        &shape,
-        sent,
-        &mem(layout.attended, &[s.dims, 1], act),
-        act,
-    );
+    broadcast(asm, &pe.row, &shape, sent, &mem(layout.attended, &[s.dims, 1], act), act);
 }

@@ -10,14 +10,14 @@ use pe_isa::{DType, Operand, Reg, Size, VecOp};
 pub(crate) fn reduce(asm: &mut Asm, line: &LinePos, op: VecOp, shape: &[Size], m: &Mem, t: DType) {
     match line.outgoing() {
         None => {
-            for color in [line.from_low(), line.from_high()].into_iter().flatten() {
+            for color in [line.low_arrival(), line.high_arrival()].into_iter().flatten() {
                 let source = asm.from(color, t);
                 asm.vec(op, shape, m.clone(), source, m.clone());
             }
         }
         Some(out) => {
             let target = asm.to(out, t);
-            match line.from_low().or(line.from_high()) {
+            match line.low_arrival().or(line.high_arrival()) {
                 None => asm.mov(shape, target, m.clone()),
                 Some(color) => {
                     let source = asm.from(color, t);
@@ -78,15 +78,11 @@ pub(crate) fn gather(asm: &mut Asm, line: &LinePos, words: Split, base: u32, reg
     let own = words.len(line.at);
     let t = DType::U32;
     let Some(out) = line.outgoing() else {
-        if let Some(color) = line.from_low() {
+        if let Some(color) = line.low_arrival() {
             let source = asm.from(color, t);
-            asm.mov(
-                &[n(words.start(line.at))],
-                crate::asm::mem(base, &[1], t),
-                source,
-            );
+            asm.mov(&[n(words.start(line.at))], crate::asm::mem(base, &[1], t), source);
         }
-        if let Some(color) = line.from_high() {
+        if let Some(color) = line.high_arrival() {
             let source = asm.from(color, t);
             let rest = words.end(line.len - 1) - words.end(line.at);
             let behind = crate::asm::mem(base + 4 * words.end(line.at), &[1], t);
@@ -95,13 +91,13 @@ pub(crate) fn gather(asm: &mut Asm, line: &LinePos, words: Split, base: u32, reg
         return;
     };
     let share = crate::asm::mem(base, &[1], t).plus(regs.offset);
-    if let Some(color) = line.from_low() {
+    if let Some(color) = line.low_arrival() {
         let (source, target) = (asm.from(color, t), asm.to(out, t));
         asm.mov(&[Size::Reg(regs.before)], target, source);
     }
     let target = asm.to(out, t);
     asm.mov(&[n(own)], target, share);
-    if let Some(color) = line.from_high() {
+    if let Some(color) = line.high_arrival() {
         let (source, target) = (asm.from(color, t), asm.to(out, t));
         asm.mov(&[Size::Reg(regs.behind)], target, source);
     }

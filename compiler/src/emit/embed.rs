@@ -40,13 +40,7 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     asm.alu(AluOp::Mul, row, row, Src::Imm(row_bytes));
     let one = [n(1)];
     asm.mov(&one, f32_reg(regs::D), Operand::Reg(is_mine, DType::U32));
-    asm.vec(
-        VecOp::Mul,
-        &one,
-        f32_reg(regs::D),
-        f32_reg(regs::D),
-        Operand::f32(stage.scale),
-    );
+    asm.vec(VecOp::Mul, &one, f32_reg(regs::D), f32_reg(regs::D), Operand::f32(stage.scale));
     let shape = [n(hidden)];
     let x = mem(stage.layout.x, &[1], DType::F32);
     let table = mem(stage.layout.table, &[1], stage.formats.numerics.weights).plus(row);

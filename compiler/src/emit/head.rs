@@ -50,12 +50,8 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
             len: hidden,
         },
     );
-    let tile = TileAt {
-        base: layout.head,
-        rows: hidden,
-        columns: vocab,
-        stride: layout.vocab_stride,
-    };
+    let tile =
+        TileAt { base: layout.head, rows: hidden, columns: vocab, stride: layout.vocab_stride };
     linear::multiply(&mut asm, &stage.formats, tile, layout.input, layout.sums);
     let acc = stage.formats.numerics.accumulate;
     let sums = mem(layout.sums, &[1], acc);
@@ -95,13 +91,7 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
     let shape = [n(vocab)];
     let logits = mem(layout.logits, &[1], DType::F32);
     let sums = mem(layout.sums, &[1], stage.formats.numerics.accumulate);
-    asm.vec(
-        VecOp::Mul,
-        &shape,
-        logits.clone(),
-        sums,
-        f32_reg(regs::RATIO),
-    );
+    asm.vec(VecOp::Mul, &shape, logits.clone(), sums, f32_reg(regs::RATIO));
     if stage.has_bias {
         let bias = mem(layout.bias, &[1], DType::F32);
         asm.vec(VecOp::Add, &shape, logits.clone(), logits.clone(), bias);
@@ -118,7 +108,7 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
 fn choose(asm: &mut Asm, place: Place) {
     let column = LinePos::centred(place.row, place.height, COLUMN);
     let (value, id) = (regs::C, regs::D);
-    if let Some(color) = column.from_low() {
+    if let Some(color) = column.low_arrival() {
         asm.recv(value, color);
         asm.recv(id, color);
         // Keep mine only if it is larger: take theirs into A, B unless A > C.
@@ -127,7 +117,7 @@ fn choose(asm: &mut Asm, place: Place) {
         asm.alu(AluOp::Add, regs::A, value, Src::Imm(0));
         asm.alu(AluOp::Add, regs::B, id, Src::Imm(0));
     }
-    if let Some(color) = column.from_high() {
+    if let Some(color) = column.high_arrival() {
         asm.recv(value, color);
         asm.recv(id, color);
         asm.selgt(regs::B, id, value, regs::A);

@@ -1,7 +1,7 @@
 //! The program of a PE in a stage of layers.
 
 use crate::asm::{Asm, mem, n};
-use crate::emit::{Formats, Place, attention, f32_reg, linear, mlp, regs};
+use crate::emit::{Formats, Place, attention, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
 use crate::lines::{self, COLUMN, INGRESS, INGRESS_COLUMN, LinePos, ROW};
 use crate::tiling::{LayerTiling, RowHeads};
@@ -47,6 +47,7 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     let mut asm = Asm::new();
     let next_item = asm.here();
     receive(&mut asm, place, stage.layout.x, pe.hidden);
+    asm.mark(marks::ITEM);
     unpack(&mut asm, &pe);
     linear::renew_unscale(&mut asm, &pe.row);
     if let Some(rope) = stage.graph.blocks[stage.layers.start].attention.rope {
@@ -59,12 +60,7 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     }
     if place.row == 0 {
         if stage.only_wanted {
-            asm.alu(
-                AluOp::Shr,
-                regs::A,
-                regs::WHERE,
-                Src::Imm(super::WANTED_BIT),
-            );
+            asm.alu(AluOp::Shr, regs::A, regs::WHERE, Src::Imm(super::WANTED_BIT));
             asm.branch(Cond::Eq, regs::A, Src::Imm(0), next_item);
         }
         send_on(&mut asm, place, stage.layout.x, pe.hidden, stage.lane);
@@ -115,12 +111,7 @@ fn unpack(asm: &mut Asm, pe: &Pe) {
     let position_mask = (1 << super::POSITION_BITS) - 1;
     asm.alu(AluOp::And, POSITION, WHERE, Src::Imm(position_mask));
     asm.alu(AluOp::Shr, SLOT, WHERE, Src::Imm(super::POSITION_BITS));
-    asm.alu(
-        AluOp::And,
-        SLOT,
-        SLOT,
-        Src::Imm((1 << super::SLOT_BITS) - 1),
-    );
+    asm.alu(AluOp::And, SLOT, SLOT, Src::Imm((1 << super::SLOT_BITS) - 1));
     asm.alu(AluOp::Mul, SLOT, SLOT, Src::Imm(layout.slot_bytes));
     asm.alu(AluOp::And, A, SHARE, Src::Imm(position_mask));
     asm.alu(AluOp::Shr, OWNER, SHARE, Src::Imm(super::POSITION_BITS));
@@ -135,11 +126,7 @@ fn unpack(asm: &mut Asm, pe: &Pe) {
 /// Passes the item to the next stage: along the first row, each PE forwards what comes from the west and adds its slice.
 pub(crate) fn send_on(asm: &mut Asm, place: Place, x: u32, len: u32, lane: Color) {
     let last = place.column + 1 == place.width;
-    let out = if last {
-        lane
-    } else {
-        lines::egress(place.column)
-    };
+    let out = if last { lane } else { lines::egress(place.column) };
     if place.column == 0 {
         for reg in [regs::WHERE, regs::END, regs::SCALE] {
             asm.send(out, reg);
@@ -159,32 +146,12 @@ pub(crate) fn add_to_residual(asm: &mut Asm, pe: &Pe, bias: Option<u32>) {
     let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
     let shape = [n(pe.hidden)];
     let sums = mem(layout.sums, &[1], numerics.accumulate);
-    reduce(
-        asm,
-        &pe.column,
-        VecOp::Add,
-        &shape,
-        &sums,
-        numerics.accumulate,
-    );
+    reduce(asm, &pe.column, VecOp::Add, &shape, &sums, numerics.accumulate);
     if let (Some(bias), true) = (bias, pe.column.is_root()) {
-        asm.vec(
-            VecOp::Add,
-            &shape,
-            sums.clone(),
-            sums.clone(),
-            mem(bias, &[1], DType::F32),
-        );
+        asm.vec(VecOp::Add, &shape, sums.clone(), sums.clone(), mem(bias, &[1], DType::F32));
     }
     let delta = mem(layout.delta, &[1], numerics.activations);
-    broadcast(
-        asm,
-        &pe.column,
-        &shape,
-        copy_of(&sums),
-        &delta,
-        numerics.activations,
-    );
+    broadcast(asm, &pe.column, &shape, copy_of(&sums), &delta, numerics.activations);
     let x = mem(layout.x, &[1], DType::F32);
     asm.vec(VecOp::Add, &shape, x.clone(), x, delta);
 }
@@ -216,24 +183,10 @@ pub(crate) fn finish_normed(
             let b = mem(bias, &[1], DType::F32);
             asm.vec(VecOp::Add, &shape, sums.clone(), sums.clone(), b);
         }
-        broadcast(
-            asm,
-            &pe.row,
-            &shape,
-            copy_of(&sums),
-            &mem(dst, &[1], act),
-            act,
-        );
+        broadcast(asm, &pe.row, &shape, copy_of(&sums), &mem(dst, &[1], act), act);
         asm.li(regs::RATIO, 1.0f32.to_bits());
     } else {
-        broadcast(
-            asm,
-            &pe.row,
-            &shape,
-            copy_of(&sums),
-            &mem(dst, &[1], act),
-            act,
-        );
+        broadcast(asm, &pe.row, &shape, copy_of(&sums), &mem(dst, &[1], act), act);
         if pe.row.is_root() {
             linear::norm_factor(asm, layout.squares, hidden, epsilon);
         }

@@ -17,11 +17,7 @@ pub(crate) struct TileAt {
 /// `sums[columns] = tile^T × input[rows]`, as fused multiply-adds along the columns.
 pub(crate) fn multiply(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sums: u32) {
     let (act, acc) = (f.numerics.activations, f.numerics.accumulate);
-    asm.mov(
-        &[n(tile.columns)],
-        mem(sums, &[1], acc),
-        Operand::Imm(0, acc),
-    );
+    asm.mov(&[n(tile.columns)], mem(sums, &[1], acc), Operand::Imm(0, acc));
     asm.vec(
         VecOp::Fmac,
         &[n(tile.rows), n(tile.columns)],
@@ -48,13 +44,7 @@ pub(crate) struct NormAt {
 pub(crate) fn prepare_norm(asm: &mut Asm, f: &Formats, at: NormAt) {
     let t = DType::F32;
     let len = [n(at.len)];
-    asm.vec(
-        VecOp::Mul,
-        &len,
-        mem(at.scaled, &[1], t),
-        mem(at.x, &[1], t),
-        mem(at.weight, &[1], t),
-    );
+    asm.vec(VecOp::Mul, &len, mem(at.scaled, &[1], t), mem(at.x, &[1], t), mem(at.weight, &[1], t));
     asm.vec(
         VecOp::Mul,
         &len,
@@ -63,13 +53,7 @@ pub(crate) fn prepare_norm(asm: &mut Asm, f: &Formats, at: NormAt) {
         f32_reg(regs::SCALE),
     );
     asm.mov(&[n(1)], mem(at.squares, &[1], t), Operand::f32(0.0));
-    asm.vec(
-        VecOp::Fmac,
-        &len,
-        mem(at.squares, &[0], t),
-        mem(at.x, &[1], t),
-        mem(at.x, &[1], t),
-    );
+    asm.vec(VecOp::Fmac, &len, mem(at.squares, &[0], t), mem(at.x, &[1], t), mem(at.x, &[1], t));
 }
 
 /// On the root of a row, with the whole sum of squares in SRAM: `SCALE` = the norm's factor, `RATIO` = the same ×
@@ -82,13 +66,7 @@ pub(crate) fn norm_factor(asm: &mut Asm, squares: u32, hidden: u32, epsilon: f32
     asm.vec(VecOp::Add, &one, a, a, Operand::f32(epsilon));
     let scale = f32_reg(regs::SCALE);
     asm.vec(VecOp::Rsqrt, &one, scale, a, Operand::None);
-    asm.vec(
-        VecOp::Mul,
-        &one,
-        f32_reg(regs::RATIO),
-        scale,
-        f32_reg(regs::UNSCALE),
-    );
+    asm.vec(VecOp::Mul, &one, f32_reg(regs::RATIO), scale, f32_reg(regs::UNSCALE));
 }
 
 /// `UNSCALE = 1 / SCALE` on the root of a row.

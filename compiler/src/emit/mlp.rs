@@ -4,7 +4,7 @@ use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{GatherRegs, gather};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
-use crate::emit::{f32_reg, regs};
+use crate::emit::{f32_reg, marks, regs};
 use crate::split::Split;
 use models::{Mlp, MlpKind};
 use pe_isa::{DType, Operand, VecOp};
@@ -47,15 +47,14 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, mlp: &Mlp) {
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
     let bias = gate.bias.map(|_| at.gate_up_bias);
     finish_normed(asm, pe, 2 * inner, mlp.norm.epsilon, bias, layout.gate_up);
+    asm.mark(marks::GATED);
     activate(asm, pe, inner);
-    let tile = TileAt {
-        base: at.down,
-        rows: inner,
-        columns: pe.hidden,
-        stride: layout.hidden_stride,
-    };
+    asm.mark(marks::ACTIVATED);
+    let tile =
+        TileAt { base: at.down, rows: inner, columns: pe.hidden, stride: layout.hidden_stride };
     linear::multiply(asm, &stage.formats, tile, layout.inner, layout.sums);
     add_to_residual(asm, pe, down.bias.map(|_| at.down_bias));
+    asm.mark(marks::LAYER);
 }
 
 /// `inner = silu(gate) × up`, each PE of the row a share of it where that pays, then everyone all of it.
@@ -92,11 +91,7 @@ fn gate_times_up(asm: &mut Asm, pe: &Pe, len: u32, inner: u32, shared: bool) {
     let act = pe.stage.formats.numerics.activations;
     let share = |base: u32| {
         let m = mem(base, &[1], act);
-        if shared {
-            m.plus(regs::GATHER_OFFSET)
-        } else {
-            m
-        }
+        if shared { m.plus(regs::GATHER_OFFSET) } else { m }
     };
     let shape = [n(len)];
     let at = |base| mem(base, &[1], DType::F32);

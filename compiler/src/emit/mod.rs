@@ -84,6 +84,24 @@ pub mod marks {
     pub const LOGITS: u16 = 1;
     /// The head's root has chosen a token.
     pub const TOKEN: u16 = 2;
+    /// A PE of a stage of layers has its slice of an item.
+    pub const ITEM: u16 = 16;
+    /// Queries, keys and values of the layer are on the PE.
+    pub const PROJECTED: u16 = 17;
+    /// Queries and keys are rotated and cached.
+    pub const CACHED: u16 = 18;
+    /// Scores are complete.
+    pub const SCORED: u16 = 19;
+    /// The attention result is on the PE.
+    pub const ATTENDED: u16 = 20;
+    /// Attention has been added to the residual stream.
+    pub const ATTENTION: u16 = 21;
+    /// Gate and up are on the PE.
+    pub const GATED: u16 = 22;
+    /// The activation is on the PE.
+    pub const ACTIVATED: u16 = 23;
+    /// The MLP has been added to the residual stream.
+    pub const LAYER: u16 = 24;
 }
 
 /// A PE's place in its rectangle.

@@ -59,12 +59,7 @@ pub(crate) fn first_port(lanes: &PortLanes) -> Program {
     pass_id(&mut asm, lanes, lanes.items, id);
     asm.jump(prompts);
     asm.place(decode);
-    pass_id(
-        &mut asm,
-        lanes,
-        lanes.feedback.expect("the first port has feedback"),
-        id,
-    );
+    pass_id(&mut asm, lanes, lanes.feedback.expect("the first port has feedback"), id);
     asm.jump(decode);
     asm.finish()
 }
@@ -95,12 +90,7 @@ fn await_grant(asm: &mut Asm, lanes: &PortLanes) {
     let Some(color) = lanes.grant_in else { return };
     let go = asm.label();
     if lanes.only_wanted {
-        asm.alu(
-            AluOp::Shr,
-            regs::C,
-            regs::WHERE,
-            Src::Imm(super::WANTED_BIT),
-        );
+        asm.alu(AluOp::Shr, regs::C, regs::WHERE, Src::Imm(super::WANTED_BIT));
         asm.branch(Cond::Eq, regs::C, Src::Imm(0), go);
     }
     let source = asm.from(color, DType::U32);

@@ -38,17 +38,10 @@ pub(super) fn build(config: &Config<'_>) -> Result<DecoderGraph, ModelError> {
         &[vocab, hidden],
         "vocab_size, hidden_size",
     );
-    let blocks = (0..layers)
-        .map(|index| layer.block(index, &mut tensors))
-        .collect();
+    let blocks = (0..layers).map(|index| layer.block(index, &mut tensors)).collect();
     let final_norm = layer.norm("model.norm", &mut tensors);
     let head = if tied {
-        LinearRef {
-            weight: table,
-            bias: None,
-            out_features: vocab,
-            in_features: hidden,
-        }
+        LinearRef { weight: table, bias: None, out_features: vocab, in_features: hidden }
     } else {
         tensors.add_linear("lm_head", (vocab, hidden), false, "vocab_size, hidden_size")
     };
@@ -57,11 +50,7 @@ pub(super) fn build(config: &Config<'_>) -> Result<DecoderGraph, ModelError> {
         hidden,
         vocab,
         context,
-        embedding: Embedding {
-            table,
-            positions: None,
-            scale: 1.0,
-        },
+        embedding: Embedding { table, positions: None, scale: 1.0 },
         ropes: vec![rope],
         blocks,
         final_norm,
@@ -77,9 +66,7 @@ impl Layer {
     fn read(config: &Config<'_>) -> Result<Layer, ModelError> {
         let hidden = config.size("hidden_size", limits::WIDTH)?;
         let heads = config.size("num_attention_heads", limits::HEADS)?;
-        let kv_heads = config
-            .optional_size("num_key_value_heads", limits::HEADS)?
-            .unwrap_or(heads);
+        let kv_heads = config.optional_size("num_key_value_heads", limits::HEADS)?.unwrap_or(heads);
         if !heads.is_multiple_of(kv_heads) {
             return Err(config.disagree(format!(
                 "num_attention_heads {heads} is not a multiple of num_key_value_heads {kv_heads}; each key-value head \
@@ -90,9 +77,8 @@ impl Layer {
             "silu" | "swish" => Activation::Silu,
             other => return Err(config.unsupported("hidden_act", other, "silu")),
         };
-        let epsilon = config.number("rms_norm_eps", "a number of at least 0", |epsilon| {
-            epsilon >= 0.0
-        })?;
+        let epsilon =
+            config.number("rms_norm_eps", "a number of at least 0", |epsilon| epsilon >= 0.0)?;
         Ok(Layer {
             hidden,
             intermediate: config.size("intermediate_size", limits::WIDTH)?,
@@ -117,11 +103,7 @@ impl Layer {
 
     fn norm(&self, name: &str, tensors: &mut TensorList) -> Norm {
         let weight = tensors.add(format!("{name}.weight"), &[self.hidden], "hidden_size");
-        Norm {
-            kind: NormKind::Rms,
-            weight,
-            epsilon: self.epsilon,
-        }
+        Norm { kind: NormKind::Rms, weight, epsilon: self.epsilon }
     }
 
     fn attention(&self, prefix: &str, tensors: &mut TensorList) -> Attention {
@@ -142,11 +124,7 @@ impl Layer {
             heads: self.heads,
             kv_heads: self.kv_heads,
             head_dim: self.head_dim,
-            query: linear(
-                "q_proj",
-                (query, hidden),
-                "num_attention_heads × head_dim, hidden_size",
-            ),
+            query: linear("q_proj", (query, hidden), "num_attention_heads × head_dim, hidden_size"),
             key: linear("k_proj", (kv, hidden), kv_keys),
             value: linear("v_proj", (kv, hidden), kv_keys),
             output: linear(
@@ -169,21 +147,9 @@ impl Layer {
         Mlp {
             norm,
             kind: MlpKind::Gated {
-                gate: linear(
-                    "gate_proj",
-                    (intermediate, hidden),
-                    "intermediate_size, hidden_size",
-                ),
-                up: linear(
-                    "up_proj",
-                    (intermediate, hidden),
-                    "intermediate_size, hidden_size",
-                ),
-                down: linear(
-                    "down_proj",
-                    (hidden, intermediate),
-                    "hidden_size, intermediate_size",
-                ),
+                gate: linear("gate_proj", (intermediate, hidden), "intermediate_size, hidden_size"),
+                up: linear("up_proj", (intermediate, hidden), "intermediate_size, hidden_size"),
+                down: linear("down_proj", (hidden, intermediate), "hidden_size, intermediate_size"),
                 activation: self.activation,
             },
         }

@@ -51,11 +51,7 @@ pub(crate) fn build(config: &Config<'_>) -> Result<DecoderGraph, ModelError> {
     let supported = SUPPORTED_MODEL_TYPES.join(", ");
     let Some(found) = config.text("model_type")? else {
         let want = format!("the name of a supported architecture: {supported}");
-        return Err(ModelError::KeyMissing {
-            file: file(),
-            key: "model_type".to_owned(),
-            want,
-        });
+        return Err(ModelError::KeyMissing { file: file(), key: "model_type".to_owned(), want });
     };
     let Some((_, build)) = FAMILIES.iter().find(|(name, _)| *name == found) else {
         return Err(ModelError::UnsupportedArchitecture {
@@ -69,10 +65,7 @@ pub(crate) fn build(config: &Config<'_>) -> Result<DecoderGraph, ModelError> {
             .get("quant_method")
             .and_then(|method| method.as_str())
             .unwrap_or("no quant_method");
-        return Err(ModelError::Quantized {
-            file: file(),
-            method: shown(method),
-        });
+        return Err(ModelError::Quantized { file: file(), method: shown(method) });
     }
     build(config)
 }

@@ -8,9 +8,7 @@ use serde_json::Value;
 
 /// A folder under `examples`.
 pub(crate) fn examples(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../examples")
-        .join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
 }
 
 /// The subfolders of `dir` that hold a case.json, in the order of their names.
@@ -30,12 +28,7 @@ pub(crate) fn json(file: &Path) -> Value {
 
 /// A list of token ids.
 pub(crate) fn ids(value: &Value) -> Vec<u32> {
-    value
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|id| id.as_u64().unwrap() as u32)
-        .collect()
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
 /// The rows of a two-dimensional little-endian float32 .npy file in C order.
@@ -48,21 +41,9 @@ pub(crate) fn npy_rows(file: &Path) -> Vec<Vec<f32>> {
     );
     let data_start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
     let header = std::str::from_utf8(&bytes[10..data_start]).unwrap();
-    assert!(
-        header.contains("'<f4'") && header.contains("'fortran_order': False"),
-        "{header}"
-    );
-    let shape = header
-        .split_once("'shape': (")
-        .unwrap()
-        .1
-        .split_once(')')
-        .unwrap()
-        .0;
-    let shape: Vec<usize> = shape
-        .split(',')
-        .map(|size| size.trim().parse().unwrap())
-        .collect();
+    assert!(header.contains("'<f4'") && header.contains("'fortran_order': False"), "{header}");
+    let shape = header.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0;
+    let shape: Vec<usize> = shape.split(',').map(|size| size.trim().parse().unwrap()).collect();
     let values: Vec<f32> = bytes[data_start..]
         .chunks_exact(4)
         .map(|value| f32::from_le_bytes(value.try_into().unwrap()))

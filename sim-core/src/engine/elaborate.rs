@@ -78,7 +78,16 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         fabric::lint(image).iter().find(|f| f.error)
     );
     let plans: Vec<Plan> = image.route_sets.iter().map(Plan::new).collect();
-    let codes: Vec<Code> = image.programs.iter().map(Code::new).collect();
+    let mut sram = vec![u32::MAX; image.programs.len()];
+    for tile in &image.tiles {
+        if let Some(program) = tile.program {
+            let least = &mut sram[program.0 as usize];
+            *least = tile.sram_bytes.min(*least);
+        }
+    }
+    let cost = &image.machine.pe.cost;
+    let codes = image.programs.iter().zip(sram).map(|(p, s)| Code::new(p, s, cost));
+    let codes: Vec<Code> = codes.collect();
     let mut builder = Builder {
         image,
         plans,

@@ -241,7 +241,7 @@ impl Fifo {
 
     #[inline(always)]
     fn tail(&self) -> usize {
-        usize::from(self.head) + usize::from(self.len) & 3
+        (usize::from(self.head) + usize::from(self.len)) & 3
     }
 
     /// The first wavelet, here or still on its way.
@@ -424,7 +424,7 @@ impl Fifos {
         debug_assert!(fifo.len > 0);
         let head = usize::from(fifo.head & 3);
         let slot = fifo.slots[head];
-        fifo.head = fifo.head + 1 & 3;
+        fifo.head = (fifo.head + 1) & 3;
         fifo.left = now + 1;
         fifo.departed += 1;
         let was_full = fifo.len == fifo.capacity;

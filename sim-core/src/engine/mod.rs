@@ -1,9 +1,9 @@
 //! The event-driven engine: the timing contract (docs, "Timing contract"), fast.
 //!
-//! Elaboration ([`elaborate`]) turns the image into flat arrays in which the inner loop sees no
-//! colors and no coordinates: FIFOs ([`fifo`]) with the indices of the FIFOs behind them, links
-//! ([`link`]), routers that need arbitration ([`router`]), PEs with programs ([`pe`], [`step`]). A
-//! calendar ([`wheel`]) says who may have something to do in which cycle. Whoever is blocked
+//! Elaboration (`elaborate`) turns the image into flat arrays in which the inner loop sees no
+//! colors and no coordinates: FIFOs (`fifo`) with the indices of the FIFOs behind them, links
+//! (`link`), routers that need arbitration (`router`), PEs with programs (`pe`, `step`). A
+//! calendar (`wheel`) says who may have something to do in which cycle. Whoever is blocked
 //! computes when that ends, or, where it depends on what others will do, leaves a note with the
 //! FIFO in question and sleeps.
 //!

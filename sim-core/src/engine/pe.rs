@@ -6,7 +6,7 @@ use super::stream::Stream;
 use super::wheel::Actor;
 use crate::run::{Observer, PeCounters};
 use fabric::{Machine, PeIdx};
-use pe_isa::semantics::Issued;
+use pe_isa::semantics::{self, Issued, Place};
 use pe_isa::{
     CostTable, Cycle, Fault, Instr, OnDone, Operand, Program, REGISTERS, TaskId, TaskKind, Thread,
     Vector,
@@ -55,6 +55,45 @@ pub(super) struct Code {
     pub(super) threads: usize,
     /// Input queues bound to a control task, by rank.
     pub(super) control_tasks: u32,
+    /// For each instruction that is a vector operation, what is known of it without the registers.
+    pub(super) prepared: Vec<Option<Prepared>>,
+}
+
+/// A vector operation issued ahead of time.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared {
+    pub(super) issued: Issued,
+    /// Cost if it is memory-only, else of a step with a full wavelet.
+    pub(super) cycles: u64,
+}
+
+impl Prepared {
+    /// Issues what no register decides; `sram_bytes` is the least of any PE with the program.
+    fn new(
+        program: &Program,
+        instr: &Instr,
+        sram_bytes: u32,
+        cost: &CostTable,
+    ) -> Option<Prepared> {
+        let Instr::Vector(v) = instr else { return None };
+        let issued = semantics::issue_static(program, v, sram_bytes)?;
+        let cycles = if is_fabric(v) {
+            cost.step_cycles(&issued, full_wavelet(&issued))
+        } else {
+            cost.memory_cycles(&issued)
+        };
+        Some(Prepared { issued, cycles })
+    }
+}
+
+/// Elements that one wavelet of the operation carries.
+pub(super) fn full_wavelet(issued: &Issued) -> u32 {
+    let fabric = [&issued.dst, &issued.a, &issued.b].into_iter();
+    let lanes = fabric.filter_map(|p| match p {
+        Place::Fabric(t) => Some(t.lanes()),
+        _ => None,
+    });
+    lanes.max().unwrap_or(1)
 }
 
 fn ranks(queues: &[Option<pe_isa::Color>]) -> (Vec<u8>, u8) {
@@ -69,7 +108,8 @@ fn ranks(queues: &[Option<pe_isa::Color>]) -> (Vec<u8>, u8) {
 }
 
 impl Code {
-    pub(super) fn new(program: &Program) -> Code {
+    /// `sram_bytes` is the least SRAM of any PE with the program.
+    pub(super) fn new(program: &Program, sram_bytes: u32, cost: &CostTable) -> Code {
         let (in_rank, ins) = ranks(&program.in_queues);
         let (out_rank, outs) = ranks(&program.out_queues);
         let mut order: Vec<u8> = (0..program.tasks.len() as u8).collect();
@@ -85,7 +125,9 @@ impl Code {
                 control_tasks |= 1 << in_rank[usize::from(q.0)];
             }
         }
+        let prepare = |i| Prepared::new(program, i, sram_bytes, cost);
         Code {
+            prepared: program.instrs.iter().map(prepare).collect(),
             in_rank,
             out_rank,
             ins,
@@ -306,20 +348,11 @@ impl Pe {
             let fifo = self.ins + u32::from(rank);
             let head = net.fifos[fifo].head();
             if head.is_some_and(|h| h.control && h.arrival <= now) {
-                self.take_input(net, fifo);
+                take_input(net, fifo, &mut self.counters);
                 net.gates[self.index as usize].controls -= 1;
                 net.activity = net.activity.max(net.now + 1);
             }
         }
-    }
-
-    /// Takes the head of an input queue.
-    #[inline]
-    pub(super) fn take_input(&mut self, net: &mut Net, fifo: u32) {
-        net.pop(fifo);
-        let next = net.tick() + 1;
-        net.fifos[fifo].hold_head(next);
-        self.counters.wavelets_in += 1;
     }
 
     /// The first cycle at which something can happen here by what is known now, and, noted in
@@ -467,4 +500,13 @@ impl Pe {
 #[inline]
 pub(super) fn is_fabric(v: &Vector) -> bool {
     [v.dst, v.a, v.b].into_iter().any(Operand::is_fabric)
+}
+
+/// Takes the head of an input queue.
+#[inline]
+pub(super) fn take_input(net: &mut Net, fifo: u32, counters: &mut PeCounters) {
+    net.pop(fifo);
+    let next = net.tick() + 1;
+    net.fifos[fifo].hold_head(next);
+    counters.wavelets_in += 1;
 }

@@ -2,8 +2,10 @@
 
 use super::fifo::Room;
 use super::net::Net;
-use super::pe::{Code, Constants, Effect, NONE, Op, Pe, Trap, is_fabric};
-use pe_isa::semantics::{self, Issued, Place};
+use super::pe::{
+    Code, Constants, Effect, NONE, Op, Pe, Prepared, Trap, full_wavelet, is_fabric, take_input,
+};
+use pe_isa::semantics;
 use pe_isa::{
     AluOp, Cond, Fault, Instr, OnDone, Operand, PeMemory, Src, TaskId, TaskKind, Thread, Vector,
 };
@@ -76,18 +78,18 @@ impl Pe {
         sram: &mut [u32],
         constants: &Constants,
     ) -> u64 {
-        let mut op = self.ops[thread].take().expect("a running operation");
+        let op = self.ops[thread].as_mut().expect("a running operation");
         let count = op.lanes.min(op.issued.total - op.next);
         let mut payloads = [0u32; 2];
         for (fifo, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
             if fifo != NONE {
                 *payload = net.fifos[fifo].head().expect("a ready step").payload;
-                self.take_input(net, fifo);
+                take_input(net, fifo, &mut self.counters);
             }
         }
+        let [a, b] = payloads;
         let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
-        let out =
-            semantics::execute(&op.issued, &mut memory, op.next, count, payloads[0], payloads[1]);
+        let out = semantics::execute(&op.issued, &mut memory, op.next, count, a, b);
         let cost = if count == op.lanes {
             op.step_cycles
         } else {
@@ -105,8 +107,7 @@ impl Pe {
         if op.next == op.issued.total {
             self.complete(thread, end);
         }
-        self.ops[thread] = Some(op);
-        end - net.now
+        cost
     }
 
     /// Rule P-6: the operation of `thread` is complete at `end`.
@@ -213,16 +214,17 @@ impl Pe {
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
-        let sram_bytes = 4 * self.sram.len() as u32;
-        let issued = semantics::issue(&code.program, v, &self.regs, sram_bytes)?;
+        let prepared = match &code.prepared[usize::from(self.pc)] {
+            Some(prepared) => prepared,
+            None => &self.prepare(v, code, constants)?,
+        };
         self.counters.instructions += 1;
         if !is_fabric(v) {
             let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
-            semantics::execute_all(&issued, &mut memory);
-            let cost = constants.cost.memory_cycles(&issued);
+            semantics::execute_all(&prepared.issued, &mut memory);
             self.pc += 1;
-            self.main_ready = net.now + cost;
-            return Ok(cost);
+            self.main_ready = net.now + prepared.cycles;
+            return Ok(prepared.cycles);
         }
         let pc = self.pc;
         let (thread, done) = match v.thread {
@@ -234,8 +236,8 @@ impl Pe {
             }
         };
         let first = (net.now + 1).max(net.now + constants.dispatch_cycles - 1);
-        self.ops[thread] = Some(self.operation(v, issued, code, constants, first, done, pc));
-        if issued.total == 0 {
+        self.ops[thread] = Some(self.operation(v, prepared, code, first, done, pc));
+        if prepared.issued.total == 0 {
             net.activity = net.activity.max(first);
             self.complete(thread, first);
         } else {
@@ -244,13 +246,23 @@ impl Pe {
         Ok(1)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one struct")]
+    /// Reads sizes and offsets from the registers.
+    fn prepare(&self, v: &Vector, code: &Code, constants: &Constants) -> Result<Prepared, Fault> {
+        let sram_bytes = 4 * self.sram.len() as u32;
+        let issued = semantics::issue(&code.program, v, &self.regs, sram_bytes)?;
+        let cycles = if is_fabric(v) {
+            constants.cost.step_cycles(&issued, full_wavelet(&issued))
+        } else {
+            constants.cost.memory_cycles(&issued)
+        };
+        Ok(Prepared { issued, cycles })
+    }
+
     fn operation(
         &self,
         v: &Vector,
-        issued: Issued,
+        prepared: &Prepared,
         code: &Code,
-        constants: &Constants,
         first: u64,
         done: OnDone,
         pc: u16,
@@ -263,23 +275,17 @@ impl Pe {
             Operand::FabOut(q, _) => self.outs + u32::from(code.out_rank[usize::from(q.0)]),
             _ => NONE,
         };
-        let fabric = [&issued.dst, &issued.a, &issued.b].into_iter();
-        let lanes = fabric.filter_map(|p| match p {
-            Place::Fabric(t) => Some(t.lanes()),
-            _ => None,
-        });
-        let lanes = lanes.max().unwrap_or(1);
         Op {
             next: 0,
-            lanes,
-            step_cycles: constants.cost.step_cycles(&issued, lanes),
+            lanes: full_wavelet(&prepared.issued),
+            step_cycles: prepared.cycles,
             a: input(v.a),
             b: input(v.b),
             dst,
             ready_at: first,
             done,
             pc,
-            issued,
+            issued: prepared.issued,
         }
     }
 
@@ -298,7 +304,7 @@ impl Pe {
             TaskKind::Data(queue, reg) | TaskKind::Control(queue, reg) => {
                 let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
                 let head = net.fifos[fifo].head().expect("a ready task");
-                self.take_input(net, fifo);
+                take_input(net, fifo, &mut self.counters);
                 self.regs[usize::from(reg.0)] = head.payload;
                 net.gates[self.index as usize].controls -= u32::from(head.control);
             }

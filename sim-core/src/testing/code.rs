@@ -124,7 +124,7 @@ impl Writer {
         let dtype = bits.of(&TYPES);
         match bits.pick(5) {
             0..=2 => self.memory(extents, dtype, bits, code),
-            3 => Operand::Reg(Reg(bits.pick(8) as u8), dtype),
+            3 => Operand::Reg(Reg(bits.pick(16) as u8), dtype),
             _ => Operand::Imm(bits.pick(1 << 16) as u32, dtype),
         }
     }
@@ -165,7 +165,8 @@ impl Writer {
         let into = bits.of(&TYPES);
         let kind = bits.pick(8);
         let mut dst = match kind {
-            3 | 6 => Operand::Reg(Reg(bits.pick(8) as u8), into),
+            // Sometimes a register that launches write at the same time (K-3).
+            3 | 6 => Operand::Reg(Reg(bits.of(&[0, 1, 2, 3, 12, 13, 14, 15])), into),
             4 => Operand::Reg(Reg(18), DType::F32),
             _ => self.memory(&extents, into, bits, code),
         };

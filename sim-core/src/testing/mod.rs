@@ -68,7 +68,7 @@ pub struct Record {
     pub outcome: Outcome,
     /// What the host received: cycle, port, payload.
     pub received: Vec<(Cycle, usize, u32)>,
-    /// The marks, by cycle, then PE (the contract orders no others).
+    /// The marks, in the order in which they were passed.
     pub marks: Vec<Mark>,
 }
 

@@ -66,23 +66,8 @@ impl Layout<'_> {
             Port::Ramp => self.streams_from(spec, before, source),
             _ => None,
         };
-        // Sinks that would wait for what only they themselves can set free are rare.
-        let circular = |at: usize| {
-            let upstream = streamed.map(|from| &before[from].sinks);
-            let both = upstream.is_some_and(|sinks| sinks.iter().any(|(t, _)| *t == at));
-            entry == Port::Ramp && (at == source || both)
-        };
-        let mut sinks: Vec<(usize, SinkSpec)> = Vec::new();
-        for sink in &spec.sinks {
-            let hot = sink.tile % 4 == 3;
-            let at = if hot { self.spec.hot } else { sink.tile / 4 } as usize % tiles;
-            if circular(at) && sink.tile % 32 < 28 {
-                continue;
-            }
-            if self.ins[at] > 0 && sinks.iter().all(|(t, _)| *t != at) {
-                sinks.push((at, sink.clone()));
-            }
-        }
+        let upstream = streamed.map_or(&[][..], |from| &before[from].sinks);
+        let sinks = self.sinks(spec, (source, entry), upstream);
         let mut tree = Tree::new();
         tree.insert(source, Position { rx: entry, tx: Ports::NONE });
         let via = bits.chance(3).then(|| bits.pick(tiles));
@@ -123,6 +108,30 @@ impl Layout<'_> {
             port => Source::Host(self.builder.host_in(source, port, color)),
         };
         Some(Net { spec: spec.clone(), color, source, sinks, switched, joiner })
+    }
+
+    /// The sinks that there is room for. Those that would wait for what only they themselves can
+    /// set free (their own sends, what they pass on) are rare.
+    fn sinks(
+        &self,
+        spec: &NetSpec,
+        (source, entry): (usize, Port),
+        upstream: &[(usize, SinkSpec)],
+    ) -> Vec<(usize, SinkSpec)> {
+        let mut sinks: Vec<(usize, SinkSpec)> = Vec::new();
+        for sink in &spec.sinks {
+            let hot = sink.tile % 4 == 3;
+            let at = if hot { self.spec.hot } else { sink.tile / 4 } as usize % self.ins.len();
+            let both = upstream.iter().any(|(t, _)| *t == at);
+            let circular = entry == Port::Ramp && (at == source || both);
+            if circular && sink.tile % 32 < 28 {
+                continue;
+            }
+            if self.ins[at] > 0 && sinks.iter().all(|(t, _)| *t != at) {
+                sinks.push((at, sink.clone()));
+            }
+        }
+        sinks
     }
 
     /// The tile at which the net begins and the port through which it comes in.

@@ -217,6 +217,16 @@ impl Tile<'_> {
             n = (n + bits.pick(4) as u32).saturating_sub(2);
         }
         let (mut once, mut code) = (Vec::new(), Vec::new());
+        if self.microthreads > 0 && bits.chance(4) {
+            // Nothing to receive: completes together with a step of the main thread (K-5).
+            let empty = self.thread(true, &mut bits);
+            let sources = (from, Operand::None);
+            self.writer.receive(sources, 0, empty, &mut bits, &mut code);
+            (0..bits.pick(4)).for_each(|_| code.push(count(Reg(5))));
+            if let Some(&task) = self.writer.tails.first() {
+                code.push(bits.of(&[Instr::Block(task), Instr::Activate(task)]));
+            }
+        }
         match out {
             Some(out) => {
                 let dst = Operand::FabOut(out, Writer::wire_type(load.lanes, &mut bits));

@@ -133,6 +133,55 @@ fn does_a_control_wavelet_wait_for_its_task() {
 }
 
 #[test]
+fn does_a_step_in_the_cycle_of_a_launch_see_the_old_register() {
+    // K-3: a microthread sends r5 at 6, 8, 9, 10 (`end` takes 7); the launch at 8 writes r5.
+    let mut m = near(1, 1);
+    m.pe.dispatch_cycles = 1;
+    let mut w = WaferBuilder::new(m);
+    w.route(0, 0, Port::West, &[Port::Ramp]);
+    w.route(0, 1, Port::Ramp, &[Port::East]);
+    w.host_in(0, Port::West, 0);
+    w.host_out(0, Port::East, 1);
+    let p = w.program(0);
+    let (input, output) = (p.bind_in(0), p.bind_out(1));
+    p.task(TaskKind::Data(input, Reg(5)), 0, &[Instr::End]);
+    let from = Operand::Reg(Reg(5), DType::U32);
+    let to = Operand::FabOut(output, DType::U32);
+    let send = p.vector(VecOp::Mov, 4, to, from, Operand::None);
+    p.main(&[micro(send, 0, OnDone::Nothing), Instr::End]);
+    let word = HostWavelet { payload: 77, ..host_words(1, 0)[0] };
+    let script = HostScript { ports: vec![vec![word]] };
+    on_all(&w.finish(), &script, |r| {
+        let seen: Vec<u32> = r.received.iter().map(|&(_, _, payload)| payload).collect();
+        assert_eq!(seen, [0, 0, 77, 77]);
+    });
+}
+
+#[test]
+fn do_effects_of_the_main_thread_come_before_those_of_microthreads() {
+    // K-5: issued at 5, the empty operation unblocks at 9; `block`, taken at 8, is visible at 9 too.
+    // `end` at 9 frees the thread at 10. Taken at 9, the block comes after the unblock, and holds.
+    for (scalars, want) in [(2, vec![15]), (3, vec![])] {
+        let mut w = WaferBuilder::new(near(1, 1));
+        w.route(0, 0, Port::West, &[Port::Ramp]);
+        w.host_in(0, Port::West, 0);
+        let p = w.program(0);
+        let queue = p.bind_in(0);
+        let after = p.main(&[Instr::Mark(7), Instr::End]);
+        p.task_mut(after).priority = 1;
+        let empty = recv(p, queue, 0);
+        let mut code = vec![micro(empty, 0, OnDone::Unblock(after))];
+        code.extend((0..scalars).map(|n| li(0, n)));
+        code.extend([Instr::Block(after), Instr::End]);
+        p.main(&code);
+        on_all(&w.finish(), &none(), |r| {
+            assert_eq!(marks(r, 0, 7), want);
+            assert_eq!(r.outcome.stop, StopReason::Finished);
+        });
+    }
+}
+
+#[test]
 fn are_ready_tasks_picked_by_priority_then_index() {
     // K-1: launched at 0, 6, 12.
     let mut w = WaferBuilder::new(sdk(1, 1));

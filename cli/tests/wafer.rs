@@ -1,0 +1,253 @@
+//! Compiled models on simulated wafers: tokens, engine against oracle, and whether the weights matter.
+
+use compiler::{Compiled, Mapping, Options, Protocol, marks};
+use fabric::{Machine, PeIdx, WaferImage};
+use models::ModelDir;
+use pe_isa::Cycle;
+use serde_json::Value;
+use sim_core::{
+    Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, StopReason, Verdict, engine,
+    oracle,
+};
+use std::path::{Path, PathBuf};
+
+const LIMIT: Cycle = Cycle(1_000_000_000);
+
+fn examples(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
+}
+
+fn json(path: &Path) -> Value {
+    let text = std::fs::read_to_string(path).expect("the file is there");
+    serde_json::from_str(&text).expect("the file is JSON")
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    let list = value.as_array().expect("ids are a list");
+    list.iter().map(|v| v.as_u64().expect("an id") as u32).collect()
+}
+
+fn machine(width: u32, height: u32) -> Machine {
+    Machine { width, height, ..fabric::presets::preset("wse3-64").expect("a preset") }
+}
+
+/// Takes `wanted` tokens, or as many as come before one of `eos`, then ends the run.
+struct Listener {
+    protocol: Protocol,
+    eos: Vec<u32>,
+    wanted: usize,
+    tokens: Vec<u32>,
+}
+
+impl Host for Listener {
+    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
+        let Some(token) = self.protocol.output(port, payload) else { return Verdict::Continue };
+        self.tokens.push(token.id);
+        if self.tokens.len() == self.wanted || self.eos.contains(&token.id) {
+            return Verdict::Stop;
+        }
+        Verdict::Continue
+    }
+}
+
+struct Request {
+    prompt: Vec<u32>,
+    new: u32,
+    eos: Vec<u32>,
+}
+
+impl Request {
+    fn of_case(case: &Value, eos: &[u32]) -> Request {
+        let new = case["max_new_tokens"].as_u64().expect("a number") as u32;
+        Request { prompt: ids(&case["prompt_ids"]), new, eos: eos.to_vec() }
+    }
+
+    fn compile(&self, model: &ModelDir, machine: &Machine, mapping: Mapping) -> Compiled {
+        let contexts = vec![self.prompt.len() as u32 + self.new - 1];
+        let options = Options { contexts, mapping, ..Options::default() };
+        let weights = model.weights().expect("weights are there");
+        compiler::compile(model.graph(), weights, machine, &options).expect("it compiles")
+    }
+
+    fn script(&self, compiled: &Compiled) -> HostScript {
+        let words = compiled.protocol.inputs(std::slice::from_ref(&self.prompt), &[self.new]);
+        let machine = &compiled.image.machine;
+        let port = |payloads: Vec<u32>| -> Vec<HostWavelet> {
+            let numbered = payloads.into_iter().enumerate();
+            let wavelet = |(n, payload)| HostWavelet {
+                cycle: Cycle(machine.host_arrival_cycle(n as u64)),
+                payload,
+                control: false,
+            };
+            numbered.map(wavelet).collect()
+        };
+        HostScript { ports: words.into_iter().map(port).collect() }
+    }
+
+    fn listener(&self, compiled: &Compiled) -> Listener {
+        Listener {
+            protocol: compiled.protocol.clone(),
+            eos: self.eos.clone(),
+            wanted: self.new as usize,
+            tokens: Vec::new(),
+        }
+    }
+
+    fn run(&self, compiled: &Compiled, observer: &mut impl Observer) -> (Vec<u32>, Outcome) {
+        let mut listener = self.listener(compiled);
+        let script = self.script(compiled);
+        let outcome = engine::run(&compiled.image, &script, &mut listener, LIMIT, observer);
+        (listener.tokens, outcome)
+    }
+}
+
+/// Collects the logits of each token, part by part, from the roots of the head's rows.
+struct Logits<'a> {
+    image: &'a WaferImage,
+    values: Vec<f32>,
+}
+
+impl Observer for Logits<'_> {
+    fn mark(&mut self, _cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
+        if mark != marks::LOGITS {
+            return;
+        }
+        let parts = &self.image.probes[0].parts;
+        let (_, address, len) = *parts.iter().find(|p| p.0 == pe).expect("a probed PE");
+        let words = &sram[address as usize / 4..][..len as usize];
+        self.values.extend(words.iter().map(|&w| f32::from_bits(w)));
+    }
+}
+
+/// Every prompt of the trained model's oracle of at most `longest` tokens, on one grid.
+fn assert_tokens(width: u32, height: u32, longest: usize) {
+    let path = examples("models/stdlib-1m");
+    let model = ModelDir::open(&path).expect("the model opens");
+    let oracle = json(&path.join("oracle/oracle.json"));
+    let cases = oracle["cases"].as_array().expect("cases are a list");
+    let mut run = 0;
+    for case in cases {
+        let request = Request::of_case(case, &model.graph().eos_ids);
+        if request.prompt.len() > longest {
+            continue;
+        }
+        run += 1;
+        let compiled = request.compile(&model, &machine(width, height), Mapping::default());
+        let (tokens, _) = request.run(&compiled, &mut NoObserver);
+        let expected = ids(&case["expected_ids_fp16_weights"]);
+        assert_eq!(tokens, expected, "{width} x {height}: {}", case["prompt_text"]);
+    }
+    assert!(run >= 5, "the oracle has short prompts");
+}
+
+#[test]
+fn are_all_prompts_answered_as_by_the_reference_on_the_default_grid() {
+    assert_tokens(64, 64, 200);
+}
+
+#[test]
+fn are_prompts_answered_as_by_the_reference_on_a_grid_that_divides_nothing() {
+    assert_tokens(20, 13, 10);
+}
+
+#[test]
+fn are_prompts_answered_as_by_the_reference_on_one_row() {
+    assert_tokens(200, 1, 7);
+}
+
+#[test]
+fn are_prompts_answered_as_by_the_reference_on_one_column() {
+    assert_tokens(1, 150, 7);
+}
+
+#[test]
+fn do_llama_variants_answer_as_the_reference_on_odd_grids() {
+    let grids = [(13, 20), (9, 7), (40, 2), (2, 40)];
+    let names =
+        ["llama", "llama-odd", "llama-eos", "llama-bf16", "llama-sharded", "llama-gqa-rope-llama3"];
+    for (name, (width, height)) in names.into_iter().zip(grids.into_iter().cycle()) {
+        let folder = examples("oracle").join(name);
+        let model = ModelDir::open(folder.join("model")).expect("the model opens");
+        let case = json(&folder.join("case.json"));
+        let request = Request::of_case(&case, &model.graph().eos_ids);
+        let compiled = request.compile(&model, &machine(width, height), Mapping::default());
+        let (tokens, _) = request.run(&compiled, &mut NoObserver);
+        let expected = ids(&case["expected_ids_fp16_weights"]);
+        assert_eq!(tokens, expected, "{name} on {width} x {height}");
+    }
+}
+
+#[test]
+fn does_the_engine_agree_with_the_oracle_on_steps_of_a_model() {
+    let folder = examples("oracle/llama-odd");
+    let model = ModelDir::open(folder.join("model")).expect("the model opens");
+    let request = Request { prompt: vec![143, 410, 382], new: 2, eos: Vec::new() };
+    let cuts = [(9, 7, 1, 2, 2), (12, 9, 2, 3, 5), (60, 1, 2, 15, 1)];
+    for (width, height, layers_per_stage, stage_width, stage_height) in cuts {
+        let mapping = Mapping { layers_per_stage, stage_width, stage_height, ..Mapping::default() };
+        let compiled = request.compile(&model, &machine(width, height), mapping);
+        let (tokens, fast) = request.run(&compiled, &mut NoObserver);
+        let mut listener = request.listener(&compiled);
+        let script = request.script(&compiled);
+        let literal = oracle::run(&compiled.image, &script, &mut listener, LIMIT, &mut NoObserver);
+        assert_eq!(fast.stop, StopReason::Host);
+        assert_eq!(tokens, listener.tokens);
+        assert_eq!((&fast.stop, fast.cycle), (&literal.stop, literal.cycle));
+        assert!(fast == literal, "{width} x {height}: the final states differ");
+    }
+}
+
+#[test]
+fn does_one_bit_of_one_weight_change_the_logits() {
+    let folder = examples("oracle/llama");
+    let model = ModelDir::open(folder.join("model")).expect("the model opens");
+    let request = Request { prompt: vec![73, 77], new: 1, eos: Vec::new() };
+    let mut compiled = request.compile(&model, &machine(20, 13), Mapping::default());
+    let logits = |compiled: &Compiled| {
+        let mut seen = Logits { image: &compiled.image, values: Vec::new() };
+        let (_, outcome) = request.run(compiled, &mut seen);
+        (seen.values, outcome.cycle)
+    };
+    let (before, cycle) = logits(&compiled);
+    assert_eq!(before.len(), model.graph().vocab);
+    assert_eq!(logits(&compiled), (before.clone(), cycle), "the same run gives the same logits");
+    // One bit of a query-key-value weight on one PE of the first layer's rectangle.
+    let stage = &compiled.image.stages[1];
+    let pe = compiled.image.index(stage.origin).0 as usize;
+    let segments = &mut compiled.image.tiles[pe].data;
+    let weights = segments.iter_mut().max_by_key(|s| s.words.len()).expect("it has weights");
+    weights.words[0] ^= 1 << 9;
+    let (after, cycle_after) = logits(&compiled);
+    assert_ne!(before, after);
+    assert_eq!(cycle, cycle_after, "timing does not depend on data");
+}
+
+#[test]
+fn does_an_observer_leave_no_trace() {
+    let folder = examples("oracle/llama");
+    let model = ModelDir::open(folder.join("model")).expect("the model opens");
+    let request = Request { prompt: vec![73, 77, 80], new: 2, eos: Vec::new() };
+    let compiled = request.compile(&model, &machine(20, 13), Mapping::default());
+    let (_, blind) = request.run(&compiled, &mut NoObserver);
+    let mut seen = Logits { image: &compiled.image, values: Vec::new() };
+    let (_, watched) = request.run(&compiled, &mut seen);
+    assert_eq!(blind.digest(), watched.digest());
+    assert_eq!(seen.values.len(), 2 * model.graph().vocab);
+}
+
+#[test]
+fn does_a_model_that_does_not_fit_say_by_how_much_and_which_grid_would_do() {
+    let model = ModelDir::open(examples("models/stdlib-1m")).expect("the model opens");
+    let weights = model.weights().expect("weights are there");
+    let options = Options { contexts: vec![16], ..Options::default() };
+    let error = compiler::compile(model.graph(), weights, &machine(6, 6), &options);
+    let text = error.expect_err("it cannot fit").to_string();
+    for part in ["does not fit", "over by", "smallest square grid", "--set machine.width="] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+    let side = text.split("machine.width=").nth(1).and_then(|t| t.split(' ').next());
+    let side: u32 = side.and_then(|s| s.parse().ok()).expect("a number");
+    assert!(compiler::compile(model.graph(), weights, &machine(side, side), &options).is_ok());
+    let smaller = machine(side - 1, side - 1);
+    assert!(compiler::compile(model.graph(), weights, &smaller, &options).is_err());
+}
