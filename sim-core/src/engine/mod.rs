@@ -11,6 +11,8 @@
 //! time (rule T-1: arrivals and credits take at least a cycle), and what is changed in place (a
 //! freed slot, a popped head, a switch) shows its new face only to later cycles.
 
+mod agenda;
+mod code;
 mod elaborate;
 mod fifo;
 mod link;
@@ -26,9 +28,10 @@ mod wheel;
 use crate::run::{
     FinalState, Host, HostScript, Observer, Outcome, PeCounters, StopReason, Verdict,
 };
+use code::{Code, Constants};
 use fabric::{PeIdx, WaferImage};
 use net::Net;
-use pe::{Code, Constants, Pe, Trap};
+use pe::{Pe, Trap};
 use pe_isa::{Cycle, REGISTERS, Reg};
 use stream::Stream;
 use wheel::{Actor, Bucket, Kind};
