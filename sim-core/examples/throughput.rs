@@ -27,9 +27,6 @@ fn main() {
             let name = format!("broadcast+reduce {size} {preset}");
             report(&name, &broadcast_reduce(&machine, rounds));
         }
-        if std::env::var_os("ONLY").is_some() {
-            return;
-        }
         let machine = sized(preset, sizes[0].max(21));
         let name = format!("all-to-one {} {preset}", machine.width);
         report(&name, &all_to_one(&machine, rounds));
@@ -51,14 +48,14 @@ fn sized(preset: &str, size: u32) -> Machine {
     machine
 }
 
-/// Best of three runs.
+/// Best of five runs.
 fn report(name: &str, image: &WaferImage) {
     let start = Instant::now();
     let engine = Engine::load(image);
     let load = start.elapsed().as_secs_f64();
     let mut best = f64::MAX;
     let mut line = String::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         let mut engine = engine.clone();
         let mut host = Vec::new();
         let start = cpu_seconds();

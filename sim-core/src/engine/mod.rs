@@ -11,6 +11,8 @@
 //! time (rule T-1: arrivals and credits take at least a cycle), and what is changed in place (a
 //! freed slot, a popped head, a switch) shows its new face only to later cycles.
 
+mod agenda;
+mod code;
 mod elaborate;
 mod fifo;
 mod link;
@@ -26,9 +28,10 @@ mod wheel;
 use crate::run::{
     FinalState, Host, HostScript, Observer, Outcome, PeCounters, StopReason, Verdict,
 };
+use code::{Code, Constants};
 use fabric::{PeIdx, WaferImage};
 use net::Net;
-use pe::{Code, Constants, Pe, Trap};
+use pe::{Pe, Trap};
 use pe_isa::{Cycle, REGISTERS, Reg};
 use stream::Stream;
 use wheel::{Actor, Bucket, Kind};
@@ -45,6 +48,9 @@ pub fn run(
     let (stop, cycle) = engine.run(script, host, limit, observer);
     Outcome { stop, cycle, state: engine.final_state() }
 }
+
+/// Visits whose memory is asked for together.
+const AHEAD: usize = 16;
 
 /// Where the state of each tile begins; 16 bytes a tile, which is all that an idle tile costs.
 #[derive(Debug, Clone, Default)]
@@ -216,8 +222,9 @@ impl Engine {
         for &fifo in &bucket.fifos {
             self.net.visit_fifo(fifo);
         }
-        for &router in &bucket.routers {
-            self.net.visit_router(router);
+        for routers in bucket.routers.chunks(AHEAD) {
+            self.net.touch_routers(routers);
+            routers.iter().for_each(|&at| self.net.visit_router(at));
         }
         for actor in &bucket.others {
             match actor.kind() {
@@ -232,26 +239,48 @@ impl Engine {
             bucket.pes.sort_unstable();
         }
         let mut first: Option<Trap> = None;
-        for &at in &bucket.pes {
-            let gate = &mut self.net.gates[at as usize];
-            if gate.next != self.net.now {
-                continue;
-            }
-            gate.next = u64::MAX;
-            let (streaming, pe) = (gate.streaming, &mut self.pes[at as usize]);
-            let (stream, sram) = (&mut self.streams[at as usize], &mut self.sram[..]);
-            if streaming && stream.visit(at, &mut self.net, pe, sram) {
-                continue;
-            }
-            let code = &self.codes[pe.code as usize];
-            let trap = pe.visit(&mut self.net, stream, sram, code, &self.constants, observer);
-            if first.is_none_or(|f| trap.is_some_and(|t| t.pe < f.pe)) {
-                first = trap;
+        for pes in bucket.pes.chunks(AHEAD) {
+            self.touch_pes(pes);
+            for &at in pes {
+                let trap = self.visit_pe(at, observer);
+                if first.is_none_or(|f| trap.is_some_and(|t| t.pe < f.pe)) {
+                    first = trap;
+                }
             }
         }
         self.net.end_cycle();
         self.bucket = bucket;
         first
+    }
+
+    #[inline(always)]
+    fn visit_pe<O: Observer + ?Sized>(&mut self, at: u32, observer: &mut O) -> Option<Trap> {
+        let gate = &mut self.net.gates[at as usize];
+        if gate.next != self.net.now {
+            return None;
+        }
+        gate.next = u64::MAX;
+        let (streaming, pe) = (gate.streaming, &mut self.pes[at as usize]);
+        let (stream, sram) = (&mut self.streams[at as usize], &mut self.sram[..]);
+        if streaming && stream.visit(at, &mut self.net, pe, sram) {
+            return None;
+        }
+        let code = &self.codes[pe.code as usize];
+        pe.visit(&mut self.net, stream, sram, code, &self.constants, observer)
+    }
+
+    /// Reads what visits of these PEs will read, so that the host's memory serves them together
+    /// and not one after the other.
+    #[inline(always)]
+    fn touch_pes(&self, pes: &[u32]) {
+        let mut seen = 0;
+        for &at in pes {
+            seen ^= self.net.gates[at as usize].wanted ^ self.streams[at as usize].touch();
+        }
+        for &at in pes {
+            seen ^= self.streams[at as usize].touch_behind(&self.net, &self.sram);
+        }
+        std::hint::black_box(seen);
     }
 
     /// The SRAM of a PE in words; empty where there is no program.

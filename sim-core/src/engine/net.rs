@@ -362,16 +362,6 @@ impl Net {
         }
     }
 
-    /// Rule H-2. Kept sorted by cycle and port (rule H-3): all of one cycle have one arrival.
-    #[inline(never)]
-    fn send_to_host(&mut self, port: u32, payload: u32) {
-        let cycle = self.now + self.host_cycles;
-        self.activity = self.activity.max(cycle);
-        let wavelet = ToHost { cycle, port, payload };
-        let at = self.to_host.partition_point(|w| *w < wavelet);
-        self.to_host.insert(at, wavelet);
-    }
-
     /// Ends the cycle: switches turn.
     #[inline(always)]
     pub(super) fn end_cycle(&mut self) {

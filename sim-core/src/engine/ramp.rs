@@ -1,7 +1,7 @@
-//! What feeds the fabric: the output queues of PEs (rule R-1) and the host (rule H-1).
+//! The fabric's ends: the output queues of PEs (rule R-1) and the host (rules H-1, H-2).
 
 use super::fifo::{Room, Wavelet};
-use super::net::{Gate, Net};
+use super::net::{Gate, Net, ToHost};
 use super::wheel::Actor;
 use crate::run::HostWavelet;
 
@@ -85,6 +85,16 @@ impl Net {
                 }
             }
         }
+    }
+
+    /// Rule H-2. Kept sorted by cycle and port (rule H-3): all of one cycle have one arrival.
+    #[inline(never)]
+    pub(super) fn send_to_host(&mut self, port: u32, payload: u32) {
+        let cycle = self.now + self.host_cycles;
+        self.activity = self.activity.max(cycle);
+        let wavelet = ToHost { cycle, port, payload };
+        let at = self.to_host.partition_point(|w| *w < wavelet);
+        self.to_host.insert(at, wavelet);
     }
 
     /// A visit of a host port: sends its next wavelet if the edge takes it.

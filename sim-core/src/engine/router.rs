@@ -52,6 +52,31 @@ impl Net {
         }
     }
 
+    /// Reads what visits of these routers will read, so that the host's memory serves them together
+    /// and not one after the other.
+    #[inline(always)]
+    pub(super) fn touch_routers(&self, routers: &[u32]) {
+        let mut seen = 0;
+        let mut fifos = [0; super::AHEAD];
+        for (fifo, &at) in fifos.iter_mut().zip(routers) {
+            let router = &self.routers[at as usize];
+            *fifo = router.first + (router.waiting[0].trailing_zeros() & 63);
+        }
+        let mut outs = [0; super::AHEAD];
+        for (out, &fifo) in outs.iter_mut().zip(&fifos[..routers.len()]) {
+            *out = self.fifos.touch(fifo);
+        }
+        for &out in &outs[..routers.len()] {
+            // A broadcast has two outputs; the second one is the ramp, and a PE may have to be
+            // woken behind it.
+            for out in self.outs.iter().skip(out as usize).take(2) {
+                let owner = self.fifos.touch_owner(out.dest);
+                seen ^= owner.map_or(0, |pe| self.gates[pe as usize].wanted);
+            }
+        }
+        std::hint::black_box(seen);
+    }
+
     /// A visit of a router with contention (rules ).
     #[inline]
     pub(super) fn visit_router(&mut self, at: u32) {

@@ -1,10 +1,9 @@
 //! The steps of a PE: launches, instructions and fabric steps.
 
+use super::code::{Code, Constants, Prepared, full_wavelet, is_fabric};
 use super::fifo::Room;
 use super::net::Net;
-use super::pe::{
-    Code, Constants, Effect, NONE, Op, Pe, Prepared, Trap, full_wavelet, is_fabric, take_input,
-};
+use super::pe::{Effect, NONE, Op, Pe, Trap, take_input};
 use pe_isa::semantics;
 use pe_isa::{
     AluOp, Cond, Fault, Instr, OnDone, Operand, PeMemory, Src, TaskId, TaskKind, Thread, Vector,

@@ -59,7 +59,7 @@ pub(super) struct Stream {
     lanes: u8,
 }
 
-const _: () = assert!(size_of::<Stream>() == 128 || size_of::<Stream>() == 64);
+const _: () = assert!(size_of::<Stream>() == 64, "a stream is one cache line");
 
 impl Stream {
     /// The stream of `op`. `sram` is where the PE's SRAM begins.
@@ -104,6 +104,21 @@ impl Stream {
         (self.kind_a, self.words_a) = words(&issued.a);
         (self.kind_b, self.words_b) = words(&issued.b);
         (_, self.words_dst) = words(&issued.dst);
+    }
+
+    /// Something from the cache lines of the stream.
+    #[inline(always)]
+    pub(super) fn touch(&self) -> u32 {
+        self.a ^ u32::from(self.lanes)
+    }
+
+    /// Something from the cache lines behind it: FIFOs and SRAM.
+    #[inline(always)]
+    pub(super) fn touch_behind(&self, net: &Net, sram: &[u32]) -> u32 {
+        let a = net.fifos.touch(self.a);
+        let up = net.fifos.touch(self.up);
+        let words = if self.dst == NONE { self.words_dst } else { self.words_a };
+        a ^ up ^ sram.get(words.at as usize).copied().unwrap_or(0)
     }
 
     /// Brings the PE up to date.

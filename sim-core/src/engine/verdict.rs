@@ -1,8 +1,9 @@
 //! What a machine at rest is: finished, or waiting for what never comes (rule E-2).
 
 use super::Engine;
+use super::code::Code;
 use super::fifo::Room;
-use super::pe::{Code, NONE, Op, Pe, bits};
+use super::pe::{NONE, Op, Pe, bits};
 use crate::run::{Head, StopReason, Wait, WaitFor};
 use fabric::PeIdx;
 use pe_isa::{Color, Cycle, Instr, Thread};

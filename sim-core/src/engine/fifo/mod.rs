@@ -1,0 +1,282 @@
+//! FIFOs (rules F-1 to F-6): one cache line each, with credits as times instead of events.
+//!
+//! The *n*-th wavelet that is sent into a FIFO of capacity *c* takes the slot that the (*n* − *c*)-th
+//! one has left. Whoever leaves writes down from when on its slot is visibly free, so that the
+//! question of F-1, "is a slot free at *t*?", is one comparison. How it is written down depends on
+//! the credit delay, see [`Credits`].
+
+mod store;
+
+use super::net::Outs;
+use super::wheel::Actor;
+
+/// What a FIFO stands in front of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// A mesh input of a router.
+    Mesh,
+    /// The ramp input of a router.
+    Up,
+    /// An input queue of a PE; `owner` is the PE.
+    Down,
+    /// An output queue of a PE; `owner` is the PE.
+    Out,
+}
+
+/// Latency and credit delay of the FIFOs of one stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Delays {
+    /// Cycles from departure upstream to arrival here.
+    pub(super) latency: u32,
+    /// Cycles from departure here to visible freedom upstream.
+    pub(super) credit: u32,
+}
+
+/// How a FIFO knows since when its slots are free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Credits {
+    /// The credit delay is 1: of the slots that are free by now, at most the last one that was
+    /// left is not visibly so yet.
+    Last,
+    /// The capacity is [`INLINE`]: each slot remembers it.
+    Slots,
+    /// A ring of the last departures, as long as the capacity.
+    Ring,
+}
+
+/// A slot: taken, with the arrival of its wavelet, or free, with the cycle from which the sender
+/// sees that. Times are ticks since the engine's epoch.
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// Arrival or freedom; the top bit marks a control wavelet.
+    stamp: u32,
+    payload: u32,
+}
+
+/// Marks a control wavelet in [`Slot::stamp`].
+const CONTROL: u32 = 1 << 31;
+
+/// Slots in the FIFO itself. What stands behind the first four wavelets is spilled.
+const INLINE: u16 = 4;
+
+/// The wavelet at a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wavelet {
+    /// The tick from which it can be the head (rule F-1).
+    pub(super) arrival: u32,
+    pub(super) payload: u32,
+    pub(super) control: bool,
+}
+
+/// What has left a FIFO, and what it leaves behind.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    pub(super) payload: u32,
+    pub(super) control: bool,
+    /// Somebody may have waited for the slot.
+    pub(super) was_full: bool,
+    /// Arrival of the next wavelet, or [`Taken::NOTHING`].
+    pub(super) next: u32,
+}
+
+impl Taken {
+    /// No tick is that late.
+    pub(super) const NOTHING: u32 = u32::MAX;
+}
+
+/// Whether a sender finds a free slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// From this tick on.
+    From(u32),
+    /// Not before a wavelet has left.
+    Full,
+}
+
+/// One FIFO.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+pub(super) struct Fifo {
+    slots: [Slot; INLINE as usize],
+    /// The first of its [`super::net::Out`]s. With a switched route the index of the routes by
+    /// position; in an output queue the up FIFO.
+    first_out: u32,
+    /// Router with contention, or PE, see [`Stage`].
+    pub(super) owner: u32,
+    /// Wavelets that have left since the last rebase.
+    departed: u32,
+    /// One more than the last departure, 0 before the first.
+    left: u32,
+    /// Its place in [`Fifos::side`]: a counter for the spilled wavelets and one for the departures,
+    /// then the spilled wavelets, then the ring of departures.
+    side: u32,
+    len: u16,
+    capacity: u16,
+    head: u8,
+    pub(super) stage: Stage,
+    credits: Credits,
+    /// Place among the FIFOs of its router (key order) or among the queues of its PE.
+    pub(super) rank: u8,
+    /// See [`Outs`].
+    out_count: u8,
+    out_ports: u8,
+    flags: u8,
+}
+
+/// The router arbitrates.
+const CONTENDED: u8 = 1;
+/// The route has several positions.
+const SWITCHED: u8 = 2;
+/// See [`Fifo::is_armed`].
+const ARMED: u8 = 4;
+/// See [`Outs::bend`].
+const BEND: u8 = 8;
+
+const _: () = assert!(size_of::<Fifo>() == 64, "a FIFO is one cache line");
+
+/// All FIFOs of the wafer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fifos {
+    list: Vec<Fifo>,
+    side: Vec<Slot>,
+    /// Who is to be woken when a wavelet leaves a full FIFO.
+    waiters: Vec<Actor>,
+    /// Departures before the last rebase; empty before the first.
+    departed: Vec<u64>,
+    /// By [`Stage`].
+    pub(super) delays: [Delays; 4],
+}
+
+impl std::ops::Index<u32> for Fifos {
+    type Output = Fifo;
+    #[inline(always)]
+    fn index(&self, at: u32) -> &Fifo {
+        &self.list[at as usize]
+    }
+}
+
+impl std::ops::IndexMut<u32> for Fifos {
+    #[inline(always)]
+    fn index_mut(&mut self, at: u32) -> &mut Fifo {
+        &mut self.list[at as usize]
+    }
+}
+
+impl Fifo {
+    /// The one wavelet that was pushed last is the only one.
+    #[inline(always)]
+    pub(super) fn is_single(&self) -> bool {
+        self.len == 1
+    }
+
+    #[inline(always)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_contended(&self) -> bool {
+        self.flags & CONTENDED != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_switched(&self) -> bool {
+        self.flags & SWITCHED != 0
+    }
+
+    /// A visit is due, or somebody has promised to wake this FIFO (without contention only).
+    #[inline(always)]
+    pub(super) fn is_armed(&self) -> bool {
+        self.flags & ARMED != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn arm(&mut self) {
+        self.flags |= ARMED;
+    }
+
+    #[inline(always)]
+    pub(super) fn disarm(&mut self) {
+        self.flags &= !ARMED;
+    }
+
+    /// The fixed route; with [`Fifo::is_switched`] `first` names the routes by position.
+    #[inline(always)]
+    pub(super) fn outs(&self) -> Outs {
+        Outs {
+            first: self.first_out,
+            count: self.out_count,
+            ports: self.out_ports,
+            bend: self.flags & BEND != 0,
+        }
+    }
+
+    pub(super) fn set_outs(&mut self, outs: Outs) {
+        self.first_out = outs.first;
+        self.out_count = outs.count;
+        self.out_ports = outs.ports;
+        self.flags |= if outs.bend { BEND } else { 0 };
+    }
+
+    /// Gives it routes by position.
+    pub(super) fn set_switched(&mut self, first: u32) {
+        self.first_out = first;
+        self.flags |= SWITCHED;
+    }
+
+    /// Where an output queue leads.
+    #[inline(always)]
+    pub(super) fn up(&self) -> u32 {
+        debug_assert!(self.stage == Stage::Out);
+        self.first_out
+    }
+
+    pub(super) fn set_up(&mut self, up: u32) {
+        self.first_out = up;
+    }
+
+    /// One more than the tick of the last departure; 0 before the first.
+    #[inline(always)]
+    pub(super) fn left(&self) -> u32 {
+        self.left
+    }
+
+    #[inline(always)]
+    fn tail(&self) -> usize {
+        (usize::from(self.head) + usize::from(self.len)) & 3
+    }
+
+    /// The first wavelet, here or still on its way.
+    #[inline(always)]
+    pub(super) fn head(&self) -> Option<Wavelet> {
+        if self.len == 0 {
+            return None;
+        }
+        let slot = self.slots[usize::from(self.head & 3)];
+        Some(Wavelet {
+            arrival: slot.stamp & !CONTROL,
+            payload: slot.payload,
+            control: slot.stamp & CONTROL != 0,
+        })
+    }
+
+    /// Has the next wavelet be the head no earlier than `tick`: a PE takes at most one wavelet of
+    /// a queue a cycle (rules P-5, P-7).
+    #[inline(always)]
+    pub(super) fn hold_head(&mut self, tick: u32) {
+        let slot = &mut self.slots[usize::from(self.head & 3)];
+        if slot.stamp & !CONTROL < tick && self.len > 0 {
+            slot.stamp = slot.stamp & CONTROL | tick;
+        }
+    }
+}
+
+/// The constant part of a FIFO, as elaboration finds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FifoSpec {
+    pub(super) capacity: u64,
+    pub(super) stage: Stage,
+    pub(super) contended: bool,
+    pub(super) rank: u8,
+    pub(super) owner: u32,
+}
