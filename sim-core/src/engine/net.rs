@@ -96,7 +96,7 @@ pub(super) struct Gate {
     pub(super) out_count: u8,
     /// The output queue that is visited first.
     pub(super) out_cursor: u8,
-    /// The PE is a [`super::stream::Stream`] for now.
+    /// The PE is a [`super::stream::Stream`] at present.
     pub(super) streaming: bool,
 }
 
