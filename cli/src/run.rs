@@ -30,7 +30,9 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let mut compiled = session::place(graph, weights, &job.settings, &positions)?;
     let mut tap = LogitsTap::new(&compiled.image).filter(|_| args.check_reference);
     let finished = job.simulate(args, &mut compiled, &progress, tap.as_mut())?;
-    progress.say("computing the reference");
+    if args.check_reference {
+        progress.say("computing the reference");
+    }
     let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
     progress.end();
     let report = job.report(args, weights, &compiled, &finished, started)?;
@@ -171,22 +173,22 @@ impl Job {
     }
 }
 
-/// Prints report and check; a difference is a failure, after which JSON is not printed.
+/// Prints report and check; a difference is a failure, and then neither is printed.
 fn print_result(
     args: &RunArgs,
     report: &RunReport,
     check: Option<&[Comparison]>,
 ) -> Result<(), Failure> {
     let comparisons = check.unwrap_or_default();
+    let told: Vec<String> = comparisons.iter().map(ToString::to_string).collect();
+    if comparisons.iter().any(|c| !c.is_equal()) {
+        return Err(Failure::Difference(told.join("\n")));
+    }
     if !args.json && report.requests.len() > 1 {
         print(&summary::answers(report))?;
     }
-    let told: Vec<String> = comparisons.iter().map(ToString::to_string).collect();
     if !args.json && !args.quiet {
         print(&format!("\n{}\n", summary::table(report)))?;
-    }
-    if comparisons.iter().any(|c| !c.is_equal()) {
-        return Err(Failure::Difference(told.join("\n")));
     }
     match (args.json, args.quiet) {
         (true, _) => {

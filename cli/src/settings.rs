@@ -32,9 +32,11 @@ impl Settings {
             mapping: Mapping::default(),
             overrides: args.set.clone(),
         };
+        let mut machine_changes = Vec::new();
         for change in &args.set {
-            settings.apply(change)?;
+            settings.apply(change, &mut machine_changes)?;
         }
+        settings.machine = settings.machine.with_overrides(&machine_changes)?;
         Ok(settings)
     }
 
@@ -53,7 +55,12 @@ impl Settings {
         })
     }
 
-    fn apply(&mut self, change: &str) -> Result<()> {
+    /// Applies one `--set`; changes of the machine are collected, to be applied together.
+    fn apply<'a>(
+        &mut self,
+        change: &'a str,
+        machine_changes: &mut Vec<(&'a str, &'a str)>,
+    ) -> Result<()> {
         let Some((key, value)) = change.split_once('=') else {
             bail!("--set {change}: write KEY=VALUE, such as machine.fabric.hop_cycles=1");
         };
@@ -63,7 +70,7 @@ impl Settings {
             _ if GROUPS.contains(&group) && path.is_empty() => {
                 bail!("--set {key}: {group} is a group of keys; set one of them")
             }
-            "machine" => self.machine = self.machine.with_override(path, value)?,
+            "machine" => machine_changes.push((path, value)),
             "numerics" => self.numerics = overrides::set(&self.numerics, group, path, value)?,
             "mapping" => self.mapping = overrides::set(&self.mapping, group, path, value)?,
             _ => bail!("--set {key}: {}", self.explain_group(group, key)),

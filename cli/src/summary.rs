@@ -17,7 +17,7 @@ pub(crate) fn table(report: &RunReport) -> Table {
     table.set_header([
         format!("{}, {} x {}", machine.name, machine.width, machine.height),
         String::new(),
-        format!("at {} MHz", machine.clock_hz / 1_000_000),
+        format!("at {}Hz", prefixed(machine.clock_hz as f64)),
     ]);
     for (at, request) in report.requests.iter().enumerate() {
         if report.requests.len() > 1 {
@@ -68,7 +68,9 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
     }
     let prefill = format!("prefill ({} tokens)", request.prompt_tokens);
     rows.push(span(&prefill, latency.prefill_cycles));
-    rows.push(span(&decode, latency.decode_cycles()));
+    if new > 1 {
+        rows.push(span(&decode, latency.decode_cycles()));
+    }
     rows
 }
 

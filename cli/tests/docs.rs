@@ -61,7 +61,7 @@ fn are_the_ranges_on_the_page_those_that_are_checked() {
         let is_list = key.ends_with("_queues");
         let accepts = |value: i64| {
             let text = if is_list { format!("[{value}]") } else { value.to_string() };
-            machine.with_override(&key, &text).is_ok()
+            machine.with_overrides(&[(&key, &text)]).is_ok()
         };
         let (low, high) = (number(low), number(high));
         assert!(accepts(low), "{key} = {low} must be accepted");

@@ -20,7 +20,6 @@ use fabric::{
 };
 use models::DecoderGraph;
 use pe_isa::{Color, DType, Program, Reg};
-use std::collections::BTreeMap;
 
 /// The lanes of an image.
 struct Lanes {
@@ -43,7 +42,6 @@ pub(crate) struct Assembler<'a> {
     pub(crate) stages: &'a [Stage],
     image: WaferImage,
     routes: Vec<TileRoutes>,
-    interned: BTreeMap<u64, Vec<fabric::ProgramId>>,
 }
 
 /// Makes the image.
@@ -63,7 +61,6 @@ pub(crate) fn assemble(
         stages,
         image: WaferImage::empty(machine.clone()),
         routes: vec![TileRoutes::default(); machine.tiles()],
-        interned: BTreeMap::new(),
     };
     let lanes = assembler.lanes()?;
     assembler.ports(&lanes);
@@ -168,17 +165,7 @@ impl Assembler<'_> {
         bytes: u32,
         data: Vec<Segment>,
     ) {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        program.hash(&mut hasher);
-        let alike = self.interned.entry(hasher.finish()).or_default();
-        let same = alike.iter().find(|id| self.image.programs[id.0 as usize] == program);
-        let id = same.copied().unwrap_or_else(|| {
-            let id = fabric::ProgramId(self.image.programs.len() as u32);
-            self.image.programs.push(program);
-            alike.push(id);
-            id
-        });
+        let id = self.image.intern_program(program);
         verify::segments(self.image.coord(PeIdx(tile as u32)), bytes.next_multiple_of(4), &data);
         let tile = &mut self.image.tiles[tile];
         tile.program = Some(id);
@@ -327,24 +314,11 @@ impl Assembler<'_> {
 
     fn finish(self) -> WaferImage {
         let mut image = self.image;
-        let mut sets: BTreeMap<u64, Vec<fabric::RouteSetId>> = BTreeMap::new();
         for (tile, routes) in self.routes.into_iter().enumerate() {
-            use std::hash::{DefaultHasher, Hash, Hasher};
             let set = routes.finish();
-            if set.routes.is_empty() {
-                continue;
+            if !set.routes.is_empty() {
+                image.tiles[tile].routes = Some(image.intern_routes(set));
             }
-            let mut hasher = DefaultHasher::new();
-            set.hash(&mut hasher);
-            let alike = sets.entry(hasher.finish()).or_default();
-            let same = alike.iter().find(|id| image.route_sets[id.0 as usize] == set);
-            let id = same.copied().unwrap_or_else(|| {
-                let id = fabric::RouteSetId(image.route_sets.len() as u32);
-                image.route_sets.push(set);
-                alike.push(id);
-                id
-            });
-            image.tiles[tile].routes = Some(id);
         }
         image
     }

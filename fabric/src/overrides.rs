@@ -54,15 +54,21 @@ pub fn set<T: Serialize + DeserializeOwned>(
 }
 
 impl Machine {
-    /// This machine with one key changed; see [`set`].
+    /// This machine with some keys changed, each given as path and value; see [`set`]. Ranges are checked when all are
+    /// applied, so that keys that bound one another can be set in any order.
     ///
     /// # Errors
-    /// As [`set`], and a value outside its legal range.
-    pub fn with_override(&self, path: &str, value: &str) -> Result<Machine, MachineError> {
-        let machine: Machine = set(self, "machine", path, value)?;
+    /// As [`set`], and values outside their legal range.
+    pub fn with_overrides(&self, changes: &[(&str, &str)]) -> Result<Machine, MachineError> {
+        let mut machine = self.clone();
+        for (path, value) in changes {
+            machine = set(&machine, "machine", path, value)?;
+        }
         machine.validate().map_err(|e| match e {
             MachineError::Range { message, .. } => {
-                MachineError::Override(format!("machine.{path}={value}: {message}"))
+                let keys: Vec<String> =
+                    changes.iter().map(|(path, value)| format!("machine.{path}={value}")).collect();
+                MachineError::Override(format!("{}: {message}", keys.join(" ")))
             }
             other => other,
         })?;
@@ -86,19 +92,29 @@ mod tests {
     #[test]
     fn a_key_can_be_set_and_a_wrong_one_names_the_nearest() {
         let machine = preset("wse3").unwrap();
-        assert_eq!(machine.with_override("fabric.hop_cycles", "1").unwrap().fabric.hop_cycles, 1);
-        let rate = machine.with_override("fabric.link_cycles", "5/4").unwrap().fabric.link_cycles;
+        let changed = |key: &str, value: &str| machine.with_overrides(&[(key, value)]);
+        assert_eq!(changed("fabric.hop_cycles", "1").unwrap().fabric.hop_cycles, 1);
+        let rate = changed("fabric.link_cycles", "5/4").unwrap().fabric.link_cycles;
         assert_eq!(rate.to_string(), "5/4");
-        let rate = machine.with_override("fabric.link_cycles", "2").unwrap().fabric.link_cycles;
+        let rate = changed("fabric.link_cycles", "2").unwrap().fabric.link_cycles;
         assert_eq!(rate.to_string(), "2");
-        let queues = machine.with_override("pe.input_queues", "[2, 2]").unwrap();
+        let queues = changed("pe.input_queues", "[2, 2]").unwrap();
         assert_eq!(queues.pe.input_queues, [2, 2]);
-        let text =
-            |key: &str, value: &str| machine.with_override(key, value).unwrap_err().to_string();
+        let text = |key: &str, value: &str| changed(key, value).unwrap_err().to_string();
         assert!(text("fabric.hop_cycle", "1").contains("did you mean `machine.fabric.hop_cycles`"));
         assert!(text("fabric.hop_cycles", "0").contains("1 to 1000"));
         assert!(text("fabric.hop_cycles", "x").contains("machine.fabric.hop_cycles"));
         assert!(text("fabric", "1").contains("group of keys"));
+    }
+
+    #[test]
+    fn keys_that_bound_one_another_can_be_set_in_any_order() {
+        let machine = preset("wse3").unwrap();
+        let mut changes = [("pe.sram_bytes", "8000"), ("pe.reserve_bytes", "0")];
+        let one = machine.with_overrides(&changes).unwrap();
+        changes.reverse();
+        assert_eq!(machine.with_overrides(&changes).unwrap(), one);
+        assert!(machine.with_overrides(&changes[1..]).is_err());
     }
 
     #[test]

@@ -35,6 +35,7 @@ impl Tokenizer {
         let problem = |problem: String| ModelError::Tokenizer { file: file.clone(), problem };
         let content = Value::Object(parse_object(&file, &bytes)?);
         check_character_maps(&content["normalizer"]).map_err(problem)?;
+        check_templates(&content["post_processor"]).map_err(problem)?;
         // As text, through `FromStr`: the one way in that the library itself holds compiled. Any other
         // compiles all of its reader again in this crate. The text is that of the checked value, not of the
         // file, where a key may stand twice.
@@ -95,6 +96,19 @@ fn check_character_maps(normalizer: &Value) -> Result<(), String> {
         map.map_err(|error| format!("its precompiled character map is broken: {error}"))?;
     }
     normalizer["normalizers"].as_array().into_iter().flatten().try_for_each(check_character_maps)
+}
+
+/// Checks the templates that put special tokens around one text. The library panics on a token that the template's own
+/// table lacks, and on the second text of a pair.
+fn check_templates(processor: &Value) -> Result<(), String> {
+    for piece in processor["single"].as_array().into_iter().flatten() {
+        let second = piece["Sequence"]["id"] == "B";
+        let token = piece["SpecialToken"]["id"].as_str();
+        if second || token.is_some_and(|token| processor["special_tokens"].get(token).is_none()) {
+            return Err(format!("post_processor.single: {piece} stands for nothing"));
+        }
+    }
+    processor["processors"].as_array().into_iter().flatten().try_for_each(check_templates)
 }
 
 /// Decodes ids as they arrive. The pieces, followed by that of [`flush`](Self::flush), make up the text that

@@ -8,7 +8,19 @@ use std::path::Path;
 use common::{copy_of, examples};
 use models::{ModelDir, Reference};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use safetensors::SafeTensors;
+
+/// So many cases, times `WAFERSIM_CASES_FACTOR`, drawn from `WAFERSIM_SEED`: the same on every run that sets neither.
+fn config(cases: u32) -> ProptestConfig {
+    let set = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u32>().ok());
+    ProptestConfig {
+        cases: cases * set("WAFERSIM_CASES_FACTOR").unwrap_or(1),
+        rng_seed: RngSeed::Fixed(set("WAFERSIM_SEED").unwrap_or(1).into()),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
 
 /// Bytes to overwrite: place (taken modulo the length) and value.
 fn damage() -> impl Strategy<Value = Vec<(usize, u8)>> {
@@ -39,7 +51,7 @@ fn does_a_damaged_config_ever_panic() {
     let dir = copy_of(&examples("oracle/bad/control-good/model"));
     let file = dir.path().join("config.json");
     let healthy = fs::read(&file).unwrap();
-    proptest!(ProptestConfig::with_cases(300), |(damage in damage())| {
+    proptest!(config(300), |(damage in damage())| {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes, &damage);
         fs::write(&file, &bytes).unwrap();
@@ -53,7 +65,7 @@ fn does_a_damaged_header_ever_panic_or_pass_where_the_safetensors_crate_refuses(
     let file = dir.path().join("model.safetensors");
     let healthy = fs::read(&file).unwrap();
     let header = 8 + u64::from_le_bytes(healthy[..8].try_into().unwrap()) as usize;
-    proptest!(ProptestConfig::with_cases(500), |(damage in damage(), cut in prop::option::weighted(0.1, any::<usize>()))| {
+    proptest!(config(500), |(damage in damage(), cut in prop::option::weighted(0.1, any::<usize>()))| {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes[..header], &damage);
         if let Some(cut) = cut {
@@ -71,7 +83,7 @@ fn does_a_damaged_index_ever_panic() {
     let dir = copy_of(&examples("oracle/llama-sharded/model"));
     let file = dir.path().join("model.safetensors.index.json");
     let healthy = fs::read(&file).unwrap();
-    proptest!(ProptestConfig::with_cases(60), |(damage in damage())| {
+    proptest!(config(60), |(damage in damage())| {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes, &damage);
         fs::write(&file, &bytes).unwrap();
@@ -85,13 +97,27 @@ fn does_a_damaged_tokenizer_ever_panic() {
     let file = dir.path().join("tokenizer.json");
     let healthy = fs::read(&file).unwrap();
     let model = ModelDir::open_shape(dir.path()).unwrap();
-    proptest!(ProptestConfig::with_cases(300), |(damage in damage())| {
-        let mut bytes = healthy.clone();
-        overwrite(&mut bytes, &damage);
-        fs::write(&file, &bytes).unwrap();
+    let use_tokenizer = || {
         if let Ok(tokenizer) = model.tokenizer() {
             let ids = tokenizer.encode("def main():\n  é").unwrap_or_default();
             let _ = tokenizer.decode(&ids);
         }
+    };
+    let text = String::from_utf8(healthy.clone()).unwrap();
+    for (from, to) in [
+        ("\"SpecialToken\":{\"id\":\"", "\"SpecialToken\":{\"id\":\"x"),
+        ("\"Sequence\":{\"id\":\"A\"", "\"Sequence\":{\"id\":\"B\""),
+    ] {
+        // What byte damage met once: templates that name what is not there.
+        let text: String = text.split_whitespace().collect();
+        assert!(text.contains(from));
+        fs::write(&file, text.replace(from, to)).unwrap();
+        assert!(model.tokenizer().is_err());
+    }
+    proptest!(config(300), |(damage in damage())| {
+        let mut bytes = healthy.clone();
+        overwrite(&mut bytes, &damage);
+        fs::write(&file, &bytes).unwrap();
+        use_tokenizer();
     });
 }

@@ -7,10 +7,20 @@ use sim_core::testing::spec::{self, CaseSpec};
 use sim_core::testing::{Case, Runner, conserve, engine, generate};
 use sim_core::{HostScript, NoObserver, StopReason, oracle};
 
-/// Cases of each test: `WAFERSIM_CASES`, or 1,000.
-fn cases() -> u32 {
-    let set = std::env::var("WAFERSIM_CASES").ok();
-    set.and_then(|n| n.parse().ok()).unwrap_or(1_000)
+/// An environment variable, or its default.
+fn set(name: &str, default: u32) -> u32 {
+    std::env::var(name).ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+/// `WAFERSIM_CASES` cases (1,000) of each test, drawn from `WAFERSIM_SEED` (1).
+fn config() -> Config {
+    Config {
+        cases: set("WAFERSIM_CASES", 1_000),
+        rng_seed: RngSeed::Fixed(set("WAFERSIM_SEED", 1).into()),
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..Config::default()
+    }
 }
 
 fn shuffled_oracle(
@@ -25,13 +35,7 @@ fn shuffled_oracle(
 
 /// Runs random cases on both and compares all that can be seen.
 fn compare(name: &str, runner: Runner) {
-    let config = Config {
-        cases: cases(),
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        ..Config::default()
-    };
-    let mut tests = TestRunner::new(config);
+    let mut tests = TestRunner::new(config());
     let result = tests.run(&spec::case(), |spec| {
         let case = generate::case(&spec);
         let want = case.run(oracle::run);
@@ -136,8 +140,8 @@ fn are_generated_cases_diverse() {
 #[test]
 #[ignore = "prints the distribution of generated cases"]
 fn statistics_of_generated_cases() {
-    let s = sample(cases());
-    let percent = |n: u32| 100.0 * f64::from(n) / f64::from(cases());
+    let s = sample(config().cases);
+    let percent = |n: u32| 100.0 * f64::from(n) / f64::from(config().cases);
     println!("finished {:5.1} %", percent(s.finished));
     println!("deadlock {:5.1} %", percent(s.deadlock));
     println!("trap     {:5.1} %", percent(s.trap));
