@@ -1,6 +1,6 @@
 //! Number formats of SRAM elements and wavelet payloads.
 
-use half::{bf16, f16};
+use half::bf16;
 use serde::{Deserialize, Serialize};
 
 /// The type of an element in SRAM, in a register or in a wavelet.
@@ -51,7 +51,7 @@ impl DType {
     #[inline(always)]
     pub fn to_f32(self, bits: u32) -> f32 {
         match self {
-            DType::F16 => f16::from_bits(bits as u16).to_f32(),
+            DType::F16 => half_to_f32(bits as u16),
             DType::BF16 => f32::from_bits(bits << 16),
             DType::F32 => f32::from_bits(bits),
             DType::U32 => bits as f32,
@@ -63,10 +63,72 @@ impl DType {
     #[inline(always)]
     pub fn from_f32(self, value: f32) -> u32 {
         match self {
-            DType::F16 => u32::from(f16::from_f32(value).to_bits()),
+            DType::F16 => u32::from(half_from_f32(value)),
             DType::BF16 => u32::from(bf16::from_f32(value).to_bits()),
             DType::F32 => value.to_bits(),
             DType::U32 => value as u32,
+        }
+    }
+}
+
+/// Exact conversion of a binary16 (a NaN to a NaN), written without branches so that rows vectorise.
+#[inline(always)]
+pub(crate) fn half_to_f32(half: u16) -> f32 {
+    let h = u32::from(half);
+    let magnitude = f32::from_bits((h & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+    let bits = magnitude.to_bits();
+    let bits = if magnitude >= 65536.0 { bits | 0x7f80_0000 } else { bits };
+    f32::from_bits(bits | ((h & 0x8000) << 16))
+}
+
+/// Conversion to binary16, to nearest even (a NaN to the quiet one), written without branches.
+#[inline(always)]
+pub(crate) fn half_from_f32(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let (sign, magnitude) = (bits >> 16 & 0x8000, bits & 0x7fff_ffff);
+    // Beyond 65,520 to infinity; NaN has a bit behind the exponent.
+    let special = 0x7c00 | if magnitude > 0x7f80_0000 { 0x200 } else { 0 };
+    let normal =
+        (magnitude.wrapping_add(0xfff + (magnitude >> 13 & 1)) >> 13).wrapping_sub(112 << 10);
+    // Below 2^-14: the last place of 0.5 is that of the smallest binary16.
+    let small = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+    let finite = if magnitude < 0x3880_0000 { small } else { normal };
+    (sign | if magnitude >= 0x477f_f000 { special } else { finite }) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::f16;
+
+    #[test]
+    fn the_branchless_half_conversion_is_exact_for_every_bit_pattern() {
+        for h in 0..=0xffffu32 {
+            let want = f16::from_bits(h as u16).to_f32();
+            let got = half_to_f32(h as u16);
+            if want.is_nan() {
+                assert!(got.is_nan(), "{h:#x}");
+            } else {
+                assert_eq!(got.to_bits(), want.to_bits(), "{h:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_branchless_rounding_to_half_is_that_of_the_type() {
+        let halves =
+            (0..=0xffffu32).map(|h| f16::from_bits(h as u16).to_f32()).filter(|v| !v.is_nan());
+        let near = halves.flat_map(|v| {
+            let bits = v.to_bits();
+            [0, 1, 0xfff, 0x1000, 0x1001, 0x1fff].map(|d| f32::from_bits(bits.wrapping_add(d)))
+        });
+        let any = (0..2_000_000u32).map(|n| f32::from_bits(n.wrapping_mul(2_654_435_761)));
+        for value in near.chain(any).filter(|value| !value.is_nan()) {
+            assert_eq!(
+                u32::from(half_from_f32(value)),
+                u32::from(f16::from_f32(value).to_bits()),
+                "{value:e}"
+            );
         }
     }
 }

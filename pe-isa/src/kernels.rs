@@ -7,6 +7,7 @@
 //! is contracted or reordered, so that the bits do not depend on the pick.
 
 use crate::DType;
+use crate::dtype::{half_from_f32, half_to_f32};
 use crate::instr::VecOp;
 use crate::semantics::{Issued, PeMemory, Place, canonical, float_op, load, store};
 
@@ -365,48 +366,10 @@ fn reduce_row(
     row.unstage(mem.sram, &sum.map(canonical));
 }
 
-/// Exact conversion of a binary16, written without branches so that rows vectorise.
-#[inline(always)]
-fn half_to_f32(half: u16) -> f32 {
-    let h = u32::from(half);
-    let magnitude = f32::from_bits((h & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
-    let bits = magnitude.to_bits();
-    let bits = if magnitude >= 65536.0 { bits | 0x7f80_0000 } else { bits };
-    f32::from_bits(bits | ((h & 0x8000) << 16))
-}
-
-/// Conversion to binary16, to nearest even, written without branches; a NaN must be the canonical one.
-#[inline(always)]
-fn half_from_f32(value: f32) -> u16 {
-    let bits = value.to_bits();
-    let (sign, magnitude) = (bits >> 16 & 0x8000, bits & 0x7fff_ffff);
-    // Beyond 65,520 to infinity; NaN has a bit behind the exponent.
-    let special = 0x7c00 | if magnitude > 0x7f80_0000 { 0x200 } else { 0 };
-    let normal =
-        (magnitude.wrapping_add(0xfff + (magnitude >> 13 & 1)) >> 13).wrapping_sub(112 << 10);
-    // Below 2^-14: the last place of 0.5 is that of the smallest binary16.
-    let small = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
-    let finite = if magnitude < 0x3880_0000 { small } else { normal };
-    (sign | if magnitude >= 0x477f_f000 { special } else { finite }) as u16
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn the_branchless_half_conversion_is_exact_for_every_bit_pattern() {
-        for h in 0..=0xffffu32 {
-            let want = DType::F16.to_f32(h);
-            let got = half_to_f32(h as u16);
-            if want.is_nan() {
-                assert!(got.is_nan(), "{h:#x}");
-            } else {
-                assert_eq!(got.to_bits(), want.to_bits(), "{h:#x}");
-            }
-        }
-    }
 
     fn place(words: u32) -> impl Strategy<Value = Place> {
         let dtype = prop_oneof![Just(DType::F16), Just(DType::BF16), Just(DType::F32)];
@@ -454,19 +417,6 @@ mod tests {
         };
         let dst = with(dst, Some(0), None, true);
         (VecOp::Fmac, dst, with(a, None, None, false), with(b, None, Some(0), false))
-    }
-
-    #[test]
-    fn the_branchless_rounding_to_half_is_that_of_the_type() {
-        let halves = (0..=0xffffu32).map(|h| DType::F16.to_f32(h)).filter(|v| !v.is_nan());
-        let near = halves.flat_map(|v| {
-            let bits = v.to_bits();
-            [0, 1, 0xfff, 0x1000, 0x1001, 0x1fff].map(|d| f32::from_bits(bits.wrapping_add(d)))
-        });
-        let any = (0..2_000_000u32).map(|n| f32::from_bits(n.wrapping_mul(2_654_435_761)));
-        for value in near.chain(any).map(canonical) {
-            assert_eq!(u32::from(half_from_f32(value)), DType::F16.from_f32(value), "{value:e}");
-        }
     }
 
     proptest! {

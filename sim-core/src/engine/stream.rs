@@ -9,7 +9,7 @@ use super::fifo::Room;
 use super::net::{Gate, Net};
 use super::pe::{NONE, Op, Pe};
 use super::wheel::Actor;
-use pe_isa::semantics::{self, Place};
+use pe_isa::semantics::{self, Issued, Place};
 use pe_isa::{DType, PeMemory, VecOp};
 
 /// Where the words of an operand are.
@@ -27,9 +27,9 @@ enum Kind {
 /// An operand of a word-wise operation.
 #[derive(Debug, Clone, Copy, Default)]
 struct Words {
-    /// The constant, or the index of the next element's word in the SRAM of all PEs.
+    /// The constant, or the index of the next step's word in the SRAM of all PEs.
     at: u32,
-    /// Words from one element to the next.
+    /// Words from one step to the next.
     step: i32,
 }
 
@@ -61,6 +61,26 @@ pub(super) struct Stream {
 
 const _: () = assert!(size_of::<Stream>() == 64, "a stream is one cache line");
 
+/// Whether a step moves one word of each operand: one row of `f32`, or a copy of 16-bit elements two by two.
+fn is_by_words(issued: &Issued, next: u32) -> bool {
+    let all = |test: fn(&Place) -> bool| [&issued.dst, &issued.a, &issued.b].into_iter().all(test);
+    if issued.total != issued.extents[3] || matches!(issued.dst, Place::Reg(..)) {
+        return false;
+    }
+    if all(|p| matches!(p.dtype(), Some(DType::F32) | None)) {
+        return issued.op != VecOp::ArgMax;
+    }
+    let pairs = |p: &Place| match *p {
+        Place::Fabric(t) => t.bytes() == 2,
+        Place::Mem { base, strides, dtype } => {
+            dtype.bytes() == 2 && strides[3] == 2 && (base + 2 * next).is_multiple_of(4)
+        }
+        _ => false,
+    };
+    let copies = issued.op == VecOp::Mov && issued.a.dtype() == issued.dst.dtype();
+    copies && pairs(&issued.a) && pairs(&issued.dst)
+}
+
 impl Stream {
     /// The stream of `op`. `sram` is where the PE's SRAM begins.
     pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32]) -> Stream {
@@ -80,20 +100,17 @@ impl Stream {
         stream
     }
 
-    /// Where all operands are f32 and in one row, elements are words at a fixed distance.
+    /// Where a step moves one word of each operand, these words are at a fixed distance.
     fn by_words(&mut self, op: &Op, sram: usize, regs: &[u32]) {
         let issued = &op.issued;
-        let float = |p: &Place| matches!(p.dtype(), Some(DType::F32) | None);
-        let row = issued.total == issued.extents[3];
-        let known = float(&issued.a) && float(&issued.b) && float(&issued.dst) && row;
-        if !known || issued.op == VecOp::ArgMax || matches!(issued.dst, Place::Reg(..)) {
+        if !is_by_words(issued, op.next) {
             return;
         }
         let words = |place: &Place| match *place {
             Place::Mem { base, strides, .. } => {
                 let first = i64::from(base) + i64::from(op.next) * i64::from(strides[3]);
                 let at = (sram as u64 + first as u64 / 4) as u32;
-                (Kind::Memory, Words { at, step: strides[3] / 4 })
+                (Kind::Memory, Words { at, step: strides[3] * op.lanes as i32 / 4 })
             }
             Place::Reg(r, _) => (Kind::Constant, Words { at: regs[usize::from(r.0)], step: 0 }),
             Place::Imm(bits, _) => (Kind::Constant, Words { at: bits, step: 0 }),
