@@ -17,7 +17,7 @@ pub struct ProgramId(pub u32);
 pub struct RouteSetId(pub u32);
 
 /// Initial bytes of a piece of SRAM.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Segment {
     /// Byte address, a multiple of 4.
     pub address: u32,

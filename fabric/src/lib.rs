@@ -10,6 +10,7 @@ pub mod machine;
 pub mod overrides;
 pub mod presets;
 pub mod route;
+pub mod text;
 
 pub use geometry::{PeCoord, PeIdx, Port, Ports};
 pub use image::{

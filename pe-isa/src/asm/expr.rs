@@ -25,9 +25,9 @@ pub enum Node {
     /// A constant, parameter or index.
     Name(String),
     /// A function and its arguments.
-    Call(Name, Vec<Expr>),
+    Call(Box<(Name, Vec<Expr>)>),
     /// `sum(k, from, to, term)`: the sum of `term` over `from <= k < to`.
-    Sum(Name, Box<[Expr; 3]>),
+    Sum(Box<(Name, [Expr; 3])>),
     /// `-a` or `!a`.
     Unary(&'static str, Box<Expr>),
     /// `a op b`.
@@ -165,10 +165,10 @@ fn call(cursor: &mut Cursor, nest: u16) -> Parsed<Expr> {
         let parts = [part()?, part()?, part()?];
         let depth = 1 + parts.iter().map(|p| p.depth).max().unwrap_or(0);
         let span = name.span.to(cursor.expect(")")?);
-        return Expr::new(Node::Sum(index, Box::new(parts)), span, depth);
+        return Expr::new(Node::Sum(Box::new((index, parts))), span, depth);
     }
     let arguments = if cursor.sees(")") { Vec::new() } else { cursor.list(|c| choose(c, nest))? };
     let span = name.span.to(cursor.expect(")")?);
     let depth = 1 + arguments.iter().map(|a| a.depth).max().unwrap_or(0);
-    Expr::new(Node::Call(name, arguments), span, depth)
+    Expr::new(Node::Call(Box::new((name, arguments))), span, depth)
 }

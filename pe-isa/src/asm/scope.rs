@@ -118,6 +118,16 @@ impl Scope {
         self.locals.truncate(level);
     }
 
+    /// Takes away all names that have been entered, to be given back to [`Scope::restore`].
+    pub fn hide(&mut self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.locals)
+    }
+
+    /// Gives back the names that [`Scope::hide`] took away, and forgets those entered since.
+    pub fn restore(&mut self, hidden: Vec<(String, Value)>) {
+        self.locals = hidden;
+    }
+
     /// Changes the value of the name entered `back` names ago (0: the last).
     pub fn change(&mut self, back: usize, value: Value) {
         let at = self.locals.len() - 1 - back;
@@ -178,7 +188,8 @@ impl Scope {
                 let holds = self.eval(&parts[0])?.holds();
                 self.eval(&parts[if holds { 1 } else { 2 }])
             }
-            Node::Sum(index, parts) => {
+            Node::Sum(sum) => {
+                let (index, parts) = &**sum;
                 let (from, to) = (self.int(&parts[0])?, self.int(&parts[1])?);
                 let level = self.level();
                 self.enter(&index.text, Value::Int(from));
@@ -191,7 +202,8 @@ impl Scope {
                 self.leave(level);
                 Ok(total)
             }
-            Node::Call(name, arguments) => {
+            Node::Call(call) => {
+                let (name, arguments) = &**call;
                 let mut values = Vec::with_capacity(arguments.len());
                 for argument in arguments {
                     values.push(self.eval(argument)?);
