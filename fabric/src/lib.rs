@@ -3,6 +3,7 @@
 //!
 //! **Architecture Invariant:** nothing here steps. Routers and PEs are executed in `sim-core` alone.
 
+pub mod binary;
 pub mod geometry;
 pub mod image;
 pub mod lint;

@@ -1,7 +1,7 @@
 //! Do texts and bytes say all there is of an image, and do hand-written kernels do what they expect?
 
 use fabric::text::{Ending, Kernel, Observed, differences, parse, print};
-use fabric::{Machine, lint, presets};
+use fabric::{Machine, binary, lint, presets};
 use pe_isa::Cycle;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -26,6 +26,66 @@ fn does_every_image_read_back_equal_from_text() {
         let read = parse(&text, "printed", &machine(), &[]);
         let read = read.map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
         prop_assert!(read.image == image, "{text}");
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn does_every_image_read_back_equal_from_bytes() {
+    let mut tests = TestRunner::new(config(500));
+    let result = tests.run(&spec::case(), |spec| {
+        let image = generate::case(&spec).image;
+        let read = binary::read(&binary::write(&image));
+        let read = read.map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert!(read == image);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+/// Random damage: where, and the bytes to put there.
+fn damage() -> impl Strategy<Value = Vec<(prop::sample::Index, Vec<u8>)>> {
+    let bytes = prop::collection::vec(any::<u8>(), 0..4);
+    prop::collection::vec((any::<prop::sample::Index>(), bytes), 1..5)
+}
+
+fn damaged(mut bytes: Vec<u8>, damage: &[(prop::sample::Index, Vec<u8>)]) -> Vec<u8> {
+    for (at, with) in damage {
+        let at = at.index(bytes.len());
+        let end = (at + with.len().max(1)).min(bytes.len());
+        bytes.splice(at..end, with.iter().copied());
+    }
+    bytes
+}
+
+#[test]
+fn do_damaged_bytes_and_texts_never_panic() {
+    let mut tests = TestRunner::new(config(400));
+    let result = tests.run(&(spec::case(), damage()), |(spec, damage)| {
+        let image = generate::case(&spec).image;
+        let bytes = damaged(binary::write(&image), &damage);
+        prop_assert!(bytes == binary::write(&image) || binary::read(&bytes).is_err());
+        // The same with a checksum that fits, as somebody might make it.
+        let header = binary::write(&image)[..36].to_vec();
+        let body = damaged(binary::write(&image)[36..].to_vec(), &damage);
+        let mut bytes = header[..12].to_vec();
+        bytes.extend((body.len() as u64).to_le_bytes());
+        bytes.extend(&blake3::hash(&body).as_bytes()[..16]);
+        bytes.extend(body);
+        if let Ok(read) = binary::read(&bytes) {
+            lint(&read);
+            print(&read);
+        }
+        let text = damaged(print(&image).into_bytes(), &damage);
+        let text = String::from_utf8_lossy(&text);
+        if let Ok(kernel) = parse(&text, "damaged", &image.machine, &[]) {
+            lint(&kernel.image);
+        }
         Ok(())
     });
     if let Err(error) = result {
@@ -115,6 +175,27 @@ fn do_the_examples_do_what_they_expect() {
         for (name, source) in examples().iter().chain(&documented()) {
             let name = format!("{name} on {preset}");
             wrong.extend(unmet(&name, source, &machine, &[]));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn do_their_formulas_hold_at_other_sizes() {
+    let mut machine = presets::preset("wse2").expect("a preset");
+    (machine.width, machine.height) = (40, 20);
+    let mut wrong = Vec::new();
+    for (name, source) in examples() {
+        let sets: &[&[(&str, i64)]] = match name.as_str() {
+            "message.wsk" => &[&[("N", 1), ("B", 1)], &[("N", 30), ("B", 40)]],
+            "broadcast.wsk" => &[&[("P", 2), ("B", 1)], &[("P", 32), ("B", 128)]],
+            "chain_reduce.wsk" => &[&[("P", 2), ("B", 8)], &[("P", 17), ("B", 3)]],
+            "relay.wsk" => &[&[("P", 1), ("N", 1)], &[("P", 9), ("N", 20)]],
+            "gemv.wsk" => &[&[("P", 2)], &[("P", 7), ("M", 3), ("N", 5)]],
+            _ => &[],
+        };
+        for params in sets {
+            wrong.extend(unmet(&name, &source, &machine, params));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -73,7 +73,8 @@ impl Elaborator {
         }
     }
 
-    /// Routes a color along straight lines, from the ramp of the first tile to that of the last.
+    /// Routes a color along straight lines, from the ramp of the first tile to that of the last. A
+    /// path that stays on its tile routes nothing.
     pub(super) fn path(&mut self, color: &Expr, points: &[Point], broadcast: bool) -> Step<()> {
         let color = self.route_color(color)?;
         let mut tiles: Vec<PeCoord> = vec![self.point(&points[0])?];
@@ -89,6 +90,9 @@ impl Elaborator {
                 at = step(at, to);
                 tiles.push(at);
             }
+        }
+        if tiles.len() == 1 {
+            return Ok(());
         }
         let span = points[0].span.to(points[points.len() - 1].span);
         for (k, &at) in tiles.iter().enumerate() {
