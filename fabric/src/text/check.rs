@@ -1,7 +1,7 @@
 //! Whether a run did what the text expects.
 
 use super::kernel::{Ending, Expect, Kernel};
-use pe_isa::asm::Span;
+use pe_isa::asm::{Diagnostic, Span};
 use pe_isa::{Cycle, DType};
 
 /// What is seen of a run.
@@ -24,6 +24,18 @@ pub struct Difference {
     pub span: Option<Span>,
     /// What was expected, and what was found.
     pub message: String,
+}
+
+impl Difference {
+    /// The message with the statement that was not met and a caret, for people.
+    pub fn render(&self, source: &str, file_name: &str) -> String {
+        let Some(span) = self.span else {
+            return format!("{file_name}: {}\n", self.message);
+        };
+        let mut diagnostic = Diagnostic::new(span, &self.message);
+        diagnostic.locate(source);
+        diagnostic.render(source, file_name)
+    }
 }
 
 /// All expectations of a kernel that a run did not meet.

@@ -68,6 +68,9 @@ const BUILTINS: [(&str, usize); 8] = [
 /// Deepest evaluation, over all functions that call one another.
 const DEEPEST_EVALUATION: u32 = 600;
 
+/// Fuel that a call of a function costs besides its body.
+const CALL_FUEL: u64 = 8;
+
 /// The names that expressions see, and the fuel that evaluation burns.
 #[derive(Debug, Clone)]
 pub struct Scope {
@@ -80,7 +83,7 @@ pub struct Scope {
 
 impl Default for Scope {
     fn default() -> Scope {
-        Scope { globals: BTreeMap::new(), locals: Vec::new(), fuel: 1 << 27, depth: 0 }
+        Scope { globals: BTreeMap::new(), locals: Vec::new(), fuel: 1 << 26, depth: 0 }
     }
 }
 
@@ -246,6 +249,7 @@ impl Scope {
         if let Some(Meaning::Function(function)) = self.globals.get(name) {
             let function = function.clone();
             count(function.0.len())?;
+            self.burn(CALL_FUEL, span)?;
             // A function sees its parameters and what is defined for good, not its caller's names.
             let own = function.0.iter().cloned().zip(values.iter().copied()).collect();
             let callers = std::mem::replace(&mut self.locals, own);

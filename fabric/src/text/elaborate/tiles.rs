@@ -220,7 +220,8 @@ impl Elaborator {
                 let message = format!("these are more words than a PE has, {most}");
                 return Err(Diagnostic::new(text.span, message));
             }
-            self.scope.burn(count as u64, text.span)?;
+            // Words that the text holds one by one are paid for by its length.
+            self.scope.burn((count as u64).saturating_sub(1), text.span)?;
             words.extend(std::iter::repeat_n(word, count));
         }
         Ok(words)

@@ -156,7 +156,9 @@ impl Assembler<'_> {
         for statement in flat {
             let step = match statement {
                 Statement::Reg(name, is) => self.register(name, is.as_ref()),
-                Statement::Mem(mem) => self.region(mem, &mut address),
+                Statement::Mem(mem) => {
+                    self.region(mem, &mut address).inspect_err(|_| self.pretend(mem))
+                }
                 Statement::Label(name) => self.label(name, instructions),
                 Statement::Task(task) => self.task_name(task, instructions),
                 Statement::Instr(line) => {
@@ -256,6 +258,14 @@ impl Assembler<'_> {
         };
         self.regions.insert(mem.name.text.clone(), region);
         Ok(())
+    }
+
+    /// Declares a malformed region all the same, so that its uses are no further mistakes.
+    fn pretend(&mut self, mem: &Mem) {
+        let (extents, span) = (vec![1; mem.extents.len().clamp(1, 4)], mem.name.span);
+        let region = Region { address: 0, dtype: mem.dtype, extents, values: None, span };
+        self.scope.enter(&mem.name.text, Value::Int(0));
+        self.regions.entry(mem.name.text.clone()).or_insert(region);
     }
 
     fn label(&mut self, name: &Name, at: usize) -> Step<()> {
