@@ -126,6 +126,18 @@ k.wsk:3:9: the destination is memory, a register or an output queue
 }
 
 #[test]
+fn is_a_program_told_that_it_does_not_know_its_tile() {
+    let source = "program p {\n    task t activated:\n        li r0, x\n        end\n}\n";
+    let want = "\
+k.wsk:3:16: `x` is not known here
+   |
+ 3 |         li r0, x
+   |                ^ give the program a parameter, and place it with `x` for it
+";
+    assert_eq!(mistakes(source), want);
+}
+
+#[test]
 fn are_parameters_overridden_and_unknown_ones_told() {
     let source = "param P = 4, Q = 2 * P\nlet R = P + Q\n";
     let set = |name: &str, v| parse(source, "k", &machine(), &[(name.into(), Value::Int(v))]);

@@ -181,6 +181,79 @@ fn do_the_examples_do_what_they_expect() {
 }
 
 #[test]
+fn is_an_expectation_that_fails_told_with_its_place() {
+    let source = "\
+program p {
+    mem v: f16[3] = [1, 2, 3]
+    task t activated:
+        neg v, v
+        end
+}
+place p at (2, 1)
+expect v at (2, 1) = [-1, -2.0, -4]
+expect v at (2, 1) = -(i + 1.25) within 0.25
+expect cycles = 7
+expect stop = trap
+";
+    let told = unmet("k", source, &machine(), &[]);
+    let want = [
+        "k on oracle: the run ended at cycle",
+        "k on oracle: tile (2,1): v[2] is -3.0, expected -4.0",
+        "k on oracle: the run took",
+        "k on engine: the run ended at cycle",
+    ];
+    assert_eq!(told.len(), 6, "{told:#?}");
+    for (told, want) in told.iter().zip(want) {
+        assert!(told.starts_with(want), "{told}");
+    }
+}
+
+#[test]
+fn do_kernels_run_to_the_same_digest_once_printed() {
+    let digest = |kernel: &Kernel| {
+        let (image, script) = (&kernel.image, script(kernel));
+        let mut host = Vec::new();
+        let mut none = sim_core::NoObserver;
+        oracle::run(image, &script, &mut host, Cycle(200_000), &mut none).digest()
+    };
+    for (name, source) in examples().iter().chain(&documented()) {
+        let kernel = parse(source, name, &machine(), &[]).unwrap_or_else(|e| panic!("{e}"));
+        let text = print(&kernel.image);
+        let mut printed = parse(&text, name, &machine(), &[]).unwrap_or_else(|e| panic!("{e}"));
+        assert!(printed.states_machine && printed.image == kernel.image, "{name}\n{text}");
+        printed.sends = kernel.sends.clone();
+        assert_eq!(digest(&printed), digest(&kernel), "{name}");
+    }
+}
+
+#[test]
+fn do_damaged_kernels_never_panic() {
+    let kernels: Vec<String> =
+        examples().into_iter().chain(documented()).map(|(_, source)| source).collect();
+    let mut tests = TestRunner::new(config(3_000));
+    let cut = (any::<prop::sample::Index>(), "[ -~\n]{0,4}");
+    let cuts = prop::collection::vec(cut, 1..4);
+    let mut machine = machine();
+    (machine.width, machine.height) = (12, 12);
+    let result = tests.run(&(prop::sample::select(kernels), cuts), |(mut source, cuts)| {
+        for (at, with) in cuts {
+            let boundaries: Vec<usize> = source.char_indices().map(|(at, _)| at).collect();
+            let at = at.index(boundaries.len().max(1));
+            let end = (at + with.len() / 2).min(boundaries.len().saturating_sub(1));
+            source.replace_range(boundaries[at]..boundaries[end.max(at)], &with);
+        }
+        if let Ok(kernel) = parse(&source, "damaged", &machine, &[]) {
+            lint(&kernel.image);
+            prop_assert!(fabric::binary::read(&binary::write(&kernel.image)).is_ok());
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
+
+#[test]
 fn do_their_formulas_hold_at_other_sizes() {
     let mut machine = presets::preset("wse2").expect("a preset");
     (machine.width, machine.height) = (40, 20);

@@ -238,7 +238,12 @@ impl Scope {
         let locals = self.locals.iter().map(|(n, _)| n.as_str());
         let known = locals.chain(self.globals.keys().map(String::as_str));
         let cure = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
-        Diagnostic::new(span, format!("`{name}` is not known here")).cure(cure.unwrap_or_default())
+        Diagnostic::new(span, Scope::unknown_message(name)).cure(cure.unwrap_or_default())
+    }
+
+    /// The message of [`Scope::unknown`].
+    pub fn unknown_message(name: &str) -> String {
+        format!("`{name}` is not known here")
     }
 
     fn call(&mut self, name: &str, values: &[Value], span: Span) -> Evaluated<Value> {

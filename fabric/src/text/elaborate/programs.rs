@@ -130,7 +130,7 @@ impl Elaborator {
         let assembled = match made {
             Ok(assembled) => assembled,
             Err(errors) => {
-                self.errors.extend(errors);
+                self.errors.extend(errors.into_iter().map(same_on_all_tiles));
                 return None;
             }
         };
@@ -166,6 +166,18 @@ impl Elaborator {
         let programs = &self.image.programs;
         let equal = alike.copied().find(|id| programs[id.0 as usize] == *program);
         equal.unwrap_or_else(|| self.add_program(program.clone()))
+    }
+}
+
+/// Adds what to do where a program asks for its place on the wafer.
+fn same_on_all_tiles(error: Diagnostic) -> Diagnostic {
+    let asks = |name: &&str| error.message == Scope::unknown_message(name);
+    match super::tiles::NAMES.into_iter().find(asks) {
+        Some(name) => {
+            let cure = format!("give the program a parameter, and place it with `{name}` for it");
+            error.cure(cure)
+        }
+        None => error,
     }
 }
 

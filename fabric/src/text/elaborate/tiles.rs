@@ -13,7 +13,7 @@ use pe_isa::{DType, Reg};
 
 /// Names that expressions about a tile see besides, in the order of their values: its place on the
 /// wafer; its place in the rectangle, the rectangle's size; whether it is the first or the last.
-const NAMES: [&str; 8] = ["x", "y", "col", "row", "cols", "rows", "first", "last"];
+pub(super) const NAMES: [&str; 8] = ["x", "y", "col", "row", "cols", "rows", "first", "last"];
 
 /// Names of the indices of a region's elements, outermost first.
 const INDICES: [&str; 4] = ["i", "j", "k", "l"];
