@@ -148,6 +148,13 @@ fn are_parameters_overridden_and_unknown_ones_told() {
 }
 
 #[test]
+fn are_names_with_a_meaning_refused() {
+    for source in ["param x = 1", "color c1", "let r2 = 1", "param width = 2", "let min = 1"] {
+        assert!(mistakes(source).contains("has a meaning"), "{source}");
+    }
+}
+
+#[test]
 fn does_runaway_text_end_in_an_error() {
     for source in [
         "for a in 0..1000000000 { for b in 0..1000000000 { } }",

@@ -83,13 +83,18 @@ pub struct Scope {
 
 impl Default for Scope {
     fn default() -> Scope {
-        Scope { globals: BTreeMap::new(), locals: Vec::new(), fuel: 1 << 26, depth: 0 }
+        Scope::with_fuel(1 << 26)
     }
 }
 
 type Evaluated<T> = Result<T, Diagnostic>;
 
 impl Scope {
+    /// Without any names; the fuel pays for evaluation and stored words, about 50 ns each.
+    pub fn with_fuel(fuel: u64) -> Scope {
+        Scope { globals: BTreeMap::new(), locals: Vec::new(), fuel, depth: 0 }
+    }
+
     /// Gives a name a value for good.
     pub fn define(&mut self, name: &str, value: Value) {
         self.globals.insert(name.to_string(), Meaning::Value(value));
@@ -318,6 +323,11 @@ impl Scope {
 /// `c0` to `c255` are colors where the name has no other meaning.
 fn color_number(name: &str) -> Option<i64> {
     numbered(name, 'c').map(i64::from)
+}
+
+/// Whether the name is that of a color or a register by number.
+pub fn is_reserved(name: &str) -> bool {
+    numbered(name, 'c').or(numbered(name, 'r')).is_some()
 }
 
 /// The number behind a letter, as in `r12`.

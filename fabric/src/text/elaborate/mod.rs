@@ -16,9 +16,19 @@ use pe_isa::asm::cursor::Name;
 use pe_isa::asm::scope::nearest;
 use pe_isa::asm::{Diagnostic, Expr, MOST_ERRORS, Scope, Span, Value};
 use programs::Programs;
+use routes::Routes;
 use std::collections::BTreeMap;
 
 type Step<T> = Result<T, Diagnostic>;
+
+/// Steps of evaluation that any text may take: some seconds.
+const FUEL: u64 = 1 << 26;
+
+/// Steps that it may take besides for each tile of the machine.
+const FUEL_PER_TILE: u64 = 1 << 10;
+
+/// Steps that no text may exceed: a minute.
+const MOST_FUEL: u64 = 1 << 30;
 
 /// Makes a kernel of statements.
 ///
@@ -32,9 +42,9 @@ pub(super) fn kernel(
     let (stated, items) = machine::stated(items).map_err(|e| vec![e])?;
     let states_machine = stated.is_some();
     let machine = stated.unwrap_or_else(|| machine.clone());
-    let mut scope = Scope::default();
-    machine::define(&machine, &mut scope);
     let tiles = machine.tiles();
+    let mut scope = Scope::with_fuel((FUEL + FUEL_PER_TILE * tiles as u64).min(MOST_FUEL));
+    machine::define(&machine, &mut scope);
     let mut elaborator = Elaborator {
         image: WaferImage::empty(machine),
         scope,
@@ -43,7 +53,7 @@ pub(super) fn kernel(
         colors: Vec::new(),
         programs: Programs::new(tiles),
         route_sets: BTreeMap::new(),
-        routes: BTreeMap::new(),
+        routes: Routes::new(tiles),
         host_in: Vec::new(),
         host_out: Vec::new(),
         sends: Vec::new(),
@@ -69,8 +79,8 @@ struct Elaborator {
     colors: Vec<i64>,
     programs: Programs,
     route_sets: BTreeMap<String, RouteSetId>,
-    /// Routes that are stated color by color: by tile, then color.
-    routes: BTreeMap<PeIdx, BTreeMap<u8, Vec<crate::Position>>>,
+    /// Routes that are stated one by one.
+    routes: Routes,
     host_in: Vec<String>,
     host_out: Vec<String>,
     sends: Vec<Vec<HostWord>>,
@@ -148,6 +158,11 @@ impl Elaborator {
         if name.text.contains('.') {
             let message = format!("`{}` cannot name anything: it has a dot", name.text);
             return Err(Diagnostic::new(name.span, message));
+        }
+        if pe_isa::asm::scope::is_reserved(&name.text) || tiles::NAMES.contains(&name.text.as_str())
+        {
+            let message = format!("`{}` has a meaning of its own", name.text);
+            return Err(Diagnostic::new(name.span, message).cure("choose another name"));
         }
         if self.scope.is_defined(&name.text) || self.programs.is_defined(&name.text) {
             let message = format!("`{}` has a meaning already", name.text);

@@ -11,8 +11,32 @@ use pe_isa::asm::scope::nearest;
 use pe_isa::asm::{Diagnostic, Expr, Span};
 use std::collections::BTreeMap;
 
-/// A set of routes as something that can be ordered.
-type RouteKey = Vec<(u8, Vec<(Port, Ports)>)>;
+/// Routes that are stated one by one. Wafers have a million tiles and few different positions, so
+/// tiles hold numbers of those.
+#[derive(Default)]
+pub(super) struct Routes {
+    /// For each tile, colors ascending with indices into `ways`.
+    of_tiles: Vec<Vec<(u8, u32)>>,
+    /// Lists of switch positions, all different.
+    ways: Vec<Vec<Position>>,
+    /// Indices into `ways` by contents.
+    known: BTreeMap<Vec<(Port, Ports)>, u32>,
+}
+
+impl Routes {
+    pub(super) fn new(tiles: usize) -> Routes {
+        Routes { of_tiles: vec![Vec::new(); tiles], ..Routes::default() }
+    }
+
+    /// The number of a list of positions.
+    fn way(&mut self, positions: Vec<Position>) -> u32 {
+        let key = positions.iter().map(|p| (p.rx, p.tx)).collect();
+        *self.known.entry(key).or_insert_with(|| {
+            self.ways.push(positions);
+            self.ways.len() as u32 - 1
+        })
+    }
+}
 
 impl Elaborator {
     fn route_color(&mut self, expr: &Expr) -> Step<u8> {
@@ -44,28 +68,26 @@ impl Elaborator {
     }
 
     pub(super) fn route(&mut self, route: &RouteDef, rect: &Rect) -> Step<()> {
-        let positions = positions(&route.hops)?;
+        let way = self.routes.way(positions(&route.hops)?);
         self.each_tile(rect, |e, tile| {
             let color = e.route_color(&route.color)?;
-            e.add_route(tile, color, positions.clone(), rect.span)
+            e.add_route(tile, color, way, rect.span)
         })
     }
 
-    fn add_route(
-        &mut self,
-        tile: PeIdx,
-        color: u8,
-        positions: Vec<Position>,
-        span: Span,
-    ) -> Step<()> {
+    fn add_route(&mut self, tile: PeIdx, color: u8, way: u32, span: Span) -> Step<()> {
         let at = self.image.coord(tile);
         if self.image.tile(tile).routes.is_some() {
             let message = format!("tile {at} has a whole set of routes already");
             return Err(Diagnostic::new(span, message));
         }
-        match self.routes.entry(tile).or_default().insert(color, positions) {
-            None => Ok(()),
-            Some(_) => {
+        let routes = &mut self.routes.of_tiles[tile.0 as usize];
+        match routes.binary_search_by_key(&color, |(c, _)| *c) {
+            Err(place) => {
+                routes.insert(place, (color, way));
+                Ok(())
+            }
+            Ok(_) => {
                 let message = format!("tile {at} has a route for color c{color} already");
                 Err(Diagnostic::new(span, message)
                     .cure("a router has one route a color; take another color here"))
@@ -101,24 +123,31 @@ impl Elaborator {
             if k + 1 == tiles.len() || (broadcast && k > 0) {
                 tx = tx.with(Port::Ramp);
             }
-            self.add_route(self.image.index(at), color, vec![Position { rx, tx }], span)?;
+            let way = self.routes.way(vec![Position { rx, tx }]);
+            self.add_route(self.image.index(at), color, way, span)?;
         }
         Ok(())
     }
 
     /// Gives the tiles whose routes were stated one by one their sets; equal ones share one.
     pub(super) fn intern_routes(&mut self) {
-        let mut known: BTreeMap<RouteKey, RouteSetId> = BTreeMap::new();
-        for (tile, routes) in std::mem::take(&mut self.routes) {
-            let plain = |p: &Vec<Position>| p.iter().map(|p| (p.rx, p.tx)).collect();
-            let key = routes.iter().map(|(c, p)| (*c, plain(p))).collect();
+        let Routes { of_tiles, ways, .. } = std::mem::take(&mut self.routes);
+        let mut known: BTreeMap<Vec<(u8, u32)>, RouteSetId> = BTreeMap::new();
+        for (tile, routes) in of_tiles.into_iter().enumerate() {
+            if routes.is_empty() {
+                continue;
+            }
             let sets = &mut self.image.route_sets;
-            let id = *known.entry(key).or_insert_with(|| {
-                let route = |(c, positions)| Route { color: Color(c), positions };
-                sets.push(RouteSet { routes: routes.into_iter().map(route).collect() });
+            let route = |&(c, way): &(u8, u32)| Route {
+                color: Color(c),
+                positions: ways[way as usize].clone(),
+            };
+            let id = known.get(&routes).copied().unwrap_or_else(|| {
+                sets.push(RouteSet { routes: routes.iter().map(route).collect() });
                 RouteSetId(sets.len() as u32 - 1)
             });
-            self.image.tiles[tile.0 as usize].routes = Some(id);
+            self.image.tiles[tile].routes = Some(id);
+            known.entry(routes).or_insert(id);
         }
     }
 }
