@@ -8,11 +8,11 @@ use pe_isa::asm::Expr;
 use pe_isa::asm::cursor::{Cursor, Name, Parsed};
 use pe_isa::asm::lexer::Kind;
 use pe_isa::asm::parse::{dtype, program, values};
-use pe_isa::asm::scope::nearest;
+use pe_isa::asm::spelling::nearest;
 use std::rc::Rc;
 
 /// Words that begin a statement.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 19] = [
     "param",
     "let",
     "color",
@@ -32,7 +32,6 @@ const WORDS: [&str; 20] = [
     "stage",
     "probe",
     "machine",
-    "else",
 ];
 
 /// Reads all statements; mistakes are written down in the cursor.

@@ -2,7 +2,8 @@
 //!
 //! * [`diagnostic`]: what is wrong with a text, where, and what to do; rendered with a caret.
 //! * [`lexer`], [`cursor`]: tokens, and the walk over them that every parser of the language shares.
-//! * [`expr`], [`scope`]: expressions over integers and floats, and the names that they see.
+//! * [`expr`], [`scope`], `arithmetic`: expressions over integers and floats, and the names that they see.
+//! * [`spelling`]: what a mistyped name may have been meant to be.
 //! * [`ast`], [`parse`]: the statements of a program, and the parser of its body.
 //! * [`assemble`]: a program's statements and a scope → [`crate::Program`].
 //! * [`print`]: a [`crate::Program`] → statements that assemble to an equal one.
@@ -10,6 +11,7 @@
 //! Bounds: no text makes this module panic or run away. Expressions are at most [`DEEPEST`] deep,
 //! blocks at most [`DEEPEST_BLOCK`], and evaluation pays for every step from [`scope::Scope`]'s fuel.
 
+mod arithmetic;
 pub mod assemble;
 pub mod ast;
 pub mod cursor;
@@ -19,6 +21,7 @@ pub mod lexer;
 pub mod parse;
 pub mod print;
 pub mod scope;
+pub mod spelling;
 
 pub use assemble::{Assembled, Region, assemble};
 pub use cursor::Cursor;

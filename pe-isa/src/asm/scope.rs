@@ -1,7 +1,9 @@
 //! Names and their values, and the evaluation of expressions.
 
+use super::arithmetic::{BUILTINS, binary, builtin, checked, truth};
 use super::diagnostic::{Diagnostic, Span};
 use super::expr::{Expr, Node};
+use super::spelling::{nearest, numbered};
 use crate::DType;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -52,18 +54,6 @@ enum Meaning {
     Value(Value),
     Function(Rc<(Vec<String>, Expr)>),
 }
-
-/// Functions that are always there, with their number of arguments.
-const BUILTINS: [(&str, usize); 8] = [
-    ("min", 2),
-    ("max", 2),
-    ("abs", 1),
-    ("log2", 1),
-    ("div_up", 2),
-    ("sqrt", 1),
-    ("float", 1),
-    ("int", 1),
-];
 
 /// Deepest evaluation, over all functions that call one another.
 const DEEPEST_EVALUATION: u32 = 600;
@@ -323,135 +313,4 @@ impl Scope {
 /// `c0` to `c255` are colors where the name has no other meaning.
 fn color_number(name: &str) -> Option<i64> {
     numbered(name, 'c').map(i64::from)
-}
-
-/// Whether the name is that of a color or a register by number.
-pub fn is_reserved(name: &str) -> bool {
-    numbered(name, 'c').or(numbered(name, 'r')).is_some()
-}
-
-/// The number behind a letter, as in `r12`.
-pub(super) fn numbered(name: &str, letter: char) -> Option<u8> {
-    let digits = name.strip_prefix(letter)?;
-    let plain = digits == "0" || !digits.starts_with(['0', '+']);
-    plain.then(|| digits.parse().ok()).flatten()
-}
-
-/// The known name that is within two changed letters of a mistyped one.
-pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .map(|k| (distance(name, k), k))
-        .min()
-        .filter(|(d, k)| *d <= 2.min(k.len() / 2))
-        .map(|p| p.1)
-}
-
-/// Least number of letters to put in, take out or change between two short words.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len() > 64 || b.len() > 64 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn truth(holds: bool) -> Value {
-    Value::Int(i64::from(holds))
-}
-
-fn checked(value: Option<i64>, span: Span) -> Evaluated<Value> {
-    let overflow = || Diagnostic::new(span, "this leaves the range of 64-bit integers");
-    value.map(Value::Int).ok_or_else(overflow)
-}
-
-fn binary(operator: &str, left: Value, right: Value, span: Span) -> Evaluated<Value> {
-    let (a, b) = match (left, right) {
-        (Value::Int(a), Value::Int(b)) => return integers(operator, a, b, span),
-        _ => (left.float(), right.float()),
-    };
-    Ok(match operator {
-        "+" => Value::Float(a + b),
-        "-" => Value::Float(a - b),
-        "*" => Value::Float(a * b),
-        "/" => Value::Float(a / b),
-        "%" => Value::Float(a % b),
-        "&&" | "||" => truth(right.holds()),
-        "==" => truth(a == b),
-        "!=" => truth(a != b),
-        "<" => truth(a < b),
-        "<=" => truth(a <= b),
-        ">" => truth(a > b),
-        ">=" => truth(a >= b),
-        _ => return Err(Diagnostic::new(span, format!("`{operator}` takes integers"))),
-    })
-}
-
-fn integers(operator: &str, a: i64, b: i64, span: Span) -> Evaluated<Value> {
-    if b == 0 && matches!(operator, "/" | "%") {
-        return Err(Diagnostic::new(span, "division by zero"));
-    }
-    let shift = u32::try_from(b).ok().filter(|s| *s < 63);
-    checked(
-        match operator {
-            "+" => a.checked_add(b),
-            "-" => a.checked_sub(b),
-            "*" => a.checked_mul(b),
-            "/" => a.checked_div(b),
-            "%" => a.checked_rem(b),
-            "&" => Some(a & b),
-            "|" => Some(a | b),
-            "^" => Some(a ^ b),
-            "<<" => shift.and_then(|s| a.checked_mul(1 << s)),
-            ">>" => shift.map(|s| a >> s),
-            "&&" | "||" => Some(i64::from(b != 0)),
-            "==" => Some(i64::from(a == b)),
-            "!=" => Some(i64::from(a != b)),
-            "<" => Some(i64::from(a < b)),
-            "<=" => Some(i64::from(a <= b)),
-            ">" => Some(i64::from(a > b)),
-            _ => Some(i64::from(a >= b)),
-        },
-        span,
-    )
-}
-
-fn builtin(name: &str, values: &[Value], span: Span) -> Evaluated<Value> {
-    use Value::{Float, Int};
-    Ok(match (name, values) {
-        ("min", &[a, b]) => {
-            if b.float() < a.float() {
-                b
-            } else {
-                a
-            }
-        }
-        ("max", &[a, b]) => {
-            if b.float() > a.float() {
-                b
-            } else {
-                a
-            }
-        }
-        ("abs", &[Int(a)]) => return checked(a.checked_abs(), span),
-        ("abs", &[Float(a)]) => Float(a.abs()),
-        ("log2", &[Int(a)]) if a > 0 => Int(i64::from(a.ilog2())),
-        ("div_up", &[Int(a), Int(b)]) if a >= 0 && b > 0 => Int(a / b + i64::from(a % b > 0)),
-        ("sqrt", &[a]) => Float(a.float().sqrt()),
-        ("float", &[a]) => Float(a.float()),
-        ("int", &[Int(a)]) => Int(a),
-        ("int", &[Float(a)]) if a.abs() < 9e18 => Int(a as i64),
-        _ => {
-            let given: Vec<String> = values.iter().map(|v| v.float().to_string()).collect();
-            let message = format!("`{name}` has no value at ({})", given.join(", "));
-            return Err(Diagnostic::new(span, message));
-        }
-    })
 }

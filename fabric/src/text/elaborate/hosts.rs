@@ -6,7 +6,7 @@ use super::tiles::elements;
 use super::{Elaborator, Step, one_port};
 use crate::image::{HostIn, HostOut};
 use pe_isa::asm::cursor::Name;
-use pe_isa::asm::scope::nearest;
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Diagnostic, Expr};
 use pe_isa::{Color, Cycle, DType};
 

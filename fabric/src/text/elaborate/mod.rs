@@ -13,7 +13,7 @@ use crate::geometry::{PeCoord, PeIdx, Port};
 use crate::image::{RouteSetId, WaferImage};
 use crate::machine::Machine;
 use pe_isa::asm::cursor::Name;
-use pe_isa::asm::scope::nearest;
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Diagnostic, Expr, MOST_ERRORS, Scope, Span, Value};
 use programs::Programs;
 use routes::Routes;
@@ -159,7 +159,8 @@ impl Elaborator {
             let message = format!("`{}` cannot name anything: it has a dot", name.text);
             return Err(Diagnostic::new(name.span, message));
         }
-        if pe_isa::asm::scope::is_reserved(&name.text) || tiles::NAMES.contains(&name.text.as_str())
+        if pe_isa::asm::spelling::is_reserved(&name.text)
+            || tiles::NAMES.contains(&name.text.as_str())
         {
             let message = format!("`{}` has a meaning of its own", name.text);
             return Err(Diagnostic::new(name.span, message).cure("choose another name"));

@@ -4,12 +4,15 @@ use super::{Elaborator, Step};
 use crate::image::ProgramId;
 use pe_isa::asm::ast::ProgramDef;
 use pe_isa::asm::cursor::Name;
-use pe_isa::asm::scope::nearest;
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Assembled, Diagnostic, Scope, Value, assemble};
 use pe_isa::{Program, check};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
+
+/// Most programs that are made for lists of arguments.
+const MOST_PROGRAMS: usize = 1 << 16;
 
 /// A program with its arguments.
 #[derive(Debug)]
@@ -107,6 +110,12 @@ impl Elaborator {
         let key: Vec<(bool, u64)> = arguments.iter().map(bits).collect();
         if let Some(known) = defined.instances.get(&key) {
             return Ok(known.clone());
+        }
+        if self.image.programs.len() >= MOST_PROGRAMS {
+            let message = format!("more than {MOST_PROGRAMS} different programs");
+            return Err(Diagnostic::new(name.span, message).cure(
+                "put what differs from tile to tile into registers: `place … { set n = x }`",
+            ));
         }
         let names = def.parameters.iter().map(|p| p.text.clone());
         let arguments: Vec<(String, Value)> = names.zip(arguments.iter().copied()).collect();

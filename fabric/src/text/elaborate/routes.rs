@@ -7,7 +7,7 @@ use crate::image::RouteSetId;
 use crate::route::{Position, Route, RouteSet};
 use pe_isa::Color;
 use pe_isa::asm::cursor::Name;
-use pe_isa::asm::scope::nearest;
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Diagnostic, Expr, Span};
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use crate::geometry::PeIdx;
 use crate::image::Segment;
 use pe_isa::asm::ast::Values;
 use pe_isa::asm::cursor::Name;
-use pe_isa::asm::scope::nearest;
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Diagnostic, Expr, Region, Scope, Span, Value};
 use pe_isa::{DType, Reg};
 

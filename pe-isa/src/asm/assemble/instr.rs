@@ -4,7 +4,7 @@ use super::{Assembler, Step};
 use crate::asm::ast::{Form, Line, Target, Written};
 use crate::asm::cursor::Name;
 use crate::asm::diagnostic::Diagnostic;
-use crate::asm::scope::nearest;
+use crate::asm::spelling::nearest;
 use crate::{
     AluOp, Cond, DType, Dsd, DsdId, Instr, OnDone, Operand, Reg, Shape, ShapeId, Size, Src, TaskId,
     Thread, VecOp, Vector,

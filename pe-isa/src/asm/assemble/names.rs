@@ -4,7 +4,7 @@ use super::{Assembler, Step};
 use crate::asm::ast::{QueueRef, Target};
 use crate::asm::cursor::Name;
 use crate::asm::diagnostic::Diagnostic;
-use crate::asm::scope::{nearest, numbered};
+use crate::asm::spelling::{nearest, numbered};
 use crate::{InQueue, OutQueue, Reg, TaskId};
 
 impl Assembler<'_> {
