@@ -58,10 +58,10 @@ k.wsk:2:1: `prgram` begins no statement
    |
  2 | prgram p { }
    | ^^^^^^ did you mean `program`?
-k.wsk:4:1: expected `)`, found `route`
+k.wsk:3:20: expected `)` before the end of the line
    |
- 4 | route red: W => E at (0, 0)
-   | ^^^^^
+ 3 | place p at (0..P, 0
+   |                    ^
 ";
     assert_eq!(mistakes(source), want);
 }

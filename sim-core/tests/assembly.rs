@@ -13,7 +13,10 @@ fn machine() -> Machine {
     presets::preset(presets::DEFAULT).expect("the default is a preset")
 }
 
+/// `WAFERSIM_CASES` cases, if that is set.
 fn config(cases: u32) -> Config {
+    let set = std::env::var("WAFERSIM_CASES").ok().and_then(|n| n.parse().ok());
+    let cases = set.unwrap_or(cases);
     Config { cases, rng_seed: RngSeed::Fixed(11), failure_persistence: None, ..Config::default() }
 }
 

@@ -20,6 +20,7 @@ pub struct Name {
 /// A position among the tokens of a source.
 #[derive(Debug)]
 pub struct Cursor<'a> {
+    source: &'a str,
     tokens: Vec<Token<'a>>,
     at: usize,
     blocks: u16,
@@ -32,7 +33,7 @@ impl<'a> Cursor<'a> {
     pub fn new(source: &'a str) -> Cursor<'a> {
         let mut errors = Vec::new();
         let tokens = lexer::tokens(source, &mut errors);
-        Cursor { tokens, at: 0, blocks: 0, errors }
+        Cursor { source, tokens, at: 0, blocks: 0, errors }
     }
 
     /// The token here.
@@ -98,7 +99,17 @@ impl<'a> Cursor<'a> {
     /// # Errors
     /// When something else is here.
     pub fn expect(&mut self, mark: &str) -> Parsed<Span> {
-        if self.eat(mark) { Ok(self.last_span()) } else { Err(self.wanted(&format!("`{mark}`"))) }
+        if self.eat(mark) {
+            return Ok(self.last_span());
+        }
+        // A bracket that is not closed shows on the next line, but is missing on this one.
+        let end = self.last_span().end;
+        let between = self.source.get(end..self.span().start).unwrap_or("");
+        if self.at > 0 && between.contains('\n') {
+            let message = format!("expected `{mark}` before the end of the line");
+            return Err(Diagnostic::new(Span { start: end, end }, message));
+        }
+        Err(self.wanted(&format!("`{mark}`")))
     }
 
     /// Moves past the word `word`.
