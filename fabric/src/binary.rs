@@ -136,7 +136,7 @@ fn write_data(tiles: &[Tile]) -> Vec<u8> {
 }
 
 /// Reads an image. It has sound programs and no reference to what is not there; whether it makes
-/// sense as a whole is for [`crate::lint`] to find.
+/// sense as a whole is for [`crate::lint()`] to find.
 ///
 /// # Errors
 /// When the bytes are no image of this version, are damaged, or do not fit together.

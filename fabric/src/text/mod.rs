@@ -56,7 +56,7 @@ impl Errors {
 /// # Errors
 /// Every mistake that can be told apart from the others: syntax, names, values out of range,
 /// malformed programs. What a whole image may lack (routes without receivers, SRAM) is for
-/// [`crate::lint`] to find.
+/// [`crate::lint()`] to find.
 pub fn parse(
     source: &str,
     file_name: &str,
