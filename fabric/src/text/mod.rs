@@ -1,9 +1,9 @@
 //! The text form of kernels and images (docs, "Assembly").
 //!
-//! * [`ast`], [`parse`](mod@parse): the statements that stand around programs, and their parser.
-//! * [`elaborate`]: statements and a machine → [`Kernel`].
+//! * [`ast`], `parse`: the statements that stand around programs, and their parser.
+//! * `elaborate`: statements and a machine → [`Kernel`].
 //! * [`check`]: whether a run did what the text expects.
-//! * [`print`](mod@print): an image → a text that reads back equal.
+//! * [`print`](fn@print): an image → a text that reads back equal.
 //!
 //! Programs themselves, expressions and diagnostics are those of [`pe_isa::asm`].
 
