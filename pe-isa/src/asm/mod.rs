@@ -5,8 +5,8 @@
 //! * [`expr`], [`scope`], `arithmetic`: expressions over integers and floats, and the names that they see.
 //! * [`spelling`]: what a mistyped name may have been meant to be.
 //! * [`ast`], [`parse`]: the statements of a program, and the parser of its body.
-//! * [`assemble`]: a program's statements and a scope → [`crate::Program`].
-//! * [`print`]: a [`crate::Program`] → statements that assemble to an equal one.
+//! * [`assemble`](fn@assemble): a program's statements and a scope → [`crate::Program`].
+//! * [`print`](mod@print): a [`crate::Program`] → statements that assemble to an equal one.
 //!
 //! Bounds: no text makes this module panic or run away. Expressions are at most [`DEEPEST`] deep,
 //! blocks at most [`DEEPEST_BLOCK`], and evaluation pays for every step from [`scope::Scope`]'s fuel.
