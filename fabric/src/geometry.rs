@@ -119,6 +119,11 @@ impl Ports {
         Ports(self.0 | 1 << port as u8)
     }
 
+    /// Whether the set has no members but ports, which a set read from a file may have.
+    pub const fn is_sound(self) -> bool {
+        self.0 < 1 << Port::ALL.len()
+    }
+
     /// Whether `port` is in the set.
     pub const fn contains(self, port: Port) -> bool {
         self.0 & (1 << port as u8) != 0

@@ -17,7 +17,7 @@ pub struct ProgramId(pub u32);
 pub struct RouteSetId(pub u32);
 
 /// Initial bytes of a piece of SRAM.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Segment {
     /// Byte address, a multiple of 4.
     pub address: u32,
@@ -147,6 +147,34 @@ impl WaferImage {
     /// The routes of a tile's router.
     pub fn routes(&self, at: PeIdx) -> Option<&RouteSet> {
         self.tile(at).routes.map(|r| &self.route_sets[r.0 as usize])
+    }
+
+    /// Every reference of a tile or host port to something that is not there, in words. The other
+    /// methods panic on such an image.
+    pub fn broken_references(&self) -> Vec<String> {
+        let mut broken = Vec::new();
+        if self.tiles.len() != self.machine.tiles() {
+            let (have, want) = (self.tiles.len(), self.machine.tiles());
+            broken.push(format!("the image has {have} tiles, the machine {want}"));
+        }
+        for (at, tile) in self.tiles.iter().enumerate() {
+            if let Some(p) = tile.program.filter(|p| p.0 as usize >= self.programs.len()) {
+                broken.push(format!("tile number {at} has program {}, which does not exist", p.0));
+            }
+            if let Some(r) = tile.routes.filter(|r| r.0 as usize >= self.route_sets.len()) {
+                broken.push(format!("tile number {at} has routes {}, which do not exist", r.0));
+            }
+        }
+        let ins = self.host_in.iter().map(|h| h.tile);
+        for tile in ins.chain(self.host_out.iter().map(|h| h.tile)) {
+            if tile.0 as usize >= self.tiles.len() {
+                broken.push(format!(
+                    "a host port is at tile number {}, which does not exist",
+                    tile.0
+                ));
+            }
+        }
+        broken
     }
 
     /// Adds a program, or finds the equal one that is there.

@@ -3,6 +3,7 @@
 //!
 //! **Architecture Invariant:** nothing here steps. Routers and PEs are executed in `sim-core` alone.
 
+pub mod binary;
 pub mod geometry;
 pub mod image;
 pub mod lint;
@@ -10,6 +11,7 @@ pub mod machine;
 pub mod overrides;
 pub mod presets;
 pub mod route;
+pub mod text;
 
 pub use geometry::{PeCoord, PeIdx, Port, Ports};
 pub use image::{

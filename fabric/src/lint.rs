@@ -24,8 +24,15 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Collects all findings, tile by tile.
+/// Collects all findings, tile by tile. An image that refers to what is not there gets no others.
 pub fn lint(image: &WaferImage) -> Vec<Finding> {
+    let mut broken = image.broken_references();
+    broken.extend(image.machine.validate().err().map(|e| e.to_string()));
+    if !broken.is_empty() {
+        // Nothing else can be asked of such an image.
+        let at = PeCoord::new(0, 0);
+        return broken.into_iter().map(|message| Finding { error: true, at, message }).collect();
+    }
     let mut linter = Linter { image, findings: Vec::new() };
     let limits = image.machine.program_limits();
     let bad: Vec<Vec<String>> = image

@@ -13,6 +13,8 @@ pub struct ProgramError {
     pub place: String,
     /// What is wrong and what would be right.
     pub message: String,
+    /// Index of the instruction, if the rule is about one.
+    pub instruction: Option<usize>,
 }
 
 impl fmt::Display for ProgramError {
@@ -63,7 +65,9 @@ pub fn check(program: &Program, limits: &Limits) -> Vec<ProgramError> {
     }
     found.tasks();
     for (at, instr) in program.instrs.iter().enumerate() {
+        let before = found.errors.len();
         found.instr(&format!("instruction {at}"), instr);
+        found.errors[before..].iter_mut().for_each(|e| e.instruction = Some(at));
     }
     match program.instrs.last() {
         Some(Instr::End | Instr::Jump { .. }) | None => {}
@@ -80,7 +84,8 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn add(&mut self, place: &str, message: impl Into<String>) {
-        self.errors.push(ProgramError { place: place.to_string(), message: message.into() });
+        let (place, message) = (place.to_string(), message.into());
+        self.errors.push(ProgramError { place, message, instruction: None });
     }
 
     fn queues(&mut self) {

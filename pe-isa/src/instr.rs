@@ -206,6 +206,26 @@ impl AluOp {
         AluOp::Lt,
         AluOp::Eq,
     ];
+
+    /// Name in assembly.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AluOp::Add => "iadd",
+            AluOp::Sub => "isub",
+            AluOp::Mul => "imul",
+            AluOp::Div => "idiv",
+            AluOp::Rem => "irem",
+            AluOp::And => "and",
+            AluOp::Or => "or",
+            AluOp::Xor => "xor",
+            AluOp::Shl => "shl",
+            AluOp::Shr => "shr",
+            AluOp::Min => "imin",
+            AluOp::Max => "imax",
+            AluOp::Lt => "ilt",
+            AluOp::Eq => "ieq",
+        }
+    }
 }
 
 /// Condition of a branch, on unsigned integers.
@@ -219,6 +239,21 @@ pub enum Cond {
     Lt,
     /// `a >= b`.
     Ge,
+}
+
+impl Cond {
+    /// Every condition.
+    pub const ALL: [Cond; 4] = [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Ge];
+
+    /// Name of the branch in assembly.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cond::Eq => "beq",
+            Cond::Ne => "bne",
+            Cond::Lt => "blt",
+            Cond::Ge => "bge",
+        }
+    }
 }
 
 /// One instruction; 4 bytes of SRAM each, besides the descriptors it names.

@@ -6,10 +6,12 @@
 //! * [`semantics`]: what each operation computes. It exists once; oracle and engine both call it.
 //! * [`cost`]: how many cycles an operation holds the datapath.
 //! * [`check`]: what makes a program malformed.
+//! * [`asm`]: the text form of programs.
 //!
 //! **Architecture Invariant:** nothing here knows about routers, neighbours or time steps. A PE is a
 //! datapath, registers, SRAM and queues named by number.
 
+pub mod asm;
 pub mod check;
 pub mod cost;
 pub mod dtype;

@@ -1,0 +1,129 @@
+//! What a text says: an image, what the host does, and what is expected.
+
+use crate::geometry::PeIdx;
+use crate::image::WaferImage;
+use pe_isa::asm::{Span, Value};
+use pe_isa::{Cycle, DType};
+
+/// A wavelet that the host sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostWord {
+    /// Cycle from which it stands at the wafer's edge (contract rule H-1).
+    pub cycle: Cycle,
+    /// Payload.
+    pub payload: u32,
+    /// Whether it is a control wavelet.
+    pub control: bool,
+}
+
+/// A named piece of a PE's SRAM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The PE.
+    pub tile: PeIdx,
+    /// Name of the region.
+    pub name: String,
+    /// Byte address, a multiple of the element's size.
+    pub address: u32,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Extents, outermost first.
+    pub extents: Vec<u32>,
+}
+
+impl Place {
+    /// The bits of its elements in an SRAM of 32-bit words; shorter where the SRAM ends before.
+    pub fn read(&self, sram: &[u32]) -> Vec<u32> {
+        let count: u32 = self.extents.iter().product();
+        let size = self.dtype.bytes();
+        let element = |k: u32| {
+            let at = self.address + k * size;
+            let word = sram.get(at as usize / 4)?;
+            Some(if size == 2 { word >> (8 * (at % 4)) & 0xffff } else { *word })
+        };
+        (0..count).map_while(element).collect()
+    }
+}
+
+/// How a run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing is left to do.
+    Finished,
+    /// Something waits for what can never come.
+    Deadlock,
+    /// An instruction faulted.
+    Trap,
+    /// The host or the cycle limit ended it.
+    Stopped,
+}
+
+impl Ending {
+    /// Every ending with its name in texts.
+    pub const ALL: [(Ending, &str); 4] = [
+        (Ending::Finished, "finished"),
+        (Ending::Deadlock, "deadlock"),
+        (Ending::Trap, "trap"),
+        (Ending::Stopped, "stopped"),
+    ];
+
+    /// Its name in texts.
+    pub fn name(self) -> &'static str {
+        Ending::ALL.iter().find(|(e, _)| *e == self).map_or("", |(_, name)| name)
+    }
+}
+
+/// What a text expects of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expect {
+    /// The first elements of a region.
+    Memory {
+        /// The region.
+        place: Place,
+        /// Bits of the elements.
+        values: Vec<u32>,
+        /// Largest difference; 0 for equal bits.
+        within: f64,
+    },
+    /// The payloads that reach the host at a port, all of them, in order.
+    Host {
+        /// Index into [`WaferImage::host_out`].
+        port: usize,
+        /// Type of the payloads.
+        dtype: DType,
+        /// The payloads.
+        values: Vec<u32>,
+        /// Largest difference; 0 for equal bits.
+        within: f64,
+    },
+    /// The cycle at which the run stops.
+    Cycles {
+        /// The cycle.
+        value: u64,
+        /// Largest difference.
+        within: u64,
+    },
+}
+
+/// Everything that a text says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kernel {
+    /// The image. It has not been through the linter.
+    pub image: WaferImage,
+    /// Whether the text states the machine of the image.
+    pub states_machine: bool,
+    /// The parameters of the text with the values that were used.
+    pub params: Vec<(String, Value)>,
+    /// Names of [`WaferImage::host_in`].
+    pub host_in: Vec<String>,
+    /// Names of [`WaferImage::host_out`].
+    pub host_out: Vec<String>,
+    /// What the host sends, for each of [`WaferImage::host_in`], by cycle.
+    pub sends: Vec<Vec<HostWord>>,
+    /// What is to be shown after a run.
+    pub results: Vec<Place>,
+    /// How the run is to end; `Finished` where the text says nothing.
+    pub ending: Ending,
+    /// What else is expected, with the statement that says so.
+    pub expects: Vec<(Expect, Span)>,
+}

@@ -1,0 +1,73 @@
+//! The text form of kernels and images (docs, "Assembly").
+//!
+//! * [`ast`], `parse`: the statements that stand around programs, and their parser.
+//! * `elaborate`: statements and a machine → [`Kernel`].
+//! * [`check`]: whether a run did what the text expects.
+//! * [`print`](fn@print): an image → a text that reads back equal.
+//!
+//! Programs themselves, expressions and diagnostics are those of [`pe_isa::asm`].
+
+pub mod ast;
+pub mod check;
+mod elaborate;
+pub mod kernel;
+mod parse;
+mod print;
+
+pub use check::{Difference, Observed, differences};
+pub use kernel::{Ending, Expect, HostWord, Kernel, Place};
+pub use pe_isa::asm::{Diagnostic, Span, Value};
+pub use print::print;
+
+use crate::machine::Machine;
+use pe_isa::asm::cursor::Cursor;
+use std::fmt;
+
+/// All mistakes that were found in a text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Errors {
+    /// The mistakes, in the order of their places.
+    pub list: Vec<Diagnostic>,
+    /// The mistakes as people read them: each with its line and a caret.
+    pub rendered: String,
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.rendered.trim_end())
+    }
+}
+
+impl Errors {
+    fn new(mut list: Vec<Diagnostic>, source: &str, file_name: &str) -> Errors {
+        list.sort_by_key(|d| d.span);
+        list.dedup();
+        list.truncate(pe_isa::asm::MOST_ERRORS);
+        list.iter_mut().for_each(|d| d.locate(source));
+        let rendered = list.iter().map(|d| d.render(source, file_name)).collect();
+        Errors { list, rendered }
+    }
+}
+
+/// Reads a kernel or a printed image. `machine` is the machine it is for, unless the text states
+/// one; `params` override the values of the text's `param` statements; `file_name` names the
+/// source in errors.
+///
+/// # Errors
+/// Every mistake that can be told apart from the others: syntax, names, values out of range,
+/// malformed programs. What a whole image may lack (routes without receivers, SRAM) is for
+/// [`crate::lint()`] to find.
+pub fn parse(
+    source: &str,
+    file_name: &str,
+    machine: &Machine,
+    params: &[(String, Value)],
+) -> Result<Kernel, Errors> {
+    let mut cursor = Cursor::new(source);
+    let items = parse::items(&mut cursor);
+    if !cursor.errors.is_empty() {
+        return Err(Errors::new(cursor.errors, source, file_name));
+    }
+    drop(cursor);
+    elaborate::kernel(&items, machine, params).map_err(|list| Errors::new(list, source, file_name))
+}
