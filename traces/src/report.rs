@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn one_changed_constant_changes_the_machine_digest() {
         let machine = fabric::presets::preset(fabric::presets::DEFAULT).unwrap();
-        let other = machine.with_override("fabric.hop_cycles", "3").unwrap();
+        let other = machine.with_overrides(&[("fabric.hop_cycles", "3")]).unwrap();
         assert_ne!(MachineEntry::of(&machine).digest, MachineEntry::of(&other).digest);
     }
 }
