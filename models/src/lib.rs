@@ -15,6 +15,8 @@ mod config;
 mod error;
 mod families;
 mod files;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 mod graph;
 mod header;
 mod model_dir;

@@ -1,12 +1,8 @@
 //! Does any damage to a model's files end in anything but an answer or an error?
 
-mod common;
-
 use std::fs;
-use std::path::Path;
 
-use common::{copy_of, examples};
-use models::{ModelDir, Reference};
+use models::fuzz::Scratch;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use safetensors::SafeTensors;
@@ -35,35 +31,21 @@ fn overwrite(bytes: &mut [u8], damage: &[(usize, u8)]) {
     }
 }
 
-/// Opens the directory and, where that works, runs a token through it.
-fn use_model(dir: &Path) -> bool {
-    let Ok(model) = ModelDir::open(dir) else {
-        return false;
-    };
-    if let Ok(weights) = model.require_weights() {
-        let _ = Reference::new(model.graph(), weights).generate(&[1, 2], 1);
-    }
-    true
-}
-
 #[test]
 fn does_a_damaged_config_ever_panic() {
-    let dir = copy_of(&examples("oracle/bad/control-good/model"));
-    let file = dir.path().join("config.json");
-    let healthy = fs::read(&file).unwrap();
+    let scratch = Scratch::of("bad/control-good");
+    let healthy = fs::read(scratch.file("config.json")).unwrap();
     proptest!(config(300), |(damage in damage())| {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes, &damage);
-        fs::write(&file, &bytes).unwrap();
-        use_model(dir.path());
+        scratch.config(&bytes);
     });
 }
 
 #[test]
 fn does_a_damaged_header_ever_panic_or_pass_where_the_safetensors_crate_refuses() {
-    let dir = copy_of(&examples("oracle/bad/control-good/model"));
-    let file = dir.path().join("model.safetensors");
-    let healthy = fs::read(&file).unwrap();
+    let scratch = Scratch::of("bad/control-good");
+    let healthy = fs::read(scratch.file("model.safetensors")).unwrap();
     let header = 8 + u64::from_le_bytes(healthy[..8].try_into().unwrap()) as usize;
     proptest!(config(500), |(damage in damage(), cut in prop::option::weighted(0.1, any::<usize>()))| {
         let mut bytes = healthy.clone();
@@ -71,8 +53,7 @@ fn does_a_damaged_header_ever_panic_or_pass_where_the_safetensors_crate_refuses(
         if let Some(cut) = cut {
             bytes.truncate(cut % healthy.len());
         }
-        fs::write(&file, &bytes).unwrap();
-        if use_model(dir.path()) {
+        if scratch.weights(&bytes) {
             prop_assert!(SafeTensors::deserialize(&bytes).is_ok());
         }
     });
@@ -80,44 +61,32 @@ fn does_a_damaged_header_ever_panic_or_pass_where_the_safetensors_crate_refuses(
 
 #[test]
 fn does_a_damaged_index_ever_panic() {
-    let dir = copy_of(&examples("oracle/llama-sharded/model"));
-    let file = dir.path().join("model.safetensors.index.json");
-    let healthy = fs::read(&file).unwrap();
+    let scratch = Scratch::of("llama-sharded");
+    let healthy = fs::read(scratch.file("model.safetensors.index.json")).unwrap();
     proptest!(config(60), |(damage in damage())| {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes, &damage);
-        fs::write(&file, &bytes).unwrap();
-        let _ = ModelDir::open(dir.path());
+        scratch.index(&bytes);
     });
 }
 
 #[test]
 fn does_a_damaged_tokenizer_ever_panic() {
-    let dir = copy_of(&examples("oracle/llama-gqa-rope-llama3/model"));
-    let file = dir.path().join("tokenizer.json");
-    let healthy = fs::read(&file).unwrap();
-    let model = ModelDir::open_shape(dir.path()).unwrap();
-    let use_tokenizer = || {
-        if let Ok(tokenizer) = model.tokenizer() {
-            let ids = tokenizer.encode("def main():\n  é").unwrap_or_default();
-            let _ = tokenizer.decode(&ids);
-        }
-    };
-    let text = String::from_utf8(healthy.clone()).unwrap();
+    let scratch = Scratch::of("llama-gqa-rope-llama3");
+    let healthy = fs::read(scratch.file("tokenizer.json")).unwrap();
+    // What random damage met once: templates that name what is not there.
+    let text: String = str::from_utf8(&healthy).unwrap().split_whitespace().collect();
     for (from, to) in [
         ("\"SpecialToken\":{\"id\":\"", "\"SpecialToken\":{\"id\":\"x"),
         ("\"Sequence\":{\"id\":\"A\"", "\"Sequence\":{\"id\":\"B\""),
     ] {
-        // What byte damage met once: templates that name what is not there.
-        let text: String = text.split_whitespace().collect();
         assert!(text.contains(from));
-        fs::write(&file, text.replace(from, to)).unwrap();
-        assert!(model.tokenizer().is_err());
+        assert!(!scratch.tokenizer(text.replace(from, to).as_bytes()));
     }
+    assert!(scratch.tokenizer(&healthy));
     proptest!(config(300), |(damage in damage())| {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes, &damage);
-        fs::write(&file, &bytes).unwrap();
-        use_tokenizer();
+        scratch.tokenizer(&bytes);
     });
 }
