@@ -4,6 +4,8 @@
 //! **Architecture Invariant:** nothing here steps. Routers and PEs are executed in `sim-core` alone.
 
 pub mod binary;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod geometry;
 pub mod image;
 pub mod lint;

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sim_core::testing::spec::{self, CaseSpec};
-use sim_core::testing::{Case, Runner, conserve, engine, generate};
+use sim_core::testing::{Case, Runner, conserve, engine, fuzz, generate};
 use sim_core::{HostScript, NoObserver, StopReason, oracle};
 
 /// An environment variable, or its default.
@@ -43,7 +43,9 @@ fn compare(name: &str, runner: Runner) {
         prop_assert!(broken.is_empty(), "oracle: {broken:#?}");
         let got = case.run(runner);
         if let Some(difference) = want.difference(&got) {
-            return Err(TestCaseError::fail(format!("oracle and {name}: {difference}")));
+            let first = case.first_difference(oracle::run, runner);
+            let text = format!("oracle and {name}: {difference}; by limit: {first:?}");
+            return Err(TestCaseError::fail(text));
         }
         Ok(())
     });
@@ -60,6 +62,19 @@ fn does_the_order_of_visits_within_a_cycle_not_matter() {
 #[test]
 fn does_the_engine_agree_with_the_oracle() {
     compare("engine", engine);
+}
+
+#[test]
+fn do_bytes_choose_cases_on_which_the_runners_agree() {
+    let mut state = 1u64;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 56) as u8
+    })
+    .take(600 * 300)
+    .collect();
+    bytes.chunks(600).for_each(fuzz::runners_agree);
+    fuzz::runners_agree(&[]);
 }
 
 /// What a sample of generated cases did.

@@ -5,10 +5,12 @@
 //! * [`generate`]: makes a [`Case`] of a spec. Total: every spec gives an image that passes the
 //!   linter, so that shrinking never leaves the valid ones.
 //! * [`conserve`]: what must hold of the counters of any run.
+//! * [`fuzz`]: entry points for fuzzers.
 
 pub mod build;
 mod code;
 pub mod conserve;
+pub mod fuzz;
 pub mod generate;
 mod load;
 mod nets;
@@ -112,6 +114,19 @@ impl Case {
         let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut marks);
         marks.0.sort();
         Record { outcome, received: host.received, marks: marks.0 }
+    }
+}
+
+impl Case {
+    /// The least cycle limit with which two runners differ, and how; `None` where they never do.
+    pub fn first_difference(&self, one: Runner, other: Runner) -> Option<(Cycle, String)> {
+        let until = |limit| {
+            let case = Case { limit: Cycle(limit), ..self.clone() };
+            case.run(one).difference(&case.run(other))
+        };
+        until(self.limit.0)?;
+        let end = self.run(one).outcome.cycle.0.max(self.run(other).outcome.cycle.0);
+        (1..=end.saturating_add(1)).find_map(|limit| Some((Cycle(limit), until(limit)?)))
     }
 }
 

@@ -1,0 +1,69 @@
+//! Fuzz entry points: any bytes as a machine file, an assembly text or a binary image.
+//!
+//! Each ends with an error or a value that is whole: it can be judged by the linter, written and read back equal.
+//! `fuzz/` drives them with coverage, a test with random damage.
+
+use crate::{Machine, WaferImage, binary, lint, presets, text};
+
+/// `data` as a machine file. Returns whether it is one.
+///
+/// # Panics
+/// When a machine that was read is not valid, or does not read back equal.
+pub fn machine(data: &[u8]) -> bool {
+    let Ok(source) = str::from_utf8(data) else {
+        return false;
+    };
+    let Ok(machine) = Machine::from_ron(source, "fuzz.ron") else {
+        return false;
+    };
+    machine.validate().expect("what is read is valid");
+    let again =
+        Machine::from_ron(&machine.to_ron(), "again.ron").expect("what is written can be read");
+    assert_eq!(again, machine);
+    true
+}
+
+/// `data` as an assembly text. Returns whether it is one.
+///
+/// # Panics
+/// When a sound image does not read back equal from text or bytes.
+pub fn assembly(data: &[u8]) -> bool {
+    let Ok(source) = str::from_utf8(data) else {
+        return false;
+    };
+    let machine = presets::preset(presets::DEFAULT).expect("the default is a preset");
+    match text::parse(source, "fuzz.wsk", &machine, &[]) {
+        Ok(kernel) => {
+            judge(&kernel.image);
+            true
+        }
+        Err(errors) => {
+            assert!(!errors.rendered.is_empty());
+            false
+        }
+    }
+}
+
+/// `data` as a binary image. Returns whether it is one.
+///
+/// # Panics
+/// As [`assembly`].
+pub fn image(data: &[u8]) -> bool {
+    let Ok(image) = binary::read(data) else {
+        return false;
+    };
+    judge(&image);
+    true
+}
+
+fn judge(image: &WaferImage) {
+    if lint(image).iter().any(|finding| finding.error) {
+        return;
+    }
+    let again = binary::read(&binary::write(image)).expect("what is written can be read");
+    assert!(again == *image, "bytes read back differ");
+    let printed = text::print(image);
+    let again = text::parse(&printed, "printed", &image.machine, &[]);
+    let again = again.unwrap_or_else(|errors| panic!("{}", errors.rendered));
+    assert!(again.image == *image, "text reads back different: {printed}");
+}
