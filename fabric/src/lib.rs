@@ -5,6 +5,7 @@
 
 pub mod binary;
 pub mod geometry;
+pub mod host;
 pub mod image;
 pub mod lint;
 pub mod machine;
@@ -14,6 +15,7 @@ pub mod route;
 pub mod text;
 
 pub use geometry::{PeCoord, PeIdx, Port, Ports};
+pub use host::{HostPlan, HostStop, HostWord, WordTest};
 pub use image::{
     HostIn, HostOut, Probe, ProgramId, RouteSetId, Segment, StageInfo, Tile, WaferImage,
 };

@@ -1,7 +1,7 @@
 //! The binary form of images: are damaged files told apart, and does nothing panic on broken images?
 
 use fabric::binary::{BinaryError, is_image, read, write};
-use fabric::{HostIn, PeIdx, Port, ProgramId, RouteSetId, WaferImage, lint, presets};
+use fabric::{HostIn, HostPlan, PeIdx, Port, ProgramId, RouteSetId, WaferImage, lint, presets};
 use pe_isa::Color;
 
 fn image() -> WaferImage {
@@ -12,7 +12,7 @@ fn image() -> WaferImage {
 
 #[test]
 fn is_every_damage_told_by_its_kind() {
-    let good = write(&image());
+    let good = write(&image(), &HostPlan::default());
     assert!(is_image(&good) && read(&good).is_ok());
     assert_eq!(read(b"param P = 4"), Err(BinaryError::NotAnImage));
     let mut newer = good.clone();
@@ -44,6 +44,9 @@ fn does_an_image_with_broken_references_end_in_an_error() {
     no_machine.machine.pe.reserve_bytes = u32::MAX;
     for broken in [lost_program, lost_routes, lost_tile, lost_port, no_machine] {
         assert!(lint(&broken).iter().any(|f| f.error));
-        assert!(matches!(read(&write(&broken)), Err(BinaryError::Section { .. })));
+        assert!(matches!(
+            read(&write(&broken, &HostPlan::default())),
+            Err(BinaryError::Section { .. })
+        ));
     }
 }

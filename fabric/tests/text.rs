@@ -207,9 +207,9 @@ fn does_a_wafer_of_a_hundred_thousand_tiles_stay_small() {
     assert!(text.len() < 40 * image.tiles.len(), "{} bytes", text.len());
     let read = parse(&text, "printed", &machine(), &[]).expect("it reads back");
     assert!(read.image == image);
-    let bytes = fabric::binary::write(&image);
+    let bytes = fabric::binary::write(&image, &fabric::HostPlan::default());
     assert!(bytes.len() < 64 * image.tiles.len(), "{} bytes", bytes.len());
-    assert!(fabric::binary::read(&bytes).expect("it reads back") == image);
+    assert!(fabric::binary::read(&bytes).expect("it reads back").0 == image);
 }
 
 #[test]
