@@ -8,21 +8,24 @@ use std::fmt::Write as _;
 /// Waits and wavelets that are listed; the rest are counted.
 const LISTED: usize = 16;
 
-/// Says why a run stopped before its answers were complete.
+/// Says why a run stopped too early. `so_far` tells how far it had come, if that can be told;
+/// `limit_option` is the option that sets the cycle limit.
 pub(crate) fn describe(
     image: &WaferImage,
     outcome: &Outcome,
-    tokens: usize,
-    wanted: usize,
+    so_far: Option<&str>,
+    limit_option: &str,
 ) -> String {
-    let when =
-        format!("at cycle {}, after {tokens} of {wanted} new tokens", grouped(outcome.cycle.0));
+    let mut when = format!("at cycle {}", grouped(outcome.cycle.0));
+    if let Some(so_far) = so_far {
+        let _ = write!(when, ", {so_far}");
+    }
     match &outcome.stop {
         StopReason::Finished | StopReason::Host => {
             format!("the simulated program ended {when}")
         }
         StopReason::CycleLimit => {
-            format!("the simulation reached its cycle limit {when}; --cycle-limit N allows more")
+            format!("the simulation reached its cycle limit {when}; {limit_option} N allows more")
         }
         StopReason::Trap { pe, instruction, fault } => format!(
             "the simulated program trapped {when}:\n  PE {}, instruction {instruction} ({}): {fault}",
@@ -122,7 +125,7 @@ mod tests {
             cycle: Cycle(80_000),
             state: FinalState::default(),
         };
-        let text = describe(&image, &outcome, 3, 8);
+        let text = describe(&image, &outcome, Some("after 3 of 8 new tokens"), "--limit");
         for part in [
             "deadlocked at cycle 80,000, after 3 of 8 new tokens",
             "PE (1,1) of stage `head`, microthread 2, instruction 12 (?)",
