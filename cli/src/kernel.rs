@@ -5,7 +5,7 @@ use crate::failure::warning;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use fabric::text::{Kernel, Value, parse};
-use fabric::{Machine, binary, lint, presets};
+use fabric::{Finding, Machine, binary, lint, presets};
 use pe_isa::asm::{Cursor, Expr, Scope};
 use std::path::Path;
 
@@ -47,13 +47,18 @@ pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
              make it again for another machine"
         );
     }
-    judge(&loaded.kernel, &name, args.quiet)?;
+    let (warnings, sound) = judge(lint(&loaded.kernel.image), &name);
+    if !args.quiet {
+        warnings.iter().for_each(|text| warning(text));
+    }
+    sound?;
     Ok(loaded)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let what = || format!("{} could not be read; give a kernel (.wsk) or an image", path.display());
-    std::fs::read(path).with_context(what)
+    let name = path.display();
+    std::fs::read(path)
+        .map_err(|e| anyhow!("{name} could not be read: {e}; give a kernel (.wsk) or an image"))
 }
 
 fn not_text(name: &str, error: &std::string::FromUtf8Error) -> anyhow::Error {
@@ -92,23 +97,20 @@ fn param(text: &str) -> Result<(String, Value)> {
     Ok((name.trim().to_string(), value))
 }
 
-/// Shows the linter's warnings; its errors are one failure.
-fn judge(kernel: &Kernel, name: &str, quiet: bool) -> Result<()> {
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        lint(&kernel.image).into_iter().partition(|finding| finding.error);
-    if !quiet {
-        let shown = warnings.iter().take(SHOWN_WARNINGS);
-        shown.for_each(|w| warning(&format!("{name}: tile {}: {}", w.at, w.message)));
-        if warnings.len() > SHOWN_WARNINGS {
-            warning(&format!("{name}: and {} more warnings", warnings.len() - SHOWN_WARNINGS));
-        }
+/// What the linter's findings come to: warnings, and one failure for all errors.
+fn judge(findings: Vec<Finding>, name: &str) -> (Vec<String>, Result<()>) {
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.error);
+    let told = |f: &Finding| format!("{name}: tile {}: {}", f.at, f.message);
+    let mut shown: Vec<String> = warnings.iter().take(SHOWN_WARNINGS).map(told).collect();
+    if warnings.len() > SHOWN_WARNINGS {
+        shown.push(format!("{name}: and {} more", warnings.len() - SHOWN_WARNINGS));
     }
     if errors.is_empty() {
-        return Ok(());
+        return (shown, Ok(()));
     }
     let told: Vec<String> =
         errors.iter().map(|e| format!("\n  tile {}: {}", e.at, e.message)).collect();
-    bail!("{name} cannot run:{}", told.concat())
+    (shown, Err(anyhow!("{name} cannot run:{}", told.concat())))
 }
 
 #[cfg(test)]
@@ -127,5 +129,18 @@ mod tests {
                 "{wrong}"
             );
         }
+    }
+
+    #[test]
+    fn are_all_errors_one_failure_and_warnings_none() {
+        let finding =
+            |error, x| Finding { error, at: fabric::PeCoord::new(x, 0), message: format!("m{x}") };
+        let (warnings, sound) = judge((0..20).map(|x| finding(false, x)).collect(), "k");
+        assert!(sound.is_ok() && warnings.len() == SHOWN_WARNINGS + 1, "{warnings:?}");
+        assert_eq!((&warnings[1][..], &warnings[16][..]), ("k: tile (1,0): m1", "k: and 4 more"));
+        let (warnings, sound) = judge((0..40).map(|x| finding(x > 0, x)).collect(), "k");
+        let told = sound.expect_err("there are errors").to_string();
+        assert!(told.starts_with("k cannot run:\n  tile (1,0): m1\n  tile (2,0)"), "{told}");
+        assert_eq!((told.lines().count(), warnings.len()), (40, 1));
     }
 }

@@ -1,8 +1,11 @@
 //! The binary form of images: are damaged files told apart, and does nothing panic on broken images?
 
 use fabric::binary::{BinaryError, is_image, read, write};
-use fabric::{HostIn, HostPlan, PeIdx, Port, ProgramId, RouteSetId, WaferImage, lint, presets};
-use pe_isa::Color;
+use fabric::{
+    HostIn, HostOut, HostPlan, HostStop, HostWord, PeIdx, Port, ProgramId, RouteSetId, WaferImage,
+    WordTest, lint, presets,
+};
+use pe_isa::{Color, Cycle};
 
 fn image() -> WaferImage {
     let mut machine = presets::preset("wse2").expect("a preset");
@@ -48,5 +51,34 @@ fn does_an_image_with_broken_references_end_in_an_error() {
             read(&write(&broken, &HostPlan::default())),
             Err(BinaryError::Section { .. })
         ));
+    }
+}
+
+#[test]
+fn is_a_hosts_part_that_does_not_fit_refused() {
+    let mut image = image();
+    let (tile, port, color) = (PeIdx(0), Port::West, Color(0));
+    image.host_in.push(HostIn { tile, port, color });
+    image.host_out.push(HostOut { tile, port, color });
+    let at = |cycle| HostWord { cycle: Cycle(cycle), payload: 7, control: false };
+    let stop = HostStop { port: 0, words: 2, only: None, after: 1, last: None };
+    let test = |word| Some(WordTest { word, mask: 1, values: vec![1] });
+    let good = HostPlan {
+        sends: vec![vec![at(1), at(1), at(2)]],
+        stops: vec![HostStop { only: test(0), last: test(1), ..stop.clone() }],
+    };
+    assert_eq!(read(&write(&image, &good)), Ok((image.clone(), good)));
+    let sends = |sends| HostPlan { sends, stops: Vec::new() };
+    let stops = |stop| HostPlan { sends: Vec::new(), stops: vec![stop] };
+    for broken in [
+        sends(vec![Vec::new(), Vec::new()]),
+        sends(vec![vec![at(2), at(1)]]),
+        stops(HostStop { port: 1, ..stop.clone() }),
+        stops(HostStop { words: 0, ..stop.clone() }),
+        stops(HostStop { after: 0, ..stop.clone() }),
+        stops(HostStop { last: test(2), ..stop.clone() }),
+    ] {
+        let told = read(&write(&image, &broken));
+        assert!(matches!(told, Err(BinaryError::Section { section: "host", .. })), "{told:?}");
     }
 }

@@ -205,6 +205,7 @@ impl Elaborator {
                 let names: Vec<&str> = self.params.iter().map(|(n, _)| n.as_str()).collect();
                 let cure = match near {
                     Some(near) => format!("did you mean `{near}`?"),
+                    None if names.is_empty() => "it has none at all".to_string(),
                     None => format!("its parameters: {}", names.join(", ")),
                 };
                 let message = format!("the text has no parameter `{name}`");
