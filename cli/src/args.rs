@@ -98,7 +98,7 @@ pub(crate) struct ExecArgs {
     #[arg(value_name = "KERNEL|IMAGE")]
     pub(crate) kernel: PathBuf,
     /// A machine that is built in, or the path of a .ron file; not for programs that state their own
-    /// [default: wse3-64]
+    /// [default: that of `run`]
     #[arg(long, value_name = "NAME|FILE.ron")]
     pub(crate) machine: Option<String>,
     /// Change one key of the machine, such as machine.fabric.hop_cycles=1 (repeatable)

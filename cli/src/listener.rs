@@ -74,7 +74,7 @@ mod tests {
         let of = |slot| HostStop { only: Some(test(0, 0xf0, slot)), ..all.clone() };
         let until_9 = HostStop { last: Some(test(1, u32::MAX, 9)), ..of(0x10) };
         assert_eq!(ends_at(&[], &[1; 9]), None);
-        assert_eq!(ends_at(&[all.clone()], &[1, 9, 2, 2, 3]), Some(3));
+        assert_eq!(ends_at(std::slice::from_ref(&all), &[1, 9, 2, 2, 3]), Some(3));
         assert_eq!(ends_at(&[HostStop { port: 1, ..all.clone() }], &[1; 9]), None);
         // Two interleaved streams; the first ends early with its word 9.
         let words = [0x11, 9, 0x21, 9, 0x11, 1, 0x22, 7];
