@@ -4,10 +4,11 @@ use crate::args::ExecArgs;
 use crate::failure::Failure;
 use crate::kernel::{self, Loaded};
 use crate::listener::Listener;
+use crate::misbehaviour::Misbehaviour;
 use crate::output::{print, print_json};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
-use crate::{listing, misbehaviour, session};
+use crate::{listing, session};
 use fabric::text::{Difference, Ending, Observed, differences};
 use pe_isa::Cycle;
 use sim_core::{NoObserver, Outcome, StopReason, engine};
@@ -67,8 +68,14 @@ fn failure(args: &ExecArgs, loaded: &Loaded, run: &Executed<'_>) -> Option<Failu
     let kernel = run.kernel;
     let misbehaved = matches!(run.ending, Ending::Deadlock | Ending::Trap | Ending::Limit);
     if misbehaved && run.ending != kernel.ending {
-        let report = misbehaviour::describe(&kernel.image, run.outcome, None, "--limit");
-        return Some(Failure::Program(report));
+        let misbehaviour = Misbehaviour {
+            image: &kernel.image,
+            outcome: run.outcome,
+            so_far: None,
+            limit_option: "--limit",
+            line: &|program, instruction| loaded.line(program, instruction),
+        };
+        return Some(Failure::Program(misbehaviour.describe()));
     }
     let seen = Observed {
         ending: run.ending,

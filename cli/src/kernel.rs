@@ -5,7 +5,7 @@ use crate::failure::warning;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use fabric::text::{Kernel, Value, parse};
-use fabric::{Finding, Machine, binary, lint, presets};
+use fabric::{Finding, Machine, ProgramId, binary, lint, presets};
 use pe_isa::asm::{Cursor, Expr, Scope};
 use std::path::Path;
 
@@ -19,6 +19,16 @@ const PARAM_FUEL: u64 = 1 << 16;
 pub(crate) struct Loaded {
     pub(crate) kernel: Kernel,
     pub(crate) source: Option<String>,
+}
+
+impl Loaded {
+    /// The line of the text, from 1, at which an instruction of a program stands.
+    pub(crate) fn line(&self, program: ProgramId, instruction: u16) -> Option<usize> {
+        let code = self.kernel.code.get(program.0 as usize)?;
+        let span = code.get(usize::from(instruction))?;
+        let before = self.source.as_ref()?.get(..span.start)?;
+        Some(1 + before.matches('\n').count())
+    }
 }
 
 /// Reads the file, whichever form it has.

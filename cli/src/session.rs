@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::logits::LogitsTap;
-use crate::misbehaviour;
+use crate::misbehaviour::Misbehaviour;
 use crate::progress::Progress;
 use crate::requests::Request;
 use crate::settings::Settings;
@@ -96,8 +96,14 @@ impl Session<'_> {
             let tokens: usize = answers.iter().map(|a| a.ids.len()).sum();
             let wanted: usize = self.requests.iter().map(|r| r.max_new).sum();
             let so_far = format!("after {tokens} of {wanted} new tokens");
-            let report = misbehaviour::describe(image, &outcome, Some(&so_far), "--cycle-limit");
-            return Err(Failure::Program(report));
+            let misbehaviour = Misbehaviour {
+                image,
+                outcome: &outcome,
+                so_far: Some(&so_far),
+                limit_option: "--cycle-limit",
+                line: &|_, _| None,
+            };
+            return Err(Failure::Program(misbehaviour.describe()));
         }
         Ok(Finished { answers, outcome, engine_time })
     }

@@ -187,13 +187,25 @@ fn does_every_ending_have_its_exit_code() {
     assert_eq!(wafersim(&["exec", &plain]).code, Some(0));
     let trap = ["exec", &plain, "--param", "n=0"];
     // What was left is shown, as part of the message.
-    assert_fails(2, &trap, &["trapped at cycle", "PE (3,1)", "division by zero", "v at (3,1)"]);
+    assert_fails(
+        2,
+        &trap,
+        &[
+            "trapped at cycle",
+            "PE (3,1), instruction 1 (line 6: idiv r2, r1, r1)",
+            "division by zero",
+            "v at (3,1)",
+        ],
+    );
     let spin = ["exec", &plain, "--param", "spin=1", "--limit", "1234"];
     assert_fails(2, &spin, &["cycle limit at cycle 1,234", "--limit N"]);
     let text = std::fs::read_to_string(kernel("deadlock.wsk")).expect("it is there");
     let deadlock = folder.file("deadlock.wsk", text.replace("expect stop = deadlock", ""));
-    let parts =
-        ["deadlocked at cycle", "PE (0,0), main thread, instruction 0", "color c1 since cycle"];
+    let parts = [
+        "deadlocked at cycle",
+        "PE (0,0), main thread, instruction 0 (line 7: mov.f32 d0, in(c1)",
+        "color c1 since cycle",
+    ];
     assert_fails(2, &["exec", &deadlock, "--json"], &parts);
     assert_eq!(wafersim(&["exec", &kernel("deadlock.wsk")]).code, Some(0));
     let limit = said("limit.wsk", "expect stop = limit\nexpect cycles = 1234\n");

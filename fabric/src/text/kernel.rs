@@ -118,6 +118,9 @@ pub struct Kernel {
     pub host_out: Vec<String>,
     /// What the host sends, for each of [`WaferImage::host_in`], and when it ends the run.
     pub host: HostPlan,
+    /// For each of [`WaferImage::programs`], where each of its instructions stands; empty for images
+    /// that were not read from a text. Programs that came out equal share the place of the first.
+    pub code: Vec<Vec<Span>>,
     /// What is to be shown after a run.
     pub results: Vec<Place>,
     /// How the run is to end; [`Ending::unsaid`] where the text says nothing.
@@ -138,6 +141,7 @@ impl Kernel {
             params: Vec::new(),
             host_in: names(image.host_in.len()),
             host_out: names(image.host_out.len()),
+            code: Vec::new(),
             results: Vec::new(),
             ending: Ending::unsaid(&host),
             ending_span: None,

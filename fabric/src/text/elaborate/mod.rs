@@ -106,6 +106,7 @@ impl Elaborator {
             host_in: self.host_in,
             host_out: self.host_out,
             host,
+            code: self.programs.into_code(),
             results: self.results,
             ending: self.ending.map_or(unsaid, |(ending, _)| ending),
             ending_span: self.ending.map(|(_, span)| span),
