@@ -21,6 +21,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Run(RunArgs),
     Compile(CompileArgs),
+    Exec(ExecArgs),
     Machine(MachineArgs),
 }
 
@@ -33,7 +34,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) wafer: WaferArgs,
     #[command(flatten)]
-    pub(crate) prompts: Prompts,
+    pub(crate) prompts: Prompts<true>,
     /// New tokens at most: once for all prompts, or once per prompt [default: 128, cut to the
     /// model's context]
     #[arg(long, value_name = "N", action = ArgAction::Append)]
@@ -67,12 +68,52 @@ pub(crate) struct CompileArgs {
     pub(crate) wafer: WaferArgs,
     /// Positions (prompt and new tokens) of the request to make room for [default: the model's
     /// context, 512 at most]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "prompts")]
     pub(crate) positions: Option<NonZeroUsize>,
+    /// With prompts, the image makes room for these requests, and its host sends them and stops when
+    /// they are answered
+    #[command(flatten)]
+    pub(crate) prompts: Prompts<false>,
+    /// New tokens at most, as for `run`
+    #[arg(long, value_name = "N", action = ArgAction::Append, requires = "prompts")]
+    pub(crate) max_new_tokens: Vec<NonZeroUsize>,
+    /// Print the image as text that `wafersim exec` runs, instead of the placement
+    #[arg(long, value_enum, conflicts_with = "json")]
+    pub(crate) emit: Option<Emit>,
+    /// Write the image, in the binary form that `wafersim exec` runs
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
     /// Print one JSON document (schema wafersim.compile/1)
     #[arg(long)]
     pub(crate) json: bool,
     /// No notes
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Run a program: a kernel in assembly, or an image that `compile` made.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// A text in assembly (.wsk), or an image in binary form
+    #[arg(value_name = "KERNEL|IMAGE")]
+    pub(crate) kernel: PathBuf,
+    /// A machine that is built in, or the path of a .ron file; not for programs that state their own
+    /// [default: that of `run`]
+    #[arg(long, value_name = "NAME|FILE.ron")]
+    pub(crate) machine: Option<String>,
+    /// Change one key of the machine, such as machine.fabric.hop_cycles=1 (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Set a parameter of the text (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
+    pub(crate) param: Vec<String>,
+    /// Stop at this cycle
+    #[arg(long, value_name = "CYCLES", default_value = "1000000000")]
+    pub(crate) limit: NonZeroU64,
+    /// Print one JSON document (schema wafersim.exec/1) instead of results and table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the results alone: no table, no progress, no warnings
     #[arg(long)]
     pub(crate) quiet: bool,
 }
@@ -114,6 +155,13 @@ pub(crate) enum Data {
     None,
 }
 
+/// Forms of an image that can be printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Emit {
+    /// Assembly.
+    Asm,
+}
+
 /// Where a prompt comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Prompt {
@@ -126,9 +174,9 @@ pub(crate) enum Prompt {
 }
 
 /// All prompts, in the order in which they were given, whichever option gave them. Deriving would
-/// make one list per option and lose that order.
+/// make one list per option and lose that order. `REQUIRED`: whether there must be one.
 #[derive(Debug)]
-pub(crate) struct Prompts(pub(crate) Vec<Prompt>);
+pub(crate) struct Prompts<const REQUIRED: bool>(pub(crate) Vec<Prompt>);
 
 /// Option, value name, help.
 const PROMPT_OPTIONS: [(&str, &str, &str); 3] = [
@@ -137,7 +185,7 @@ const PROMPT_OPTIONS: [(&str, &str, &str); 3] = [
     ("prompt-ids", "1,2,3", "The prompt as token ids, separated by commas (repeatable)"),
 ];
 
-impl Args for Prompts {
+impl<const REQUIRED: bool> Args for Prompts<REQUIRED> {
     fn augment_args(mut command: clap::Command) -> clap::Command {
         let parsers: [ValueParser; 3] = [
             ValueParser::new(|text: &str| Ok::<_, String>(Prompt::Text(text.to_string()))),
@@ -155,16 +203,16 @@ impl Args for Prompts {
             );
         }
         let names = PROMPT_OPTIONS.map(|(name, _, _)| name);
-        command.group(ArgGroup::new("prompts").args(names).required(true).multiple(true))
+        command.group(ArgGroup::new("prompts").args(names).required(REQUIRED).multiple(true))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Prompts::augment_args(command)
+        Self::augment_args(command)
     }
 }
 
-impl FromArgMatches for Prompts {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Prompts, clap::Error> {
+impl<const REQUIRED: bool> FromArgMatches for Prompts<REQUIRED> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut found: Vec<(usize, Prompt)> = Vec::new();
         for (name, _, _) in PROMPT_OPTIONS {
             let places = matches.indices_of(name).into_iter().flatten();
@@ -176,7 +224,7 @@ impl FromArgMatches for Prompts {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Prompts::from_arg_matches(matches)?;
+        *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
 }

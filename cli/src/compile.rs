@@ -1,13 +1,14 @@
-//! `wafersim compile`: what goes where.
+//! `wafersim compile`: what goes where, and the image for `wafersim exec`.
 
-use crate::args::CompileArgs;
+use crate::args::{CompileArgs, Emit};
 use crate::failure::{Failure, note};
-use crate::output::{print, print_json};
+use crate::output::{print, print_json, write_file};
 use crate::progress::Progress;
+use crate::requests::{self, Request};
 use crate::session;
 use crate::settings::Settings;
-use anyhow::anyhow;
-use fabric::StageInfo;
+use anyhow::{Result, bail};
+use fabric::{HostPlan, StageInfo, binary, text};
 use models::ModelDir;
 use serde::Serialize;
 use traces::{MachineEntry, Resources};
@@ -26,7 +27,7 @@ struct Placement<'a> {
     resources: Resources,
 }
 
-/// Places the model and prints the placement.
+/// Places the model and prints the placement, or the image; writes the image if asked to.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     let settings = Settings::resolve(&args.wafer)?;
     let model = ModelDir::open(&args.model)?;
@@ -35,14 +36,22 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     }
     let graph = model.graph();
     let weights = model.require_weights()?;
-    let positions = args.positions.map_or(graph.context.min(DEFAULT_POSITIONS), |p| p.get());
-    if positions > graph.context {
-        let context = graph.context;
-        Err(anyhow!("--positions {positions} is beyond the model's context of {context}"))?;
-    }
+    let requests = requests(args, &model)?;
+    let positions = positions(args, graph.context, &requests)?;
     let progress = Progress::start("placing the model", args.quiet);
-    let compiled = session::place(graph, weights, &settings, &[positions])?;
+    let compiled = session::place(graph, weights, &settings, &positions)?;
+    let host = if requests.is_empty() {
+        HostPlan::default()
+    } else {
+        session::host_plan(&compiled, &requests, &graph.eos_ids)
+    };
     progress.end();
+    if let Some(path) = &args.output {
+        write_file(path, &binary::write(&compiled.image, &host))?;
+    }
+    if args.emit == Some(Emit::Asm) {
+        return print(&(text::print(&compiled.image) + &text::print_host(&host)));
+    }
     if !args.json {
         return print(&format!("{}\n", compiled.plan.to_string().trim_end()));
     }
@@ -55,4 +64,26 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         stages: &compiled.image.stages,
         resources: Resources::of(&compiled.image, context_max),
     })
+}
+
+/// The requests that the host is to send; none without prompts.
+fn requests(args: &CompileArgs, model: &ModelDir) -> Result<Vec<Request>> {
+    let prompts = &args.prompts.0;
+    if prompts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tokenizer = requests::open_tokenizer(model, prompts)?;
+    requests::resolve(model, tokenizer.as_ref(), prompts, &args.max_new_tokens)
+}
+
+/// Positions to make room for, as `run` makes it for the same requests.
+fn positions(args: &CompileArgs, context: usize, requests: &[Request]) -> Result<Vec<usize>> {
+    if !requests.is_empty() {
+        return Ok(requests.iter().map(Request::positions).collect());
+    }
+    let positions = args.positions.map_or(context.min(DEFAULT_POSITIONS), |p| p.get());
+    if positions > context {
+        bail!("--positions {positions} is beyond the model's context of {context}");
+    }
+    Ok(vec![positions])
 }

@@ -48,6 +48,11 @@ pub(crate) fn note(message: &str) {
     say("note", AnsiColor::Cyan, message);
 }
 
+/// Prints something that is probably wrong although it does not keep the command from its result.
+pub(crate) fn warning(message: &str) {
+    say("warning", AnsiColor::Yellow, message);
+}
+
 fn say(kind: &str, color: AnsiColor, message: &str) {
     let style = Style::new().bold().fg_color(Some(color.into()));
     // A closed standard error is no reason to panic.

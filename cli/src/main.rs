@@ -5,12 +5,17 @@
 
 mod args;
 mod compile;
+mod exec;
 mod failure;
 mod figures;
+mod kernel;
+mod listener;
+mod listing;
 mod logits;
 mod machine;
 mod misbehaviour;
 mod output;
+mod process;
 mod progress;
 mod reference;
 mod requests;
@@ -28,6 +33,7 @@ fn main() -> ExitCode {
     let done = Cli::read().and_then(|cli| match cli.command {
         Command::Run(args) => run::run(&args, started),
         Command::Compile(args) => compile::compile(&args),
+        Command::Exec(args) => exec::exec(&args, started),
         Command::Machine(args) => machine::machine(&args.command),
     });
     failure::exit_code(done)

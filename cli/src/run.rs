@@ -4,6 +4,7 @@ use crate::args::{Data, RunArgs};
 use crate::failure::{Failure, note};
 use crate::logits::LogitsTap;
 use crate::output::{print, print_json};
+use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::reference::{self, Comparison};
 use crate::requests::{self, Request};
@@ -198,12 +199,4 @@ fn print_result(
         (false, true) => Ok(()),
         (false, false) => told.iter().try_for_each(|line| print(&format!("{line}\n"))),
     }
-}
-
-/// The most memory that the process has had, where the system says (Linux).
-fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1_024)
 }

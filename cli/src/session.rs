@@ -2,12 +2,12 @@
 
 use crate::failure::Failure;
 use crate::logits::LogitsTap;
-use crate::misbehaviour;
+use crate::misbehaviour::Misbehaviour;
 use crate::progress::Progress;
 use crate::requests::Request;
 use crate::settings::Settings;
 use compiler::{Compiled, NewToken, Options, Protocol};
-use fabric::{Machine, WaferImage};
+use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
 use sim_core::{Host, HostScript, HostWavelet, NoObserver, Outcome, Verdict, engine};
@@ -81,10 +81,7 @@ impl Session<'_> {
         listener: &mut Listener<'_>,
         tap: Option<&mut LogitsTap>,
     ) -> Result<Finished, Failure> {
-        let prompts: Vec<Vec<u32>> = self.requests.iter().map(|r| r.prompt.clone()).collect();
-        let max_new: Vec<u32> = self.requests.iter().map(|r| r.max_new as u32).collect();
-        let payloads = compiled.protocol.inputs(&prompts, &max_new);
-        let script = host_script(&compiled.image.machine, &payloads);
+        let script = script(&host_plan(compiled, self.requests, self.eos_ids));
         let mut receiver = Receiver::new(self, &mut compiled.protocol, listener);
         let image = &compiled.image;
         let started = Instant::now();
@@ -96,24 +93,48 @@ impl Session<'_> {
         receiver.failure.map_or(Ok(()), Err)?;
         let answers = receiver.answers;
         if answers.iter().any(|answer| answer.stop.is_none()) {
-            let tokens = answers.iter().map(|a| a.ids.len()).sum();
-            let wanted = self.requests.iter().map(|r| r.max_new).sum();
-            let report = misbehaviour::describe(image, &outcome, tokens, wanted);
-            return Err(Failure::Program(report));
+            let tokens: usize = answers.iter().map(|a| a.ids.len()).sum();
+            let wanted: usize = self.requests.iter().map(|r| r.max_new).sum();
+            let so_far = format!("after {tokens} of {wanted} new tokens");
+            let misbehaviour = Misbehaviour {
+                image,
+                outcome: &outcome,
+                so_far: Some(&so_far),
+                limit_option: "--cycle-limit",
+                line: &|_, _| None,
+            };
+            return Err(Failure::Program(misbehaviour.describe()));
         }
         Ok(Finished { answers, outcome, engine_time })
     }
 }
 
-/// Wavelet `n` of each port stands at the edge when the host link has brought it there.
-fn host_script(machine: &Machine, payloads: &[Vec<u32>]) -> HostScript {
-    let wavelet = |(n, &payload): (usize, &u32)| HostWavelet {
+/// What the host does to get the answers of all requests. Wavelet `n` of each port stands at the edge
+/// when the host link has brought it there.
+pub(crate) fn host_plan(compiled: &Compiled, requests: &[Request], eos_ids: &[u32]) -> HostPlan {
+    let prompts: Vec<Vec<u32>> = requests.iter().map(|r| r.prompt.clone()).collect();
+    let max_new: Vec<u32> = requests.iter().map(|r| r.max_new as u32).collect();
+    let payloads = compiled.protocol.inputs(&prompts, &max_new);
+    let machine = &compiled.image.machine;
+    let word = |(n, &payload): (usize, &u32)| HostWord {
         cycle: Cycle(machine.host_arrival_cycle(n as u64)),
         payload,
         control: false,
     };
-    let port = |words: &Vec<u32>| words.iter().enumerate().map(wavelet).collect();
-    HostScript { ports: payloads.iter().map(port).collect() }
+    let port = |words: &Vec<u32>| words.iter().enumerate().map(word).collect();
+    let sends = payloads.iter().map(port).collect();
+    HostPlan { sends, stops: compiled.protocol.stops(&max_new, eos_ids) }
+}
+
+/// What the host sends, as the engine takes it.
+pub(crate) fn script(host: &HostPlan) -> HostScript {
+    let wavelet = |word: &HostWord| HostWavelet {
+        cycle: word.cycle,
+        payload: word.payload,
+        control: word.control,
+    };
+    let port = |words: &Vec<HostWord>| words.iter().map(wavelet).collect();
+    HostScript { ports: host.sends.iter().map(port).collect() }
 }
 
 /// The host's side of the wafer: turns wavelets into tokens and knows when an answer is complete.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use traces::{RequestEntry, RunReport};
 
 /// A line under the header.
-const STYLE: TableStyle =
+pub(crate) const STYLE: TableStyle =
     TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// What a run cost: in cycles or counts, and in seconds or shares.

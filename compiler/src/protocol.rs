@@ -1,6 +1,7 @@
 //! What host and wafer say to each other.
 
 use crate::emit::{POSITION_BITS, SLOT_BITS, WANTED_BIT};
+use fabric::{HostStop, WordTest};
 
 /// A token that the wafer has chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,24 @@ impl Protocol {
             }
         }
         vec![words]
+    }
+
+    /// When the host has the answers of all requests: of each `max_new` tokens (at least one each), or a
+    /// token of `eos`.
+    pub fn stops(&self, max_new: &[u32], eos: &[u32]) -> Vec<HostStop> {
+        let stop = |(slot, &new): (usize, &u32)| {
+            let mask = ((1 << SLOT_BITS) - 1) << POSITION_BITS;
+            let slot = WordTest { word: 0, mask, values: vec![(slot as u32) << POSITION_BITS] };
+            let ends = WordTest { word: 1, mask: u32::MAX, values: eos.to_vec() };
+            HostStop {
+                port: 0,
+                words: 2,
+                only: (max_new.len() > 1).then_some(slot),
+                after: new.into(),
+                last: (!eos.is_empty()).then_some(ends),
+            }
+        };
+        max_new.iter().enumerate().map(stop).collect()
     }
 
     /// Takes a payload that reached the host; returns a token when it is complete.

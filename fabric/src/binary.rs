@@ -1,4 +1,4 @@
-//! The binary form of images.
+//! The binary form of images and of the host's part in their runs.
 //!
 //! Layout, integers little-endian: the eight bytes `wafersim`, the version (u32), the length of what
 //! follows the header (u64), the first 16 bytes of its BLAKE3 hash; then the sections of [`SECTIONS`],
@@ -8,6 +8,7 @@
 //! Nothing is allocated for a length that the file does not hold.
 
 use crate::geometry::PeIdx;
+use crate::host::HostPlan;
 use crate::image::{HostIn, HostOut, Probe, ProgramId, RouteSetId, Segment, StageInfo, Tile};
 use crate::{Machine, WaferImage};
 use pe_isa::{Reg, check};
@@ -17,13 +18,13 @@ use serde::{Deserialize, Serialize};
 const MAGIC: &[u8; 8] = b"wafersim";
 
 /// Version of the layout. Instructions, descriptors and routes are part of it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const HASH_BYTES: usize = 16;
 const HEADER_BYTES: usize = MAGIC.len() + 4 + 8 + HASH_BYTES;
 
 /// The sections, in the order of the file.
-pub const SECTIONS: [&str; 6] = ["machine", "programs", "routes", "tiles", "data", "ends"];
+pub const SECTIONS: [&str; 7] = ["machine", "programs", "routes", "tiles", "data", "ends", "host"];
 
 /// Why bytes are no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,8 +82,8 @@ pub fn is_image(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-/// The image as bytes that [`read`] reads back equal.
-pub fn write(image: &WaferImage) -> Vec<u8> {
+/// An image and the host's part as bytes that [`read`] reads back equal.
+pub fn write(image: &WaferImage, host: &HostPlan) -> Vec<u8> {
     let row = |t: &Tile| TileRow {
         program: t.program,
         routes: t.routes,
@@ -102,6 +103,7 @@ pub fn write(image: &WaferImage) -> Vec<u8> {
         encode(&image.tiles.iter().map(row).collect::<Vec<_>>()),
         write_data(&image.tiles),
         encode(&ends),
+        encode(host),
     ];
     let mut body = Vec::new();
     for section in sections {
@@ -135,12 +137,12 @@ fn write_data(tiles: &[Tile]) -> Vec<u8> {
     bytes
 }
 
-/// Reads an image. It has sound programs and no reference to what is not there; whether it makes
-/// sense as a whole is for [`crate::lint()`] to find.
+/// Reads an image and the host's part. They have sound programs and no reference to what is not
+/// there; whether the image makes sense as a whole is for [`crate::lint()`] to find.
 ///
 /// # Errors
 /// When the bytes are no image of this version, are damaged, or do not fit together.
-pub fn read(bytes: &[u8]) -> Result<WaferImage, BinaryError> {
+pub fn read(bytes: &[u8]) -> Result<(WaferImage, HostPlan), BinaryError> {
     let mut rest = body(bytes)?;
     let mut parts = [&[][..]; SECTIONS.len()];
     for (part, section) in parts.iter_mut().zip(SECTIONS) {
@@ -152,7 +154,7 @@ pub fn read(bytes: &[u8]) -> Result<WaferImage, BinaryError> {
     }
     if !rest.is_empty() {
         let message = format!("{} bytes follow it", rest.len());
-        return Err(BinaryError::Section { section: "ends", message });
+        return Err(BinaryError::Section { section: "host", message });
     }
     let text = std::str::from_utf8(parts[0]).map_err(|e| wrong("machine", &e))?;
     let machine = Machine::from_ron(text, "machine").map_err(|e| wrong("machine", &e))?;
@@ -182,7 +184,9 @@ pub fn read(bytes: &[u8]) -> Result<WaferImage, BinaryError> {
         probes: ends.probes,
     };
     fits_together(&image)?;
-    Ok(image)
+    let host: HostPlan = decode("host", parts[6])?;
+    host.check(&image).map_err(|e| wrong("host", &e))?;
+    Ok((image, host))
 }
 
 /// What follows the header, if header and checksum are right.

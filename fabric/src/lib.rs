@@ -7,6 +7,7 @@ pub mod binary;
 #[cfg(feature = "testing")]
 pub mod fuzz;
 pub mod geometry;
+pub mod host;
 pub mod image;
 pub mod lint;
 pub mod machine;
@@ -16,6 +17,7 @@ pub mod route;
 pub mod text;
 
 pub use geometry::{PeCoord, PeIdx, Port, Ports};
+pub use host::{HostPlan, HostStop, HostWord, WordTest};
 pub use image::{
     HostIn, HostOut, Probe, ProgramId, RouteSetId, Segment, StageInfo, Tile, WaferImage,
 };

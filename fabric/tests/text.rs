@@ -207,9 +207,9 @@ fn does_a_wafer_of_a_hundred_thousand_tiles_stay_small() {
     assert!(text.len() < 40 * image.tiles.len(), "{} bytes", text.len());
     let read = parse(&text, "printed", &machine(), &[]).expect("it reads back");
     assert!(read.image == image);
-    let bytes = fabric::binary::write(&image);
+    let bytes = fabric::binary::write(&image, &fabric::HostPlan::default());
     assert!(bytes.len() < 64 * image.tiles.len(), "{} bytes", bytes.len());
-    assert!(fabric::binary::read(&bytes).expect("it reads back") == image);
+    assert!(fabric::binary::read(&bytes).expect("it reads back").0 == image);
 }
 
 #[test]
@@ -224,4 +224,47 @@ fn are_stages_probes_and_names_with_quotes_kept() {
     image.probes.push(empty);
     let text = print(&image);
     assert!(parse(&text, "printed", &machine(), &[]).expect("it reads back").image == image);
+}
+
+#[test]
+fn does_the_hosts_part_read_back_equal() {
+    let source = "\
+host in a: c1 at (0, 0) W
+host in b: c2 at (0, 1) W
+host out x: c3 at (0, 2) W
+host out y: c4 at (0, 3) W
+send a: u32[3] at 10 = 7
+send a: u32[2] control at 20 every 5 = [1, 2]
+send b: f32[4] at 3 every 2 = i + 0.5
+stop y: u32[2] after 8
+stop x: u32[3] if [0] & 0xff0 = 0x10, 0x20 after 2 or [2] = 4294967295
+stop x: f32[1] after 9 or [0] = -1
+";
+    let kernel = parse(source, "source", &machine(), &[]).expect("it is sound");
+    assert_eq!(kernel.host.sends.iter().map(Vec::len).collect::<Vec<_>>(), [5, 4]);
+    assert_eq!(kernel.host.stops[2].last.as_ref().map(|t| t.values[0]), Some(0xbf80_0000));
+    assert_eq!(kernel.ending, fabric::text::Ending::Stopped);
+    assert_eq!(kernel.host.check(&kernel.image), Ok(()));
+    let text = print(&kernel.image) + &fabric::text::print_host(&kernel.host);
+    let read = parse(&text, "printed", &machine(), &[]).expect("it reads back");
+    assert!(read.image == kernel.image && read.host == kernel.host, "{text}");
+}
+
+#[test]
+fn are_impossible_stops_refused_with_their_place() {
+    let told = |stop: &str| {
+        let source = format!("host out x: c3 at (0, 2) W\n{stop}\n");
+        parse(&source, "k", &machine(), &[]).expect_err(stop).to_string()
+    };
+    for (stop, place) in [
+        ("stop z: u32[2] after 8", "k:2:6: there is no `host out z`"),
+        ("stop x: f16[2] after 8", "k:2:6: payloads are f32 or u32"),
+        ("stop x: u32[0] after 8", "k:2:13: "),
+        ("stop x: u32[2] after 0", "k:2:22: "),
+        ("stop x: u32[2] after 1 or [2] = 0", "k:2:28: "),
+        ("stop x: u32[2] if [0] & 1.5 = 0 after 1", "k:2:25: "),
+        ("stop x: u32[2] = 8", "k:2:16: "),
+    ] {
+        assert!(told(stop).starts_with(place), "{stop}: {}", told(stop));
+    }
 }

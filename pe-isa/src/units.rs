@@ -5,7 +5,10 @@ use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
 /// An instant: the number of clock cycles since the simulation began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
 pub struct Cycle(pub u64);
 
 /// A span of clock cycles.

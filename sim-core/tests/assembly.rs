@@ -1,7 +1,7 @@
 //! Do texts and bytes say all there is of an image, and do hand-written kernels do what they expect?
 
 use fabric::text::{Ending, Kernel, Observed, differences, parse, print};
-use fabric::{Machine, binary, lint, presets};
+use fabric::{HostPlan, HostWord, Machine, binary, lint, presets};
 use pe_isa::Cycle;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
@@ -40,15 +40,24 @@ fn does_every_image_read_back_equal_from_text() {
 fn does_every_image_read_back_equal_from_bytes() {
     let mut tests = TestRunner::new(config(500));
     let result = tests.run(&spec::case(), |spec| {
-        let image = generate::case(&spec).image;
-        let read = binary::read(&binary::write(&image));
+        let case = generate::case(&spec);
+        let (image, host) = (case.image, plan(&case.script));
+        let read = binary::read(&binary::write(&image, &host));
         let read = read.map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert!(read == image);
+        prop_assert!(read == (image, host));
         Ok(())
     });
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+/// What a script lets the host send.
+fn plan(script: &HostScript) -> HostPlan {
+    let word =
+        |w: &HostWavelet| HostWord { cycle: w.cycle, payload: w.payload, control: w.control };
+    let sends = script.ports.iter().map(|p| p.iter().map(word).collect()).collect();
+    HostPlan { sends, stops: Vec::new() }
 }
 
 /// Random damage: where, and the bytes to put there.
@@ -79,16 +88,18 @@ fn do_damaged_bytes_and_texts_never_panic() {
     let mut tests = TestRunner::new(config(400));
     let result = tests.run(&(spec::case(), damage()), |(spec, damage)| {
         let image = generate::case(&spec).image;
-        let bytes = damaged(binary::write(&image), &damage);
-        prop_assert!(bytes == binary::write(&image) || binary::read(&bytes).is_err());
+        let bytes = damaged(binary::write(&image, &HostPlan::default()), &damage);
+        prop_assert!(
+            bytes == binary::write(&image, &HostPlan::default()) || binary::read(&bytes).is_err()
+        );
         // The same with a checksum that fits, as somebody might make it.
-        let header = binary::write(&image)[..36].to_vec();
-        let body = damaged(binary::write(&image)[36..].to_vec(), &damage);
+        let header = binary::write(&image, &HostPlan::default())[..36].to_vec();
+        let body = damaged(binary::write(&image, &HostPlan::default())[36..].to_vec(), &damage);
         let mut bytes = header[..12].to_vec();
         bytes.extend((body.len() as u64).to_le_bytes());
         bytes.extend(&blake3::hash(&body).as_bytes()[..16]);
         bytes.extend(body);
-        if let Ok(read) = binary::read(&bytes) {
+        if let Ok((read, _)) = binary::read(&bytes) {
             print(&read);
             prop_assert!(runs(&read));
         }
@@ -106,12 +117,9 @@ fn do_damaged_bytes_and_texts_never_panic() {
 
 /// What the host sends, as the runners take it.
 fn script(kernel: &Kernel) -> HostScript {
-    let word = |w: &fabric::text::HostWord| HostWavelet {
-        cycle: w.cycle,
-        payload: w.payload,
-        control: w.control,
-    };
-    HostScript { ports: kernel.sends.iter().map(|s| s.iter().map(word).collect()).collect() }
+    let word =
+        |w: &HostWord| HostWavelet { cycle: w.cycle, payload: w.payload, control: w.control };
+    HostScript { ports: kernel.host.sends.iter().map(|s| s.iter().map(word).collect()).collect() }
 }
 
 fn ending(stop: &StopReason) -> Ending {
@@ -119,7 +127,8 @@ fn ending(stop: &StopReason) -> Ending {
         StopReason::Finished => Ending::Finished,
         StopReason::Deadlock { .. } => Ending::Deadlock,
         StopReason::Trap { .. } => Ending::Trap,
-        StopReason::Host | StopReason::CycleLimit => Ending::Stopped,
+        StopReason::Host => Ending::Stopped,
+        StopReason::CycleLimit => Ending::Limit,
     }
 }
 
@@ -232,7 +241,7 @@ fn do_kernels_run_to_the_same_digest_once_printed() {
         let text = print(&kernel.image);
         let mut printed = parse(&text, name, &machine(), &[]).unwrap_or_else(|e| panic!("{e}"));
         assert!(printed.states_machine && printed.image == kernel.image, "{name}\n{text}");
-        printed.sends = kernel.sends.clone();
+        printed.host = kernel.host.clone();
         assert_eq!(digest(&printed), digest(&kernel), "{name}");
     }
 }
@@ -255,7 +264,8 @@ fn do_damaged_kernels_never_panic() {
         }
         if let Ok(kernel) = parse(&source, "damaged", &machine, &[]) {
             lint(&kernel.image);
-            prop_assert!(fabric::binary::read(&binary::write(&kernel.image)).is_ok());
+            let bytes = binary::write(&kernel.image, &kernel.host);
+            prop_assert!(binary::read(&bytes) == Ok((kernel.image, kernel.host)));
         }
         Ok(())
     });

@@ -102,6 +102,34 @@ pub struct SendDef {
     pub values: Values,
 }
 
+/// `[word] & mask = value, value`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestDef {
+    /// Which word of a message.
+    pub word: Expr,
+    /// The bits that are looked at; all if not given.
+    pub mask: Option<Expr>,
+    /// What they may be.
+    pub values: Vec<Expr>,
+}
+
+/// `stop …`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StopDef {
+    /// The host port.
+    pub port: Name,
+    /// Type of the payloads.
+    pub dtype: DType,
+    /// Words of a message.
+    pub words: Expr,
+    /// `if …`: which messages count.
+    pub only: Option<TestDef>,
+    /// How many are enough.
+    pub after: Expr,
+    /// `or …`: a message after which no other is waited for.
+    pub last: Option<TestDef>,
+}
+
 /// `expect …`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ExpectDef {
@@ -173,6 +201,8 @@ pub enum ItemKind {
     },
     /// `send …`.
     Send(SendDef),
+    /// `stop …`.
+    Stop(StopDef),
     /// `result region at rect`.
     Result(Name, Rect),
     /// `expect …` with `within`.

@@ -20,7 +20,7 @@ pub struct Observed<'a> {
 /// An expectation that was not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The statement that was not met; `None` for the ending that goes without saying.
+    /// The statement that was not met; `None` for an ending that goes without saying.
     pub span: Option<Span>,
     /// What was expected, and what was found.
     pub message: String,
@@ -44,7 +44,7 @@ pub fn differences(kernel: &Kernel, seen: &Observed) -> Vec<Difference> {
     if kernel.ending != seen.ending {
         let (want, got) = (kernel.ending.name(), seen.ending.name());
         let message = format!("the run ended at cycle {}: {got}, expected: {want}", seen.cycle);
-        found.push(Difference { span: None, message });
+        found.push(Difference { span: kernel.ending_span, message });
     }
     for (expect, span) in &kernel.expects {
         if let Some(message) = unmet(kernel, expect, seen) {

@@ -1,20 +1,10 @@
 //! What a text says: an image, what the host does, and what is expected.
 
 use crate::geometry::PeIdx;
+use crate::host::HostPlan;
 use crate::image::WaferImage;
+use pe_isa::DType;
 use pe_isa::asm::{Span, Value};
-use pe_isa::{Cycle, DType};
-
-/// A wavelet that the host sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostWord {
-    /// Cycle from which it stands at the wafer's edge (contract rule H-1).
-    pub cycle: Cycle,
-    /// Payload.
-    pub payload: u32,
-    /// Whether it is a control wavelet.
-    pub control: bool,
-}
 
 /// A named piece of a PE's SRAM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,18 +44,26 @@ pub enum Ending {
     Deadlock,
     /// An instruction faulted.
     Trap,
-    /// The host or the cycle limit ended it.
+    /// The host ended it.
     Stopped,
+    /// The cycle limit ended it.
+    Limit,
 }
 
 impl Ending {
     /// Every ending with its name in texts.
-    pub const ALL: [(Ending, &str); 4] = [
+    pub const ALL: [(Ending, &str); 5] = [
         (Ending::Finished, "finished"),
         (Ending::Deadlock, "deadlock"),
         (Ending::Trap, "trap"),
         (Ending::Stopped, "stopped"),
+        (Ending::Limit, "limit"),
     ];
+
+    /// How a run is to end of which nothing is said: by its host, if that ends runs.
+    pub fn unsaid(host: &HostPlan) -> Ending {
+        if host.stops.is_empty() { Ending::Finished } else { Ending::Stopped }
+    }
 
     /// Its name in texts.
     pub fn name(self) -> &'static str {
@@ -118,12 +116,38 @@ pub struct Kernel {
     pub host_in: Vec<String>,
     /// Names of [`WaferImage::host_out`].
     pub host_out: Vec<String>,
-    /// What the host sends, for each of [`WaferImage::host_in`], by cycle.
-    pub sends: Vec<Vec<HostWord>>,
+    /// What the host sends, for each of [`WaferImage::host_in`], and when it ends the run.
+    pub host: HostPlan,
+    /// For each of [`WaferImage::programs`], where each of its instructions stands; empty for images
+    /// that were not read from a text. Programs that came out equal share the place of the first.
+    pub code: Vec<Vec<Span>>,
     /// What is to be shown after a run.
     pub results: Vec<Place>,
-    /// How the run is to end; `Finished` where the text says nothing.
+    /// How the run is to end; [`Ending::unsaid`] where the text says nothing.
     pub ending: Ending,
+    /// The statement that says so.
+    pub ending_span: Option<Span>,
     /// What else is expected, with the statement that says so.
     pub expects: Vec<(Expect, Span)>,
+}
+
+impl Kernel {
+    /// An image of which nothing is expected but that it ends as its host lets it. Host ports are
+    /// named `h0`, `h1`, … as in printed images.
+    pub fn of_image(image: WaferImage, host: HostPlan) -> Kernel {
+        let names = |count: usize| (0..count).map(|k| format!("h{k}")).collect();
+        Kernel {
+            states_machine: true,
+            params: Vec::new(),
+            host_in: names(image.host_in.len()),
+            host_out: names(image.host_out.len()),
+            code: Vec::new(),
+            results: Vec::new(),
+            ending: Ending::unsaid(&host),
+            ending_span: None,
+            expects: Vec::new(),
+            image,
+            host,
+        }
+    }
 }

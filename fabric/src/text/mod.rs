@@ -3,7 +3,7 @@
 //! * [`ast`], `parse`: the statements that stand around programs, and their parser.
 //! * `elaborate`: statements and a machine → [`Kernel`].
 //! * [`check`]: whether a run did what the text expects.
-//! * [`print`](fn@print): an image → a text that reads back equal.
+//! * [`print`](fn@print): an image → a text that reads back equal; [`print_host`] does the host's part.
 //!
 //! Programs themselves, expressions and diagnostics are those of [`pe_isa::asm`].
 
@@ -13,11 +13,13 @@ mod elaborate;
 pub mod kernel;
 mod parse;
 mod print;
+mod print_host;
 
 pub use check::{Difference, Observed, differences};
-pub use kernel::{Ending, Expect, HostWord, Kernel, Place};
+pub use kernel::{Ending, Expect, Kernel, Place};
 pub use pe_isa::asm::{Diagnostic, Span, Value};
 pub use print::print;
+pub use print_host::print_host;
 
 use crate::machine::Machine;
 use pe_isa::asm::cursor::Cursor;

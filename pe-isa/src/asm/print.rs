@@ -30,6 +30,12 @@ pub fn statements(program: &Program, indent: &str) -> String {
     printer.out
 }
 
+/// One instruction as [`statements`] prints it; `None` where the program has none.
+pub fn instruction(program: &Program, at: u16) -> Option<String> {
+    let printer = Printer { program, indent: "", out: String::new() };
+    program.instrs.get(usize::from(at)).map(|instr| printer.instr(instr))
+}
+
 fn extents(shape: &Shape) -> String {
     let size = |s: &Size| match s {
         Size::Imm(n) => n.to_string(),

@@ -40,9 +40,9 @@ impl Elaborator {
                 let found = Ending::ALL.iter().find(|(_, n)| *n == name.text);
                 let (ending, _) = found.ok_or_else(|| {
                     Diagnostic::new(name.span, format!("`{}` is no ending", name.text))
-                        .cure("endings are finished, deadlock, trap, stopped")
+                        .cure("endings are finished, deadlock, trap, stopped, limit")
                 })?;
-                self.ending = *ending;
+                self.ending = Some((*ending, span));
             }
             ExpectDef::Cycles(expr) => {
                 let value = self.scope.within(expr, "the cycle", 0, i64::MAX)? as u64;

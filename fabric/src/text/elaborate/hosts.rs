@@ -1,9 +1,9 @@
 //! What the host sends and where it receives.
 
-use super::super::ast::{Point, SendDef};
-use super::super::kernel::HostWord;
+use super::super::ast::{Point, SendDef, StopDef, TestDef};
 use super::tiles::elements;
 use super::{Elaborator, Step, one_port};
+use crate::host::{HostStop, HostWord, WordTest};
 use crate::image::{HostIn, HostOut};
 use pe_isa::asm::cursor::Name;
 use pe_isa::asm::spelling::nearest;
@@ -33,7 +33,7 @@ impl Elaborator {
         if inward {
             self.image.host_in.push(HostIn { tile, port, color });
             self.host_in.push(name.text.clone());
-            self.sends.push(Vec::new());
+            self.host.sends.push(Vec::new());
         } else {
             self.image.host_out.push(HostOut { tile, port, color });
             self.host_out.push(name.text.clone());
@@ -81,8 +81,30 @@ impl Elaborator {
         let control = def.control;
         for (k, payload) in payloads.into_iter().enumerate() {
             let cycle = Cycle(start.saturating_add(every.saturating_mul(k as u64)));
-            self.sends[port].push(HostWord { cycle, payload, control });
+            self.host.sends[port].push(HostWord { cycle, payload, control });
         }
         Ok(())
+    }
+
+    pub(super) fn stop(&mut self, def: &StopDef) -> Step<()> {
+        let port = self.host_port(false, &def.port)? as u32;
+        if def.dtype.lanes() > 1 {
+            return Err(Diagnostic::new(def.port.span, "payloads are f32 or u32"));
+        }
+        let words = self.scope.within(&def.words, "the number of words", 1, 1 << 16)?;
+        let after = self.scope.within(&def.after, "the number of messages", 1, i64::MAX)? as u64;
+        let mut test = |test: &Option<TestDef>| {
+            test.as_ref().map(|test| self.word_test(test, def.dtype, words)).transpose()
+        };
+        let (only, last) = (test(&def.only)?, test(&def.last)?);
+        self.host.stops.push(HostStop { port, words: words as u32, only, after, last });
+        Ok(())
+    }
+
+    fn word_test(&mut self, def: &TestDef, dtype: DType, words: i64) -> Step<WordTest> {
+        let word = self.scope.within(&def.word, "the word's number", 0, words - 1)? as u32;
+        let mask = def.mask.as_ref().map(|mask| self.scope.bits(mask, DType::U32)).transpose()?;
+        let values = def.values.iter().map(|v| self.scope.bits(v, dtype)).collect::<Step<_>>()?;
+        Ok(WordTest { word, mask: mask.unwrap_or(u32::MAX), values })
     }
 }

@@ -8,8 +8,9 @@ mod routes;
 mod tiles;
 
 use super::ast::{Item, ItemKind, Point, Range};
-use super::kernel::{Ending, Expect, HostWord, Kernel, Place};
+use super::kernel::{Ending, Expect, Kernel, Place};
 use crate::geometry::{PeCoord, PeIdx, Port};
+use crate::host::HostPlan;
 use crate::image::{RouteSetId, WaferImage};
 use crate::machine::Machine;
 use pe_isa::asm::cursor::Name;
@@ -56,9 +57,9 @@ pub(super) fn kernel(
         routes: Routes::new(tiles),
         host_in: Vec::new(),
         host_out: Vec::new(),
-        sends: Vec::new(),
+        host: HostPlan::default(),
         results: Vec::new(),
-        ending: Ending::Finished,
+        ending: None,
         expects: Vec::new(),
         errors: Vec::new(),
     };
@@ -83,9 +84,9 @@ struct Elaborator {
     routes: Routes,
     host_in: Vec<String>,
     host_out: Vec<String>,
-    sends: Vec<Vec<HostWord>>,
+    host: HostPlan,
     results: Vec<Place>,
-    ending: Ending,
+    ending: Option<(Ending, Span)>,
     expects: Vec<(Expect, Span)>,
     errors: Vec<Diagnostic>,
 }
@@ -95,17 +96,20 @@ impl Elaborator {
         if !self.errors.is_empty() {
             return Err(self.errors);
         }
-        let mut sends = self.sends;
-        sends.iter_mut().for_each(|words| words.sort_by_key(|w| w.cycle));
+        let mut host = self.host;
+        host.sends.iter_mut().for_each(|words| words.sort_by_key(|w| w.cycle));
+        let unsaid = Ending::unsaid(&host);
         Ok(Kernel {
             image: self.image,
             states_machine,
             params: self.params,
             host_in: self.host_in,
             host_out: self.host_out,
-            sends,
+            host,
+            code: self.programs.into_code(),
             results: self.results,
-            ending: self.ending,
+            ending: self.ending.map_or(unsaid, |(ending, _)| ending),
+            ending_span: self.ending.map(|(_, span)| span),
             expects: self.expects,
         })
     }
@@ -147,6 +151,7 @@ impl Elaborator {
                 self.host(*inward, name, color, at, port)
             }
             ItemKind::Send(def) => self.send(def),
+            ItemKind::Stop(def) => self.stop(def),
             ItemKind::Result(name, rect) => self.result(name, rect),
             ItemKind::Expect(def, within) => self.expect(def, within.as_ref(), item.span),
             ItemKind::Stage(name, at, size) => self.stage(name, at, size),
@@ -201,6 +206,7 @@ impl Elaborator {
                 let names: Vec<&str> = self.params.iter().map(|(n, _)| n.as_str()).collect();
                 let cure = match near {
                     Some(near) => format!("did you mean `{near}`?"),
+                    None if names.is_empty() => "it has none at all".to_string(),
                     None => format!("its parameters: {}", names.join(", ")),
                 };
                 let message = format!("the text has no parameter `{name}`");

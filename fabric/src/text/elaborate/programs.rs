@@ -5,7 +5,7 @@ use crate::image::ProgramId;
 use pe_isa::asm::ast::ProgramDef;
 use pe_isa::asm::cursor::Name;
 use pe_isa::asm::spelling::nearest;
-use pe_isa::asm::{Assembled, Diagnostic, Scope, Value, assemble};
+use pe_isa::asm::{Assembled, Diagnostic, Scope, Span, Value, assemble};
 use pe_isa::{Program, check};
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -37,13 +37,25 @@ pub(super) struct Programs {
     defined: BTreeMap<String, Defined>,
     /// Programs of the image by a hash of their contents.
     known: BTreeMap<u64, Vec<ProgramId>>,
+    /// For each program of the image, the places of its instructions.
+    code: Vec<Vec<Span>>,
     /// What was placed on each tile.
     placed: Vec<Option<Rc<Instance>>>,
 }
 
 impl Programs {
     pub(super) fn new(tiles: usize) -> Programs {
-        Programs { defined: BTreeMap::new(), known: BTreeMap::new(), placed: vec![None; tiles] }
+        Programs {
+            defined: BTreeMap::new(),
+            known: BTreeMap::new(),
+            code: Vec::new(),
+            placed: vec![None; tiles],
+        }
+    }
+
+    /// For each program of the image, the places of its instructions.
+    pub(super) fn into_code(self) -> Vec<Vec<Span>> {
+        self.code
     }
 
     pub(super) fn is_defined(&self, name: &str) -> bool {
@@ -77,7 +89,7 @@ impl Elaborator {
         if def.parameters.is_empty() {
             let made = self.assemble(def, &[]);
             let instance = made.map(|assembled| {
-                let id = self.add_program(assembled.program.clone());
+                let id = self.add_program(&assembled);
                 Rc::new(Instance { id, assembled, arguments: Vec::new() })
             });
             instances.insert(Vec::new(), instance);
@@ -120,7 +132,7 @@ impl Elaborator {
         let names = def.parameters.iter().map(|p| p.text.clone());
         let arguments: Vec<(String, Value)> = names.zip(arguments.iter().copied()).collect();
         let made = self.assemble(&def, &arguments).map(|assembled| {
-            let id = self.intern_program(&assembled.program);
+            let id = self.intern_program(&assembled);
             Rc::new(Instance { id, assembled, arguments })
         });
         if let Some(defined) = self.programs.defined.get_mut(&name.text) {
@@ -163,18 +175,20 @@ impl Elaborator {
         done
     }
 
-    fn add_program(&mut self, program: Program) -> ProgramId {
+    fn add_program(&mut self, assembled: &Assembled) -> ProgramId {
         let id = ProgramId(self.image.programs.len() as u32);
-        self.programs.known.entry(hash(&program)).or_default().push(id);
-        self.image.programs.push(program);
+        self.programs.known.entry(hash(&assembled.program)).or_default().push(id);
+        self.programs.code.push(assembled.spans.clone());
+        self.image.programs.push(assembled.program.clone());
         id
     }
 
-    fn intern_program(&mut self, program: &Program) -> ProgramId {
+    fn intern_program(&mut self, assembled: &Assembled) -> ProgramId {
+        let program = &assembled.program;
         let alike = self.programs.known.get(&hash(program)).into_iter().flatten();
         let programs = &self.image.programs;
         let equal = alike.copied().find(|id| programs[id.0 as usize] == *program);
-        equal.unwrap_or_else(|| self.add_program(program.clone()))
+        equal.unwrap_or_else(|| self.add_program(assembled))
     }
 }
 

@@ -1,18 +1,18 @@
 //! The parser of the statements around programs.
 
-use super::ast::{
-    ExpectDef, Hop, Item, ItemKind, PlaceDef, Point, Range, Rect, RouteDef, SendDef, TileStatement,
-};
-use pe_isa::DType;
+mod ends;
+
+use super::ast::{Hop, Item, ItemKind, PlaceDef, Point, Range, Rect, RouteDef, TileStatement};
+use ends::{expect, host, send, stop};
 use pe_isa::asm::Expr;
-use pe_isa::asm::cursor::{Cursor, Name, Parsed};
+use pe_isa::asm::cursor::{Cursor, Parsed};
 use pe_isa::asm::lexer::Kind;
 use pe_isa::asm::parse::{dtype, program, values};
 use pe_isa::asm::spelling::nearest;
 use std::rc::Rc;
 
 /// Words that begin a statement.
-const WORDS: [&str; 19] = [
+const WORDS: [&str; 20] = [
     "param",
     "let",
     "color",
@@ -27,6 +27,7 @@ const WORDS: [&str; 19] = [
     "if",
     "host",
     "send",
+    "stop",
     "result",
     "expect",
     "stage",
@@ -92,6 +93,7 @@ fn item(cursor: &mut Cursor, all: &mut Vec<Item>) -> Parsed<()> {
         "if" => condition(cursor)?,
         "host" => host(cursor)?,
         "send" => ItemKind::Send(send(cursor)?),
+        "stop" => ItemKind::Stop(stop(cursor)?),
         "result" => {
             let name = cursor.name("a region")?;
             cursor.expect_word("at")?;
@@ -233,63 +235,6 @@ fn tile_statement(cursor: &mut Cursor, all: &mut Vec<TileStatement>) -> Parsed<(
         return Err(cursor.wanted("`set`, `data` or `words`"));
     }
     cursor.end_statement()
-}
-
-fn host(cursor: &mut Cursor) -> Parsed<ItemKind> {
-    let inward = cursor.eat_word("in");
-    if !inward {
-        cursor.expect_word("out")?;
-    }
-    let name = cursor.name("the port's name")?;
-    cursor.expect(":")?;
-    let color = Expr::parse(cursor)?;
-    cursor.expect_word("at")?;
-    let at = point(cursor)?;
-    let port = cursor.name("the side of the tile: N, E, S or W")?;
-    Ok(ItemKind::Host { inward, name, color, at, port })
-}
-
-/// `name: f32[count]`.
-fn stream(cursor: &mut Cursor) -> Parsed<(Name, DType, Expr)> {
-    let port = cursor.name("a host port")?;
-    cursor.expect(":")?;
-    let dtype = dtype(cursor)?;
-    cursor.expect("[")?;
-    let count = Expr::parse(cursor)?;
-    cursor.expect("]")?;
-    Ok((port, dtype, count))
-}
-
-fn send(cursor: &mut Cursor) -> Parsed<SendDef> {
-    let (port, dtype, count) = stream(cursor)?;
-    let control = cursor.eat_word("control");
-    let at = if cursor.eat_word("at") { Some(Expr::parse(cursor)?) } else { None };
-    let every = if cursor.eat_word("every") { Some(Expr::parse(cursor)?) } else { None };
-    cursor.expect("=")?;
-    let values = values(cursor)?;
-    Ok(SendDef { port, dtype, count, control, at, every, values })
-}
-
-fn expect(cursor: &mut Cursor) -> Parsed<ItemKind> {
-    let def = if cursor.eat_word("stop") {
-        cursor.expect("=")?;
-        ExpectDef::Stop(cursor.name("finished, deadlock, trap or stopped")?)
-    } else if cursor.eat_word("cycles") {
-        cursor.expect("=")?;
-        ExpectDef::Cycles(Expr::parse(cursor)?)
-    } else if cursor.eat_word("host") {
-        let (port, dtype, count) = stream(cursor)?;
-        cursor.expect("=")?;
-        ExpectDef::Host(port, dtype, count, values(cursor)?)
-    } else {
-        let name = cursor.name("`cycles`, `stop`, `host` or a region")?;
-        cursor.expect_word("at")?;
-        let rect = rect(cursor)?;
-        cursor.expect("=")?;
-        ExpectDef::Memory(name, Box::new(rect), values(cursor)?)
-    };
-    let within = if cursor.eat_word("within") { Some(Expr::parse(cursor)?) } else { None };
-    Ok(ItemKind::Expect(def, within))
 }
 
 fn stage(cursor: &mut Cursor) -> Parsed<ItemKind> {

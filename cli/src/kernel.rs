@@ -1,0 +1,156 @@
+//! What `wafersim exec` runs: a text or an image in binary form, read, put on its machine, linted.
+
+use crate::args::{ExecArgs, WaferArgs};
+use crate::failure::warning;
+use crate::settings::Settings;
+use anyhow::{Context as _, Result, anyhow, bail};
+use fabric::text::{Kernel, Value, parse};
+use fabric::{Finding, Machine, ProgramId, binary, lint, presets};
+use pe_isa::asm::{Cursor, Expr, Scope};
+use std::path::Path;
+
+/// Warnings of the linter that are shown; the rest are counted.
+const SHOWN_WARNINGS: usize = 16;
+
+/// Steps that the value of a `--param` may take.
+const PARAM_FUEL: u64 = 1 << 16;
+
+/// A kernel without errors of the linter, and the text it was made from, if it was.
+pub(crate) struct Loaded {
+    pub(crate) kernel: Kernel,
+    pub(crate) source: Option<String>,
+}
+
+impl Loaded {
+    /// The line of the text, from 1, at which an instruction of a program stands.
+    pub(crate) fn line(&self, program: ProgramId, instruction: u16) -> Option<usize> {
+        let code = self.kernel.code.get(program.0 as usize)?;
+        let span = code.get(usize::from(instruction))?;
+        let before = self.source.as_ref()?.get(..span.start)?;
+        Some(1 + before.matches('\n').count())
+    }
+}
+
+/// Reads the file, whichever form it has.
+///
+/// # Errors
+/// A file that cannot be read or is neither form, every mistake in a text, all errors of the linter,
+/// and options that do not go with the file.
+pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
+    let name = args.kernel.display().to_string();
+    let bytes = read_file(&args.kernel)?;
+    let loaded = if binary::is_image(&bytes) {
+        let (image, host) = binary::read(&bytes).with_context(|| name.clone())?;
+        if !args.param.is_empty() {
+            bail!("{name} is an image in binary form and has no parameters; leave out --param");
+        }
+        Loaded { kernel: Kernel::of_image(image, host), source: None }
+    } else {
+        let source = String::from_utf8(bytes).map_err(|error| not_text(&name, &error))?;
+        let params: Vec<_> = args.param.iter().map(|p| param(p)).collect::<Result<_>>()?;
+        let kernel = parse(&source, &name, &machine(args)?, &params)?;
+        Loaded { kernel, source: Some(source) }
+    };
+    if loaded.kernel.states_machine && (args.machine.is_some() || !args.set.is_empty()) {
+        bail!(
+            "{name} states its own machine, for which it was made; leave out --machine and --set, or \
+             make it again for another machine"
+        );
+    }
+    let (warnings, sound) = judge(lint(&loaded.kernel.image), &name);
+    if !args.quiet {
+        warnings.iter().for_each(|text| warning(text));
+    }
+    sound?;
+    Ok(loaded)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let name = path.display();
+    std::fs::read(path)
+        .map_err(|e| anyhow!("{name} could not be read: {e}; give a kernel (.wsk) or an image"))
+}
+
+fn not_text(name: &str, error: &std::string::FromUtf8Error) -> anyhow::Error {
+    let at = error.utf8_error().valid_up_to();
+    let line = 1 + error.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+    anyhow!(
+        "{name}:{line}: byte {at} of the file is not UTF-8, so it is no text, and no image either, since \
+         it does not begin with `wafersim`"
+    )
+}
+
+/// The machine of the options.
+fn machine(args: &ExecArgs) -> Result<Machine> {
+    let beyond = args.set.iter().find(|set| {
+        set.trim_start().starts_with("numerics.") || set.trim_start().starts_with("mapping.")
+    });
+    if let Some(beyond) = beyond {
+        bail!("--set {beyond}: that is for models; a program takes keys that begin with machine");
+    }
+    let machine = args.machine.clone().unwrap_or_else(|| presets::DEFAULT.to_string());
+    Ok(Settings::resolve(&WaferArgs { machine, set: args.set.clone() })?.machine)
+}
+
+/// Reads `NAME=VALUE`; values are written as in texts.
+fn param(text: &str) -> Result<(String, Value)> {
+    let Some((name, value)) = text.split_once('=') else {
+        bail!("--param {text}: write NAME=VALUE, such as P=8");
+    };
+    let mut cursor = Cursor::new(value.trim());
+    let value = Expr::parse(&mut cursor).and_then(|expr| {
+        cursor.skip_newlines();
+        if cursor.at_end() { Ok(expr) } else { Err(cursor.wanted("the end of the value")) }
+    });
+    let value = value.and_then(|expr| Scope::with_fuel(PARAM_FUEL).eval(&expr));
+    let value = value.map_err(|error| anyhow!("--param {text}: {}", error.message))?;
+    Ok((name.trim().to_string(), value))
+}
+
+/// What the linter's findings come to: warnings, and one failure for all errors.
+fn judge(findings: Vec<Finding>, name: &str) -> (Vec<String>, Result<()>) {
+    let (errors, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.error);
+    let told = |f: &Finding| format!("{name}: tile {}: {}", f.at, f.message);
+    let mut shown: Vec<String> = warnings.iter().take(SHOWN_WARNINGS).map(told).collect();
+    if warnings.len() > SHOWN_WARNINGS {
+        shown.push(format!("{name}: and {} more", warnings.len() - SHOWN_WARNINGS));
+    }
+    if errors.is_empty() {
+        return (shown, Ok(()));
+    }
+    let told: Vec<String> =
+        errors.iter().map(|e| format!("\n  tile {}: {}", e.at, e.message)).collect();
+    (shown, Err(anyhow!("{name} cannot run:{}", told.concat())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn are_values_of_parameters_read_as_in_texts() {
+        let value = |text: &str| param(text).map_err(|e| e.to_string());
+        assert_eq!(value("P=0x10"), Ok(("P".into(), Value::Int(16))));
+        assert_eq!(value(" P = -2 * 3 "), Ok(("P".into(), Value::Int(-6))));
+        assert_eq!(value("e=1e-3"), Ok(("e".into(), Value::Float(1e-3))));
+        for wrong in ["P", "P=", "P=x", "P=1 2", "P=1/0", "P=(", "P=9223372036854775807+1"] {
+            assert!(
+                value(wrong).is_err_and(|e| e.contains(&format!("--param {wrong}"))),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn are_all_errors_one_failure_and_warnings_none() {
+        let finding =
+            |error, x| Finding { error, at: fabric::PeCoord::new(x, 0), message: format!("m{x}") };
+        let (warnings, sound) = judge((0..20).map(|x| finding(false, x)).collect(), "k");
+        assert!(sound.is_ok() && warnings.len() == SHOWN_WARNINGS + 1, "{warnings:?}");
+        assert_eq!((&warnings[1][..], &warnings[16][..]), ("k: tile (1,0): m1", "k: and 4 more"));
+        let (warnings, sound) = judge((0..40).map(|x| finding(x > 0, x)).collect(), "k");
+        let told = sound.expect_err("there are errors").to_string();
+        assert!(told.starts_with("k cannot run:\n  tile (1,0): m1\n  tile (2,0)"), "{told}");
+        assert_eq!((told.lines().count(), warnings.len()), (40, 1));
+    }
+}
