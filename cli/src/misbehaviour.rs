@@ -116,7 +116,14 @@ mod tests {
             waits_for: WaitFor::Input(Color(5)),
             since: Cycle(77_000),
         };
-        let head = Head { pe: PeIdx(2), port: Some(Port::West), color: Color(5) };
+        let head = Head {
+            pe: PeIdx(2),
+            port: Some(Port::West),
+            color: Color(5),
+            words: 2,
+            control: false,
+            selected: 0,
+        };
         let outcome = Outcome {
             stop: StopReason::Deadlock { waits: vec![wait; 20], heads: vec![head] },
             cycle: Cycle(80_000),
