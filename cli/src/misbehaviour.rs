@@ -2,7 +2,8 @@
 
 use crate::figures::grouped;
 use fabric::{PeIdx, WaferImage};
-use sim_core::{Head, Outcome, StopReason, Wait, WaitFor};
+use pe_isa::asm::print;
+use sim_core::{Head, Outcome, StopReason, Wait, WaitFor, deadlock};
 use std::fmt::Write as _;
 
 /// Waits and wavelets that are listed; the rest are counted.
@@ -31,6 +32,11 @@ pub(crate) fn describe(
         ),
         StopReason::Deadlock { waits, heads } => {
             let mut text = format!("the simulated program deadlocked {when}:");
+            let explanation = deadlock::explain(image, waits, heads).to_string();
+            for line in explanation.lines() {
+                let _ = write!(text, "\n  {line}");
+            }
+            text.push_str("\nall that is left:");
             list(&mut text, waits, "thread", |wait| waiting(image, wait));
             list(&mut text, heads, "wavelet", |head| left_over(image, head));
             text
@@ -87,9 +93,8 @@ fn place(image: &WaferImage, pe: PeIdx) -> String {
 }
 
 fn code(image: &WaferImage, pe: PeIdx, instruction: u16) -> String {
-    let program = image.program(pe);
-    let found = program.and_then(|p| p.instrs.get(usize::from(instruction)));
-    found.map_or("?".to_string(), |instruction| format!("{instruction:?}"))
+    let text = image.program(pe).and_then(|program| print::instruction(program, instruction));
+    text.map_or("?".to_string(), |text| format!("`{text}`"))
 }
 
 #[cfg(test)]
@@ -134,6 +139,7 @@ mod tests {
             "deadlocked at cycle 80,000, after 3 of 8 new tokens",
             "PE (1,1) of stage `head`, microthread 2, instruction 12 (?)",
             "waits for a wavelet of color c5 since cycle 77,000",
+            "\nall that is left:",
             "and 4 more threads",
             "tile (2,0): a wavelet of color c5 is left at router port W",
         ] {
