@@ -4,13 +4,14 @@
 //! * `scene`: who waits where, and what stands in which FIFO.
 //! * `blocker`: for each thread and wavelet, the one that it waits for.
 //! * `ending`: what ends a chain of waits.
-//! * `wording`: all of it in words.
+//! * `wording`: who waits for what, in words; `release`: what would end it.
 //!
 //! Nothing here runs or changes anything: a report is a function of the image and
 //! [`StopReason::Deadlock`](crate::StopReason::Deadlock).
 
 mod blocker;
 mod ending;
+mod release;
 mod scene;
 mod wording;
 
