@@ -110,7 +110,9 @@ fn param(text: &str) -> Result<(String, Value)> {
 /// What the linter's findings come to: warnings, and one failure for all errors.
 fn judge(findings: Vec<Finding>, name: &str) -> (Vec<String>, Result<()>) {
     let (errors, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.error);
-    let told = |f: &Finding| format!("{name}: tile {}: {}", f.at, f.message);
+    let words =
+        |f: &Finding| format!("tile {}: {} [{}]; {}", f.at, f.message, f.kind, f.kind.cure());
+    let told = |f: &Finding| format!("{name}: {}", words(f));
     let mut shown: Vec<String> = warnings.iter().take(SHOWN_WARNINGS).map(told).collect();
     if warnings.len() > SHOWN_WARNINGS {
         shown.push(format!("{name}: and {} more", warnings.len() - SHOWN_WARNINGS));
@@ -118,8 +120,7 @@ fn judge(findings: Vec<Finding>, name: &str) -> (Vec<String>, Result<()>) {
     if errors.is_empty() {
         return (shown, Ok(()));
     }
-    let told: Vec<String> =
-        errors.iter().map(|e| format!("\n  tile {}: {}", e.at, e.message)).collect();
+    let told: Vec<String> = errors.iter().map(|e| format!("\n  {}", words(e))).collect();
     (shown, Err(anyhow!("{name} cannot run:{}", told.concat())))
 }
 
@@ -143,14 +144,19 @@ mod tests {
 
     #[test]
     fn are_all_errors_one_failure_and_warnings_none() {
-        let finding =
-            |error, x| Finding { error, at: fabric::PeCoord::new(x, 0), message: format!("m{x}") };
+        let finding = |error, x| Finding {
+            kind: fabric::lint::Kind::RouteLoop,
+            error,
+            at: fabric::PeCoord::new(x, 0),
+            message: format!("m{x}"),
+        };
         let (warnings, sound) = judge((0..20).map(|x| finding(false, x)).collect(), "k");
         assert!(sound.is_ok() && warnings.len() == SHOWN_WARNINGS + 1, "{warnings:?}");
-        assert_eq!((&warnings[1][..], &warnings[16][..]), ("k: tile (1,0): m1", "k: and 4 more"));
+        assert!(warnings[1].starts_with("k: tile (1,0): m1 [route-loop]; "), "{}", warnings[1]);
+        assert_eq!(warnings[16], "k: and 4 more");
         let (warnings, sound) = judge((0..40).map(|x| finding(x > 0, x)).collect(), "k");
         let told = sound.expect_err("there are errors").to_string();
-        assert!(told.starts_with("k cannot run:\n  tile (1,0): m1\n  tile (2,0)"), "{told}");
+        assert!(told.starts_with("k cannot run:\n  tile (1,0): m1 [route-loop]; "), "{told}");
         assert_eq!((told.lines().count(), warnings.len()), (40, 1));
     }
 }

@@ -3,7 +3,7 @@
 use crate::figures::grouped;
 use fabric::{PeIdx, ProgramId, WaferImage};
 use pe_isa::asm::print;
-use sim_core::{Head, Outcome, StopReason, Wait, WaitFor};
+use sim_core::{Head, Outcome, StopReason, Wait, WaitFor, deadlock};
 use std::fmt::Write as _;
 
 /// Waits and wavelets that are listed; the rest are counted.
@@ -45,6 +45,11 @@ impl Misbehaviour<'_> {
             ),
             StopReason::Deadlock { waits, heads } => {
                 let mut text = format!("the simulated program deadlocked {when}:");
+                let explanation = deadlock::explain(self.image, waits, heads).to_string();
+                for line in explanation.lines() {
+                    let _ = write!(text, "\n  {line}");
+                }
+                text.push_str("\nall that is left:");
                 list(&mut text, waits, "thread", |wait| self.waiting(wait));
                 list(&mut text, heads, "wavelet", |head| self.left_over(head));
                 text
@@ -136,7 +141,14 @@ mod tests {
             waits_for: WaitFor::Input(Color(5)),
             since: Cycle(77_000),
         };
-        let head = Head { pe: PeIdx(2), port: Some(Port::West), color: Color(5) };
+        let head = Head {
+            pe: PeIdx(2),
+            port: Some(Port::West),
+            color: Color(5),
+            words: 2,
+            control: false,
+            selected: 0,
+        };
         let outcome = Outcome {
             stop: StopReason::Deadlock { waits: vec![wait; 20], heads: vec![head] },
             cycle: Cycle(80_000),
@@ -150,6 +162,7 @@ mod tests {
             "deadlocked at cycle 80,000, after 3 of 8 new tokens",
             "PE (1,1) of stage `head`, microthread 2, instruction 12 (?)",
             "waits for a wavelet of color c5 since cycle 77,000",
+            "\nall that is left:",
             "and 4 more threads",
             "tile (2,0): a wavelet of color c5 is left at router port W",
         ] {

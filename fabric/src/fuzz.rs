@@ -3,7 +3,7 @@
 //! Each ends with an error or a value that is whole: it can be judged by the linter, written and read back equal.
 //! `fuzz/` drives them with coverage, a test with random damage.
 
-use crate::{Machine, WaferImage, binary, lint, presets, text};
+use crate::{HostPlan, Machine, WaferImage, binary, lint, presets, text};
 
 /// `data` as a machine file. Returns whether it is one.
 ///
@@ -34,7 +34,7 @@ pub fn assembly(data: &[u8]) -> bool {
     let machine = presets::preset(presets::DEFAULT).expect("the default is a preset");
     match text::parse(source, "fuzz.wsk", &machine, &[]) {
         Ok(kernel) => {
-            judge(&kernel.image);
+            judge(&kernel.image, &kernel.host);
             true
         }
         Err(errors) => {
@@ -49,19 +49,20 @@ pub fn assembly(data: &[u8]) -> bool {
 /// # Panics
 /// As [`assembly`].
 pub fn image(data: &[u8]) -> bool {
-    let Ok(image) = binary::read(data) else {
+    let Ok((image, host)) = binary::read(data) else {
         return false;
     };
-    judge(&image);
+    judge(&image, &host);
     true
 }
 
-fn judge(image: &WaferImage) {
+fn judge(image: &WaferImage, host: &HostPlan) {
     if lint(image).iter().any(|finding| finding.error) {
         return;
     }
-    let again = binary::read(&binary::write(image)).expect("what is written can be read");
-    assert!(again == *image, "bytes read back differ");
+    let again = binary::read(&binary::write(image, host));
+    let (same, plan) = again.expect("what is written can be read");
+    assert!(same == *image && plan == *host, "bytes read back differ");
     let printed = text::print(image);
     let again = text::parse(&printed, "printed", &image.machine, &[]);
     let again = again.unwrap_or_else(|errors| panic!("{}", errors.rendered));

@@ -64,8 +64,8 @@ fn does_any_damage_to_a_kernel_panic() {
 
 #[test]
 fn does_any_damage_to_a_binary_image_panic() {
-    let image = text::parse(&kernel(), "chain_reduce.wsk", &machine(), &[]).unwrap().image;
-    let healthy = binary::write(&image);
+    let kernel = text::parse(&kernel(), "chain_reduce.wsk", &machine(), &[]).unwrap();
+    let healthy = binary::write(&kernel.image, &kernel.host);
     assert!(fuzz::image(&healthy));
     proptest!(config(), |(damage in damage())| {
         fuzz::image(&damaged(&healthy, &damage));

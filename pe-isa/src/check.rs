@@ -6,9 +6,22 @@ use crate::program::{Program, TaskKind};
 use crate::{DType, REGISTERS};
 use std::fmt;
 
+/// Families of rules that a program may break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Breach {
+    /// Something is missing, out of range or in the wrong place.
+    Malformed,
+    /// A task or an operand names a queue that is bound to no color.
+    UnboundQueue,
+    /// An input queue feeds a task and an operand, or two tasks.
+    SharedQueue,
+}
+
 /// A rule that a program breaks, with the index of the instruction or task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgramError {
+    /// The family of the rule.
+    pub breach: Breach,
     /// `instruction 12`, `task 3`, `dsd 0`.
     pub place: String,
     /// What is wrong and what would be right.
@@ -84,8 +97,12 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn add(&mut self, place: &str, message: impl Into<String>) {
+        self.breach(Breach::Malformed, place, message);
+    }
+
+    fn breach(&mut self, breach: Breach, place: &str, message: impl Into<String>) {
         let (place, message) = (place.to_string(), message.into());
-        self.errors.push(ProgramError { place, message, instruction: None });
+        self.errors.push(ProgramError { breach, place, message, instruction: None });
     }
 
     fn queues(&mut self) {
@@ -144,15 +161,15 @@ impl Found<'_> {
             self.reg(&place, reg);
             self.input(&place, queue.0);
             if fed.contains(&(queue.0, control)) {
-                self.add(&place, format!("input queue {} already feeds a task", queue.0));
+                let message = format!("input queue {} already feeds a task", queue.0);
+                self.breach(Breach::SharedQueue, &place, message);
             }
             fed.push((queue.0, control));
             let read = program.instrs.iter().flat_map(Instr::inputs).any(|q| q == queue);
             if read && !control {
-                self.add(
-                    &place,
-                    format!("input queue {} feeds this task and an operand; choose one", queue.0),
-                );
+                let message =
+                    format!("input queue {} feeds this task and an operand; choose one", queue.0);
+                self.breach(Breach::SharedQueue, &place, message);
             }
         }
     }
@@ -165,7 +182,8 @@ impl Found<'_> {
 
     fn input(&mut self, place: &str, queue: u8) {
         if self.program.in_queues.get(usize::from(queue)).is_none_or(Option::is_none) {
-            self.add(place, format!("input queue {queue} is bound to no color"));
+            let message = format!("input queue {queue} is bound to no color");
+            self.breach(Breach::UnboundQueue, place, message);
         }
     }
 
@@ -194,7 +212,8 @@ impl Found<'_> {
         if let Some(q) = instr.output()
             && self.program.out_queues.get(usize::from(q.0)).is_none_or(Option::is_none)
         {
-            self.add(place, format!("output queue {} is bound to no color", q.0));
+            let message = format!("output queue {} is bound to no color", q.0);
+            self.breach(Breach::UnboundQueue, place, message);
         }
         match *instr {
             Instr::Vector(v) => self.vector(place, &v),

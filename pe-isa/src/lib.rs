@@ -15,6 +15,7 @@ pub mod asm;
 pub mod check;
 pub mod cost;
 pub mod dtype;
+pub mod flow;
 pub mod instr;
 mod kernels;
 pub mod operand;

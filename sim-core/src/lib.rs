@@ -2,12 +2,14 @@
 //!
 //! * [`oracle`]: executes the contract literally; slow and obvious.
 //! * [`engine`]: the same contract, event-driven.
+//! * [`deadlock`]: why a run came to a halt, in words.
 //! * [`run`]: what goes in and what comes out of either.
 //! * `testing` (feature): random wafers and the harness that compares runners.
 //!
 //! **Architecture Invariant:** oracle and engine share opcode arithmetic and data types, never
 //! stepping code.
 
+pub mod deadlock;
 pub mod engine;
 pub mod oracle;
 pub mod run;

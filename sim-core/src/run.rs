@@ -103,6 +103,12 @@ pub struct Head {
     pub port: Option<Port>,
     /// Its color.
     pub color: Color,
+    /// Wavelets in the FIFO, this one included.
+    pub words: u32,
+    /// Whether it is a control wavelet.
+    pub control: bool,
+    /// The selected switch position of the router's route (rule S-1); 0 for an input queue.
+    pub selected: u8,
 }
 
 /// Why a run stopped.

@@ -30,10 +30,22 @@ pub fn statements(program: &Program, indent: &str) -> String {
     printer.out
 }
 
-/// One instruction as [`statements`] prints it; `None` where the program has none.
+/// One instruction as a line of assembly, with the names that [`statements`] gives; `None` where the
+/// program has no such instruction. A vector operation states its extents where they can be found.
 pub fn instruction(program: &Program, at: u16) -> Option<String> {
-    let printer = Printer { program, indent: "", out: String::new() };
-    program.instrs.get(usize::from(at)).map(|instr| printer.instr(instr))
+    let instr = program.instrs.get(usize::from(at))?;
+    let text = Printer { program, indent: "", out: String::new() }.instr(instr);
+    let Instr::Vector(v) = instr else { return Some(text) };
+    let Some(shape) = program.shapes.get(usize::from(v.shape.0)) else { return Some(text) };
+    let stated = format!("over [{}]", extents(shape));
+    Some(text.replacen(&format!("over s{}", v.shape.0), &stated, 1))
+}
+
+/// A task's header as a line of assembly: `task t1 data(c2 -> r3)`; `None` where there is none.
+pub fn task_header(program: &Program, task: TaskId) -> Option<String> {
+    let at = usize::from(task.0);
+    let header = program.tasks.get(at)?;
+    Some(Printer { program, indent: "", out: String::new() }.header(at, header))
 }
 
 fn extents(shape: &Shape) -> String {

@@ -267,6 +267,16 @@ impl Net {
         routes.positions[usize::from(switch.position)]
     }
 
+    /// The selected switch position of the route of a router's FIFO.
+    pub(super) fn selected(&self, fifo: u32) -> u8 {
+        let fifo = &self.fifos[fifo];
+        if !fifo.is_switched() {
+            return 0;
+        }
+        let routes = &self.switched[fifo.outs().first as usize];
+        self.switches[routes.switch as usize].position
+    }
+
     /// The first tick from which all destinations have a free slot (rule F-1), or, second, one
     /// that is full.
     #[inline(always)]

@@ -89,8 +89,12 @@ impl Engine {
             let plan = self.plans.get(self.tiles.plan[tile] as usize);
             let keys = plan.map_or(&[][..], |p| &p.keys);
             for (&(port, color), fifo) in keys.iter().zip(first..) {
-                if !self.net.fifos[fifo].is_empty() {
-                    heads.push(Head { pe, port: Some(port), color });
+                if let Some(head) = self.head(pe, color, fifo) {
+                    heads.push(Head {
+                        port: Some(port),
+                        selected: self.net.selected(fifo),
+                        ..head
+                    });
                 }
             }
             let Some(owner) = self.pes.get(self.tiles.pe[tile] as usize) else {
@@ -98,12 +102,19 @@ impl Engine {
             };
             let queues = &self.codes[owner.code as usize].program.in_queues;
             let bound = queues.iter().flatten().zip(owner.ins..);
-            let left = bound.filter(|&(_, fifo)| !self.net.fifos[fifo].is_empty());
-            let mut colors: Vec<Color> = left.map(|(&color, _)| color).collect();
-            colors.sort_unstable();
-            heads.extend(colors.into_iter().map(|color| Head { pe, port: None, color }));
+            let left = bound.filter_map(|(&color, fifo)| self.head(pe, color, fifo));
+            let mut left: Vec<Head> = left.collect();
+            left.sort_unstable();
+            heads.extend(left);
         }
         heads
+    }
+
+    /// What is left in a FIFO, as the head of an input queue.
+    fn head(&self, pe: PeIdx, color: Color, fifo: u32) -> Option<Head> {
+        let fifo = &self.net.fifos[fifo];
+        let control = fifo.head()?.control;
+        Some(Head { pe, port: None, color, words: fifo.words(), control, selected: 0 })
     }
 }
 

@@ -57,6 +57,16 @@ impl Fifo {
         self.waiting.is_empty()
     }
 
+    /// The oldest wavelet, here or still in flight.
+    pub(super) fn first(&self) -> Option<Wavelet> {
+        self.waiting.front().map(|&(_, wavelet)| wavelet)
+    }
+
+    /// Wavelets that are here or in flight.
+    pub(super) fn words(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// F-1: a wavelet is sent at `t`.
     pub(super) fn push(&mut self, t: Cycle, wavelet: Wavelet, clock: &mut Clock) {
         self.push_from(t + Cycles(self.latency), wavelet, clock);

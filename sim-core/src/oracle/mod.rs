@@ -75,7 +75,7 @@ pub fn run_counting(
     seed: u64,
 ) -> (Outcome, Contention) {
     let mut contention = Contention::default();
-    let error = fabric::lint(image).into_iter().find(|finding| finding.error);
+    let error = fabric::lint::errors(image).into_iter().next();
     assert!(error.is_none(), "the image cannot run: {error:?}");
     let mut wafer = Wafer::new(image, script);
     let mut order: Vec<usize> = (0..image.tiles.len()).collect();

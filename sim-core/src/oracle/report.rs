@@ -1,6 +1,7 @@
 //! How a run ended that came to rest by itself: rule E-2.
 
 use super::Wafer;
+use super::fifo::Fifo;
 use crate::run::{Head, StopReason, Wait};
 use fabric::PeIdx;
 use pe_isa::Cycle;
@@ -47,13 +48,24 @@ impl Wafer<'_> {
         for (at, router) in self.routers.iter().enumerate() {
             let pe = PeIdx(at as u32);
             let waiting = router.fifos.iter().filter(|(_, fifo)| !fifo.is_empty());
-            heads.extend(waiting.map(|(&(port, color), _)| Head { pe, port: Some(port), color }));
+            heads.extend(waiting.map(|(&(port, color), fifo)| Head {
+                port: Some(port),
+                selected: router.selected[&color],
+                ..head(pe, fifo)
+            }));
             let inputs = self.pes[at].iter().flat_map(|pe| pe.bound_inputs());
             let waiting = inputs.filter(|fifo| !fifo.is_empty());
-            let mut colors: Vec<_> = waiting.map(|fifo| fifo.color).collect();
-            colors.sort();
-            heads.extend(colors.into_iter().map(|color| Head { pe, port: None, color }));
+            let mut waiting: Vec<_> = waiting.map(|fifo| head(pe, fifo)).collect();
+            waiting.sort();
+            heads.extend(waiting);
         }
         heads
     }
+}
+
+/// The head of an input queue that is not empty.
+fn head(pe: PeIdx, fifo: &Fifo) -> Head {
+    let control = fifo.first().is_some_and(|wavelet| wavelet.control);
+    let words = fifo.words() as u32;
+    Head { pe, port: None, color: fifo.color, words, control, selected: 0 }
 }

@@ -13,7 +13,7 @@ pub(super) struct Router {
     /// F-2, F-3: one FIFO per input port and color in use.
     pub(super) fifos: BTreeMap<Key, Fifo>,
     /// S-1: the selected position of each color.
-    selected: BTreeMap<Color, u8>,
+    pub(super) selected: BTreeMap<Color, u8>,
     /// a key number.
     cursor: usize,
     /// L-1: the outputs, by port.

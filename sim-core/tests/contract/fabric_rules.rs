@@ -28,6 +28,12 @@ fn message_cycles(machine: Machine, n: u32) -> u64 {
     cycles.get()
 }
 
+/// A wavelet of color 0 that is left at a router, of `words`, with switch position `selected`.
+fn head(pe: u32, port: Port, words: u32, selected: u8) -> Head {
+    let (pe, port, color) = (PeIdx(pe), Some(port), Color(0));
+    Head { pe, port, color, words, control: false, selected }
+}
+
 #[test]
 fn does_a_message_take_what_the_ledger_says() {
     // P-4, P-5, R-1, F-2 to F-5: dispatch 5 + ramp 2 + (B - 1) + hop 2 + ramp 2 + 1.
@@ -188,12 +194,12 @@ fn does_a_candidate_without_a_slot_reserve_nothing() {
         // c1 shares the link with the first c0 at 1, then has it alone; its depth of 1 lets a
         // word through every hop + credit = 2 cycles. F-1.
         assert_eq!(arrivals(r), [(4, 1), (6, 1), (8, 1)]);
-        let heads = |pe, port| Head { pe: PeIdx(pe), port: Some(port), color: Color(0) };
+        let heads = |pe, port, words| head(pe, port, words, 0);
         let StopReason::Deadlock { waits, heads: left } = &r.outcome.stop else {
             panic!("{:?}", r.outcome.stop)
         };
         assert!(waits.is_empty());
-        assert_eq!(left, &[heads(0, Port::North), heads(1, Port::West)]); // E-2
+        assert_eq!(left, &[heads(0, Port::North, 1), heads(1, Port::West, 1)]); // E-2
     });
 }
 
@@ -211,7 +217,7 @@ fn does_a_switch_turn_in_the_cycle_after_the_control_wavelet() {
     on_all(&w.finish(), &script, |r| {
         let seen: Vec<_> = r.received.iter().map(|&(t, _, w)| (t.0, w)).collect();
         assert_eq!(seen, [(2, 0), (3, 0xabcd_a500), (4, 0)]);
-        let heads = vec![Head { pe: PeIdx(0), port: Some(Port::West), color: Color(0) }];
+        let heads = vec![head(0, Port::West, 1, 1)];
         let waits = Vec::new();
         assert_eq!(r.outcome.stop, StopReason::Deadlock { waits, heads });
     });

@@ -75,9 +75,9 @@ struct Builder<'a> {
 /// Elaborates `image`, which the linter has found free of errors.
 pub(super) fn elaborate(image: &WaferImage) -> Engine {
     debug_assert!(
-        fabric::lint(image).iter().all(|f| !f.error),
+        fabric::lint::errors(image).is_empty(),
         "the image has lint errors: {:?}",
-        fabric::lint(image).iter().find(|f| f.error)
+        fabric::lint::errors(image).first()
     );
     let plans: Vec<Plan> = image.route_sets.iter().map(Plan::new).collect();
     let mut sram = vec![u32::MAX; image.programs.len()];

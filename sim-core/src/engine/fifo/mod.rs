@@ -169,9 +169,9 @@ impl Fifo {
         self.len == 1
     }
 
-    #[inline(always)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Wavelets that are here or on their way.
+    pub(super) fn words(&self) -> u32 {
+        self.len.into()
     }
 
     #[inline(always)]

@@ -1,0 +1,44 @@
+//! What does not fit into a PE.
+
+use super::{Findings, Kind};
+use crate::geometry::PeIdx;
+
+pub(super) fn check(found: &mut Findings<'_>) {
+    let image = found.image;
+    let code: Vec<u32> = image.programs.iter().map(pe_isa::Program::code_bytes).collect();
+    for (at, tile) in image.tiles.iter().enumerate() {
+        let code = tile.program.map_or(0, |p| code[p.0 as usize]);
+        check_tile(found, PeIdx(at as u32), code);
+    }
+}
+
+fn check_tile(found: &mut Findings<'_>, idx: PeIdx, code: u32) {
+    let tile = found.image.tile(idx);
+    let usable = found.image.machine.usable_bytes();
+    let need = u64::from(code) + u64::from(tile.sram_bytes);
+    if need > u64::from(usable) {
+        let (over, data) = (need - u64::from(usable), tile.sram_bytes);
+        let message = format!(
+            "SRAM over by {over} bytes on PE {}: {code} of code and {data} of data, {usable} are usable",
+            found.image.coord(idx)
+        );
+        found.error(Kind::SramOverflow, idx, message);
+    }
+    if !tile.sram_bytes.is_multiple_of(4) {
+        found.error(Kind::BadData, idx, "sram_bytes is no multiple of 4".to_string());
+    }
+    for segment in &tile.data {
+        let end = u64::from(segment.address) + 4 * segment.words.len() as u64;
+        if segment.address % 4 != 0 || end > u64::from(tile.sram_bytes) {
+            let from = segment.address;
+            let message = format!("initial data at {from}..{end} lies outside the data area");
+            found.error(Kind::BadData, idx, message);
+        }
+    }
+    for (reg, _) in &tile.params {
+        if usize::from(reg.0) >= pe_isa::REGISTERS {
+            let message = format!("parameter register {reg} does not exist");
+            found.error(Kind::BadData, idx, message);
+        }
+    }
+}

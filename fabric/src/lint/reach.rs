@@ -1,0 +1,215 @@
+//! What sources reach: routes, queues and tasks without one, and switches that nobody turns.
+
+use super::wiring::Wiring;
+use super::{Findings, Kind};
+use crate::geometry::{PeIdx, Port};
+use crate::route::Route;
+use pe_isa::asm::print::task_header;
+use pe_isa::{Color, Instr, Program, TaskId, TaskKind};
+
+/// No source.
+const NONE: u32 = u32::MAX;
+
+/// What a program puts into the fabric, as sets of colors by bit.
+#[derive(Clone, Copy, Default)]
+struct Sends {
+    any: u32,
+    control: u32,
+}
+
+impl Sends {
+    fn of(program: &Program) -> Sends {
+        let mut sends = Sends::default();
+        for instr in &program.instrs {
+            let queue = instr.output().and_then(|q| program.out_queues.get(usize::from(q.0)));
+            let Some(bit) = queue.copied().flatten().map(bit) else { continue };
+            sends.any |= bit;
+            if matches!(instr, Instr::SendCtrl { .. }) {
+                sends.control |= bit;
+            }
+        }
+        sends
+    }
+}
+
+/// Colors beyond the 32 that a machine may have are in no set.
+fn bit(color: Color) -> u32 {
+    1u32.checked_shl(color.0.into()).unwrap_or(0)
+}
+
+/// A way into the fabric: a router's port, and whether data or control wavelets come in there.
+#[derive(Clone, Copy)]
+struct Source {
+    tile: PeIdx,
+    port: Port,
+    control: bool,
+}
+
+pub(super) fn check(found: &mut Findings<'_>) {
+    let image = found.image;
+    let sends: Vec<Sends> = image.programs.iter().map(Sends::of).collect();
+    let mut flood = Flood { from: vec![NONE; 5 * image.tiles.len()], arrives: Vec::new() };
+    let mut turned = Flood { from: Vec::new(), arrives: Vec::new() };
+    for wiring in Wiring::all(image) {
+        let sources = sources(&wiring, &sends);
+        flood.run(&wiring, sources.iter());
+        let mut switches = image.route_sets.iter().filter_map(|set| set.get(wiring.color));
+        if switches.any(|route| route.positions.len() > 1) {
+            turned.run(&wiring, sources.iter().filter(|s| s.control));
+        } else {
+            turned.from.clear();
+        }
+        for (idx, route) in wiring.tiles() {
+            unfed(found, &wiring, idx, route, &flood);
+            if route.positions.len() > 1 {
+                switch(found, &wiring, idx, route, (&flood, &turned));
+            }
+        }
+        queues(found, &wiring, &flood);
+    }
+}
+
+/// Where the color gets in. What the host sends is not part of an image, so it may be control
+/// wavelets too.
+fn sources(wiring: &Wiring<'_>, sends: &[Sends]) -> Vec<Source> {
+    let image = wiring.image;
+    let bit = bit(wiring.color);
+    let mut sources = Vec::new();
+    if sends.iter().any(|s| s.any & bit != 0) {
+        for (at, tile) in image.tiles.iter().enumerate() {
+            let sends = tile.program.map_or(Sends::default(), |p| sends[p.0 as usize]);
+            if sends.any & bit != 0 {
+                let (tile, port) = (PeIdx(at as u32), Port::Ramp);
+                sources.push(Source { tile, port, control: sends.control & bit != 0 });
+            }
+        }
+    }
+    let host = image.host_in.iter().filter(|h| h.color == wiring.color);
+    sources.extend(host.map(|h| Source { tile: h.tile, port: h.port, control: true }));
+    sources
+}
+
+/// How far one color gets from a set of sources, whatever the switches do.
+struct Flood {
+    /// The tile of the first source found for each port of each router, at `5 × tile + port`.
+    from: Vec<u32>,
+    /// Whether the color arrives at each tile's PE.
+    arrives: Vec<bool>,
+}
+
+impl Flood {
+    fn run<'a>(&mut self, wiring: &Wiring<'_>, sources: impl Iterator<Item = &'a Source>) {
+        let tiles = wiring.image.tiles.len();
+        self.from.clear();
+        self.from.resize(5 * tiles, NONE);
+        self.arrives.clear();
+        self.arrives.resize(tiles, false);
+        let mut open: Vec<(PeIdx, Port)> = Vec::new();
+        for source in sources {
+            open.push((source.tile, source.port));
+            while let Some((at, rx)) = open.pop() {
+                let from = &mut self.from[5 * at.0 as usize + rx.index()];
+                if *from != NONE {
+                    continue;
+                }
+                *from = source.tile.0;
+                let Some(route) = wiring.route(at) else { continue };
+                for position in route.positions.iter().filter(|p| p.rx == rx) {
+                    for tx in position.tx.iter() {
+                        if tx == Port::Ramp {
+                            self.arrives[at.0 as usize] = true;
+                        } else if let Some(next) = wiring.next(at, tx) {
+                            open.push((next, tx.opposite()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tile of a source that reaches a port of a router.
+    fn source(&self, at: PeIdx, rx: Port) -> Option<PeIdx> {
+        let from = *self.from.get(5 * at.0 as usize + rx.index())?;
+        (from != NONE).then_some(PeIdx(from))
+    }
+}
+
+/// Routes without a source, told where they begin.
+fn unfed(found: &mut Findings<'_>, wiring: &Wiring<'_>, idx: PeIdx, route: &Route, flood: &Flood) {
+    let color = wiring.color;
+    for rx in route.receives().iter() {
+        if flood.source(idx, rx).is_some() || wiring.previous(idx, rx).is_some() {
+            continue;
+        }
+        let lack = match (rx, wiring.neighbour(idx, rx)) {
+            (Port::Ramp, _) => "the PE never sends on it".to_string(),
+            (_, Some(next)) => format!("tile {} sends nothing there", found.image.coord(next)),
+            (_, None) => "no host port is there".to_string(),
+        };
+        let message = format!("the route of color {color} takes from {rx}, but {lack}");
+        found.warning(Kind::UnfedRoute, idx, message);
+    }
+}
+
+/// A switch that no control wavelet reaches keeps its first position.
+fn switch(
+    found: &mut Findings<'_>,
+    wiring: &Wiring<'_>,
+    idx: PeIdx,
+    route: &Route,
+    (flood, turned): (&Flood, &Flood),
+) {
+    let ports = || route.receives().iter();
+    let fed: Vec<(Port, PeIdx)> =
+        ports().filter_map(|rx| Some((rx, flood.source(idx, rx)?))).collect();
+    if fed.is_empty() || ports().any(|rx| turned.source(idx, rx).is_some()) {
+        return;
+    }
+    let color = wiring.color;
+    let named = |&(rx, from): &(Port, PeIdx)| format!("{} from {rx}", found.image.coord(from));
+    if let [one, other, ..] = &fed[..]
+        && one.1 != other.1
+    {
+        let message = format!(
+            "two sources feed color {color} here, {} and {}, and nobody turns the switch between them",
+            named(one),
+            named(other)
+        );
+        return found.warning(Kind::TwoSources, idx, message);
+    }
+    let message = format!(
+        "the switch of color {color} has {} positions, but its source, tile {}, sends no control \
+         wavelet",
+        route.positions.len(),
+        named(&fed[0])
+    );
+    found.warning(Kind::UnturnedSwitch, idx, message);
+}
+
+/// Input queues that the color is bound to, but does not reach.
+fn queues(found: &mut Findings<'_>, wiring: &Wiring<'_>, flood: &Flood) {
+    let image = found.image;
+    let color = wiring.color;
+    let queue: Vec<_> = image.programs.iter().map(|p| p.in_queue(color)).collect();
+    if queue.iter().all(Option::is_none) {
+        return;
+    }
+    for (at, tile) in image.tiles.iter().enumerate() {
+        let Some(program) = tile.program else { continue };
+        let Some(queue) = queue[program.0 as usize].filter(|_| !flood.arrives[at]) else {
+            continue;
+        };
+        let idx = PeIdx(at as u32);
+        let program = &image.programs[program.0 as usize];
+        let is_fed = |kind: TaskKind| matches!(kind, TaskKind::Data(q, _) | TaskKind::Control(q, _) if q == queue);
+        let message = format!("nothing can arrive on input color {color}: no source reaches it");
+        match program.tasks.iter().position(|task| is_fed(task.kind)) {
+            Some(task) => {
+                let header = task_header(program, TaskId(task as u8)).unwrap_or_default();
+                let message = format!("`{header}` is never launched: {message}");
+                found.warning(Kind::IdleTask, idx, message);
+            }
+            None => found.warning(Kind::NothingArrives, idx, message),
+        }
+    }
+}
