@@ -1,0 +1,93 @@
+//! Kernels that are made for a machine and some numbers: point-to-point messages, collectives, small linear algebra.
+//!
+//! One file per family; [`REGISTRY`] lists them all. What a kernel has in common with the model compiler (chains and
+//! broadcasts on a line) is routed by `lines` and programmed by `emit::collective` for both.
+//!
+//! A generated [`Kernel`] says what every element must be after the run, and the exact cycle at which the run stops
+//! where the timing contract makes that a formula.
+
+mod broadcast;
+mod draft;
+mod error;
+pub mod formula;
+mod message;
+mod params;
+mod reduce;
+
+pub use error::KernelError;
+pub use params::{Most, Param};
+
+use draft::Draft;
+use fabric::Machine;
+use fabric::text::{Kernel, Value};
+use params::Args;
+
+/// A kernel that can be asked for by name.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Its name, such as `chain-reduce`.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub about: &'static str,
+    /// Its parameters. The first of those marked [`Param::sized`] is the one that errors about SRAM speak of.
+    pub params: &'static [Param],
+    make: fn(&Machine, &Args) -> Result<Draft, KernelError>,
+}
+
+/// All kernels.
+pub const REGISTRY: [Entry; 8] = [
+    message::MESSAGE,
+    message::MULTICAST,
+    message::RELAY,
+    broadcast::BROADCAST,
+    broadcast::BROADCAST_2D,
+    reduce::STAR,
+    reduce::CHAIN,
+    reduce::TWO_PHASE,
+];
+
+/// Makes a kernel for a machine. `params` are names and integers; those not given take their defaults.
+///
+/// # Errors
+/// An unknown kernel or parameter, a value outside its range, more data than the SRAM of a PE holds (with the largest
+/// value that fits), or too few colors or queues.
+pub fn generate(
+    name: &str,
+    machine: &Machine,
+    params: &[(String, Value)],
+) -> Result<Kernel, KernelError> {
+    let entry = REGISTRY.iter().find(|e| e.name == name).ok_or_else(|| {
+        let names: Vec<&str> = REGISTRY.iter().map(|e| e.name).collect();
+        let near = fabric::presets::nearest(name, &names);
+        let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        KernelError::Unknown { name: name.to_string(), hint, known: names.join(", ") }
+    })?;
+    let args = Args::read(entry, machine, params)?;
+    let draft = (entry.make)(machine, &args)?;
+    if draft.fits() {
+        return Ok(draft.finish(&args));
+    }
+    Err(too_large(entry, machine, &args))
+}
+
+/// The error for a kernel that needs more SRAM than there is: the largest value of its sized parameter with which it
+/// would fit, the others kept.
+fn too_large(entry: &Entry, machine: &Machine, args: &Args) -> KernelError {
+    let sized = entry.params.iter().find(|p| p.sized).expect("kernels with data have a size");
+    let fits = |value: u32| {
+        let draft = (entry.make)(machine, &args.with(sized.name, value));
+        draft.is_ok_and(|d| d.fits())
+    };
+    // What needs SRAM grows with the parameter, so the values that fit are the ones up to the answer.
+    let (mut good, mut bad) = (sized.least - 1, args.get(sized.name));
+    while bad - good > 1 {
+        let middle = good + (bad - good) / 2;
+        if fits(middle) { good = middle } else { bad = middle }
+    }
+    KernelError::Memory {
+        param: sized.name,
+        value: args.get(sized.name),
+        largest: (good >= sized.least).then_some(good),
+        usable: machine.usable_bytes(),
+    }
+}
