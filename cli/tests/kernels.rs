@@ -128,7 +128,7 @@ fn do_uneven_rows_and_lengths_reduce_to_the_same_sums() {
     for p in [2, 3, 5, 7, 10, 31, 100] {
         for b in [1, 2, 33] {
             let machine = machine("wse2", p, 1);
-            for name in ["star-reduce", "chain-reduce", "two-phase-reduce"] {
+            for name in ["star-reduce", "chain-reduce", "tree-reduce", "two-phase-reduce"] {
                 run(name, &machine, &[("P", p), ("B", b)], p < 20);
             }
         }
@@ -192,4 +192,114 @@ fn does_a_message_of_eight_words_over_one_hop_take_19_cycles() {
         assert_eq!((cycle - ends) as f64, analytic);
         assert!(hops > 1 || b != 8 || analytic == 19.0);
     }
+}
+
+#[test]
+fn does_tree_reduce_take_the_published_cycles_and_part_of_the_distance() {
+    // The formula takes the larger of contention and distance where a run pays part of both; besides, every operation after
+    // the first of a PE is dispatched, and words of later rounds take slots of a link from earlier ones.
+    let sizes = [(2, 1), (4, 16), (8, 64), (16, 100), (64, 256), (512, 1), (512, 64), (512, 4096)];
+    for (p, b) in sizes {
+        let machine = machine("wse2", p, 1);
+        let (cycle, promised) = run("tree-reduce", &machine, &[("P", p), ("B", b)], p * b <= 2_000);
+        assert_eq!(
+            promised,
+            b == 1,
+            "words of several rounds share links unless there is one of each"
+        );
+        let work = formula::work(&machine, cycle) as f64;
+        let (p, b) = (f64::from(p), f64::from(b));
+        let analytic = formula::tree(p, b, 2.0);
+        let difference = work - analytic;
+        println!("| tree-reduce | {p} | {b} | {work} | {analytic:.1} | {difference:+.1} |");
+        assert!(difference >= -0.01 * analytic, "P {p}, B {b}: {difference}");
+        assert!(difference <= p - 1.0 + 9.0 * (p.log2() - 1.0), "P {p}, B {b}: {difference}");
+    }
+}
+
+#[test]
+fn does_ring_all_reduce_take_the_published_cycles_and_the_datapaths_second_step() {
+    // The formula counts a cycle for each word that a PE receives. The datapath takes one step a cycle, and a word costs it
+    // two, one to receive and one to send; each round is dispatched. Parts of less than eight words wait for their way.
+    let sizes = [(4, 64), (8, 64), (8, 1024), (16, 4096), (64, 4096), (512, 4096)];
+    for (p, b) in sizes {
+        let machine = machine("wse2", p, 1);
+        let (cycle, _) = run("ring-all-reduce", &machine, &[("P", p), ("B", b)], p * b <= 2_000);
+        let work = formula::work(&machine, cycle) as f64;
+        let (p, b) = (f64::from(p), f64::from(b));
+        let (rounds, part) = (2.0 * (p - 1.0), b / p);
+        let analytic = formula::ring(p, b, 2.0);
+        println!(
+            "| ring-all-reduce | {p} | {b} | {work} | {analytic:.1} | {:+.1} |",
+            work - analytic
+        );
+        assert_eq!(work, rounds * (2.0 * part + 5.0) - 6.0, "P {p}, B {b}");
+    }
+}
+
+#[test]
+fn do_rings_end_with_the_right_parts_whatever_the_lengths() {
+    for p in [2, 3, 4, 7, 8, 33] {
+        for b in [1, 2, 7, 33, 200] {
+            let machine = machine("wse2", p, 1);
+            for name in ["reduce-scatter", "all-gather", "ring-all-reduce"] {
+                run(name, &machine, &[("P", p), ("B", b)], p * b < 300);
+            }
+        }
+    }
+}
+
+#[test]
+fn do_matrix_kernels_multiply_tiles_of_any_shape() {
+    for (p, m, k, n) in [(2, 1, 1, 1), (3, 2, 5, 3), (4, 8, 8, 8), (5, 1, 7, 2), (16, 4, 4, 4)] {
+        let machine = machine("wse2", p, p);
+        let params = [("P", p), ("M", m), ("K", k), ("N", n)];
+        for name in ["gemm-cannon", "gemm-summa"] {
+            let (cycle, _) = run(name, &machine, &params, p < 5);
+            // The floor: every PE does all its multiply-adds, row by row.
+            let multiply = formula::multiply_adds(&machine, m * k, n);
+            println!("| {name} | {p} | {m} {k} {n} | {cycle} | {} |", u64::from(p) * multiply);
+            assert!(cycle > u64::from(p) * multiply);
+        }
+    }
+    for (w, h, m, n) in [(2, 2, 1, 1), (3, 5, 4, 9), (16, 2, 33, 7), (64, 64, 16, 16)] {
+        let machine = machine("wse2", w, h);
+        let params = [("W", w), ("H", h), ("M", m), ("N", n)];
+        let (cycle, promised) = run("gemv", &machine, &params, w * h < 40);
+        println!("| gemv | {w} {h} | {m} {n} | {cycle} |");
+        assert!(promised);
+    }
+}
+
+#[test]
+fn do_halos_hold_the_neighbours_edges() {
+    for (w, h, n) in [(1, 1, 3), (2, 1, 1), (3, 4, 8), (8, 8, 64), (33, 17, 5)] {
+        let machine = machine("wse2", w, h);
+        let (cycle, _) = run("halo", &machine, &[("W", w), ("H", h), ("N", n)], w * h < 20);
+        println!("| halo | {w} {h} | {n} | {cycle} |");
+        // Four edges out and four in, a step a word.
+        assert!(w < 3 || h < 3 || cycle >= u64::from(8 * n));
+    }
+}
+
+#[test]
+fn does_butterfly_all_reduce_stay_near_the_datapaths_floor() {
+    for (p, b) in [(2, 1), (2, 100), (4, 16), (8, 1), (8, 64), (16, 256), (32, 1), (64, 64)] {
+        let machine = machine("wse2", p, 1);
+        let params = [("P", p), ("B", b)];
+        let (cycle, _) = run("butterfly-all-reduce", &machine, &params, p * b < 2_000);
+        let work = formula::work(&machine, cycle);
+        // Each PE receives P - 1 vectors and sends one a round, a step a word.
+        let rounds = u64::from(p.ilog2());
+        let floor = u64::from(b) * (u64::from(p - 1) + rounds);
+        println!("| butterfly-all-reduce | {p} | {b} | {work} | {floor} |");
+        assert!(work >= floor, "P {p}, B {b}: {work}");
+        assert!(work <= 2 * floor + 30 * rounds + 4 * u64::from(p), "P {p}, B {b}: {work}");
+    }
+    let machine = machine("wse2", 128, 1);
+    let error = make("butterfly-all-reduce", &machine, &[("P", 12)]).expect_err("no power");
+    assert!(error.to_string().contains("a power of two"), "{error}");
+    let error = make("butterfly-all-reduce", &machine, &[("P", 128)]).expect_err("too long");
+    let limit = "P = 128 is outside its legal range, 2 to 64";
+    assert!(error.to_string().starts_with(limit), "{error}");
 }

@@ -253,6 +253,17 @@ impl Asm {
         self.vector(VecOp::Mov, shape, operands, Thread::Micro(thread, done));
     }
 
+    /// A vector operation in a microthread.
+    pub(crate) fn vec_async(
+        &mut self,
+        thread: u8,
+        op: VecOp,
+        shape: &[Size],
+        [dst, a, b]: [Op; 3],
+    ) {
+        self.vector(op, shape, [dst, a, b], Thread::Micro(thread, OnDone::Nothing));
+    }
+
     fn vector(&mut self, op: VecOp, shape: &[Size], operands: [Op; 3], thread: Thread) {
         let shape = self.shape(shape);
         let [dst, a, b] = operands.map(|o| self.operand(o));

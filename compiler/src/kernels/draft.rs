@@ -31,6 +31,11 @@ impl Region {
         Region { name, address, extents: vec![len] }
     }
 
+    /// A matrix of `rows` × `columns` elements at byte `address`.
+    pub(super) fn matrix(name: &'static str, address: u32, rows: u32, columns: u32) -> Region {
+        Region { name, address, extents: vec![rows, columns] }
+    }
+
     /// Number of elements.
     pub(super) fn len(&self) -> u32 {
         self.extents.iter().product()

@@ -57,6 +57,17 @@ pub fn flows_freely(machine: &Machine) -> bool {
     flows(machine) && machine.fabric.link_cycles.num() == machine.fabric.link_cycles.den()
 }
 
+/// Cycles of f32 multiply-adds over memory: `rows` runs of `len` elements that each read one factor and the sum, the
+/// other factor being the same along a run (rule C-1).
+pub fn multiply_adds(machine: &Machine, rows: u32, len: u32) -> u64 {
+    let cost = &machine.pe.cost;
+    let elements = u64::from(rows) * u64::from(len);
+    let reads = (8 * elements).div_ceil(u64::from(cost.read_bytes_per_cycle));
+    let writes = (4 * elements).div_ceil(u64::from(cost.write_bytes_per_cycle));
+    let work = cost.fmac_32.cycles_for(elements).max(reads).max(writes);
+    cost.setup_fmac_32 + work + cost.row_cycles * u64::from(rows - 1)
+}
+
 /// One message of `b` words over one hop, end to end with dispatch (machine.md's ledger: 19 for 8 words on `wse3-sdk`).
 pub fn message(dispatch: f64, b: f64, tr: f64, hop: f64) -> f64 {
     dispatch + tr + (b - 1.0) + hop + tr + 1.0

@@ -7,12 +7,19 @@
 //! where the timing contract makes that a formula.
 
 mod broadcast;
+mod butterfly;
 mod draft;
 mod error;
 pub mod formula;
+mod gemm;
+mod gemv;
+mod halo;
+mod matrix;
 mod message;
 mod params;
 mod reduce;
+mod ring;
+mod tree;
 
 pub use error::KernelError;
 pub use params::{Most, Param};
@@ -35,7 +42,7 @@ pub struct Entry {
 }
 
 /// All kernels.
-pub const REGISTRY: [Entry; 8] = [
+pub const REGISTRY: [Entry; 17] = [
     message::MESSAGE,
     message::MULTICAST,
     message::RELAY,
@@ -43,7 +50,16 @@ pub const REGISTRY: [Entry; 8] = [
     broadcast::BROADCAST_2D,
     reduce::STAR,
     reduce::CHAIN,
+    tree::TREE,
     reduce::TWO_PHASE,
+    ring::REDUCE_SCATTER,
+    ring::ALL_GATHER,
+    ring::ALL_REDUCE,
+    butterfly::BUTTERFLY,
+    gemv::GEMV,
+    gemm::CANNON,
+    gemm::SUMMA,
+    halo::HALO,
 ];
 
 /// Makes a kernel for a machine. `params` are names and integers; those not given take their defaults.
