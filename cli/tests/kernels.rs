@@ -154,12 +154,20 @@ fn are_sizes_that_cannot_be_told_with_the_largest_legal_value() {
         "kernel chain-reduce: no parameter `Q` (it has P, B)"
     );
     assert!(error(&machine, "chain-reduc", &[]).contains("did you mean `chain-reduce`?"));
-    machine.pe.sram_bytes = 8_192;
+    (machine.pe.sram_bytes, machine.pe.reserve_bytes) = (8_000, 4_000);
     let message = error(&machine, "chain-reduce", &[("B", 1024)]);
     let largest: u32 = message.rsplit(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-    assert!(message.starts_with("B = 1024 needs more than the 4016 usable bytes"), "{message}");
+    assert!(message.starts_with("B = 1024 needs more than the 4000 usable bytes"), "{message}");
     assert!(make("chain-reduce", &machine, &[("B", largest)]).is_ok());
     assert!(make("chain-reduce", &machine, &[("B", largest + 1)]).is_err());
+    let message = error(&machine, "gemm-summa", &[("K", 128), ("M", 2), ("N", 2)]);
+    assert!(
+        message.starts_with("K = 128 needs") || message.starts_with("M = 2 needs"),
+        "{message}"
+    );
+    machine.pe.microthreads = 1;
+    let message = error(&machine, "gemm-cannon", &[("P", 2)]);
+    assert!(message.contains("microthread 1 does not exist"), "{message}");
 }
 
 #[test]
@@ -238,6 +246,19 @@ fn does_ring_all_reduce_take_the_published_cycles_and_the_datapaths_second_step(
 }
 
 #[test]
+fn do_reduce_scatter_and_all_gather_take_half_a_ring_each() {
+    for (p, b) in [(4, 64), (8, 1024), (64, 4096)] {
+        let machine = machine("wse2", p, 1);
+        for name in ["reduce-scatter", "all-gather"] {
+            let (cycle, _) = run(name, &machine, &[("P", p), ("B", b)], false);
+            let work = formula::work(&machine, cycle);
+            println!("| {name} | {p} | {b} | {work} |");
+            assert_eq!(work, u64::from(p - 1) * u64::from(2 * b / p + 5) - 5, "P {p}, B {b}");
+        }
+    }
+}
+
+#[test]
 fn do_rings_end_with_the_right_parts_whatever_the_lengths() {
     for p in [2, 3, 4, 7, 8, 33] {
         for b in [1, 2, 7, 33, 200] {
@@ -302,4 +323,54 @@ fn does_butterfly_all_reduce_stay_near_the_datapaths_floor() {
     let error = make("butterfly-all-reduce", &machine, &[("P", 128)]).expect_err("too long");
     let limit = "P = 128 is outside its legal range, 2 to 64";
     assert!(error.to_string().starts_with(limit), "{error}");
+}
+
+#[test]
+fn does_every_kernel_work_on_a_row_of_512() {
+    let machine = machine("wse2", 512, 1);
+    let params: &[(&str, &[(&str, u32)])] = &[
+        ("message", &[("N", 511), ("B", 4096)]),
+        ("multicast", &[("P", 512), ("S", 3), ("B", 4096)]),
+        ("relay", &[("N", 511), ("B", 100)]),
+        ("star-reduce", &[("P", 512), ("B", 200)]),
+        ("two-phase-reduce", &[("P", 512), ("B", 4096)]),
+        ("reduce-scatter", &[("P", 512), ("B", 1000)]),
+        ("all-gather", &[("P", 512), ("B", 1000)]),
+        ("ring-all-reduce", &[("P", 512), ("B", 1000)]),
+        ("halo", &[("W", 512), ("H", 1), ("N", 9)]),
+    ];
+    for (name, params) in params {
+        run(name, &machine, params, false);
+    }
+}
+
+#[test]
+fn does_every_kernel_finish_with_the_shallowest_queues_and_slow_turns() {
+    let mut machine = machine("wse2", 8, 8);
+    machine.fabric.queue_depth = 1;
+    machine.fabric.turn_cycles = 20;
+    machine.pe.input_queues.fill(1);
+    machine.pe.output_queues.fill(1);
+    for entry in &kernels::REGISTRY {
+        let (_, promised) = run(entry.name, &machine, &[], true);
+        assert!(!promised, "{}: the formulas are for queues that flow", entry.name);
+    }
+}
+
+#[test]
+fn do_kernels_run_to_the_same_digest_once_printed() {
+    let machine = machine("wse3-sdk", 8, 8);
+    let script = HostScript::default();
+    for entry in &kernels::REGISTRY {
+        let kernel = make(entry.name, &machine, &[]).expect("defaults fit");
+        let text = fabric::text::print(&kernel.image);
+        let printed = fabric::text::parse(&text, entry.name, &machine, &[]);
+        let printed = printed.unwrap_or_else(|e| panic!("{}: {e}", entry.name)).image;
+        assert!(printed == kernel.image, "{}", entry.name);
+        let digest = |image| {
+            let (mut host, mut none) = (Vec::new(), NoObserver);
+            engine::run(image, &script, &mut host, LIMIT, &mut none).digest()
+        };
+        assert_eq!(digest(&printed), digest(&kernel.image), "{}", entry.name);
+    }
 }

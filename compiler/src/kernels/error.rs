@@ -47,6 +47,16 @@ pub enum KernelError {
         /// Bytes of SRAM that code and data may use.
         usable: u32,
     },
+    /// The machine lacks queues, microthreads, colors or switch positions.
+    #[error("kernel {kernel} cannot be made for machine {machine}: {message}")]
+    Machine {
+        /// The kernel.
+        kernel: &'static str,
+        /// The machine.
+        machine: String,
+        /// What it lacks.
+        message: String,
+    },
 }
 
 fn largest_text(param: &str, largest: Option<u32>) -> String {

@@ -69,10 +69,11 @@ fn element(i: u32, j: u32) -> f32 {
 /// The block of a PE with its halo, row-major. Without `exchanged`, and beyond the rectangle, and in the corners, the halo is 0.
 fn block(at: PeCoord, (w, h): (u32, u32), side: u32, exchanged: bool) -> Vec<f32> {
     let width = side + 2;
+    let outer = |k: u32| k == 0 || k > side;
     let value = |k: u32| {
         // Places in the grid, one element further so that they don't get negative.
         let (i, j) = (at.y * side + k / width, at.x * side + k % width);
-        let (outer_i, outer_j) = ((k / width) % (side + 1) == 0, (k % width) % (side + 1) == 0);
+        let (outer_i, outer_j) = (outer(k / width), outer(k % width));
         let beyond = i == 0 || j == 0 || i > h * side || j > w * side;
         let empty = beyond || (outer_i && outer_j) || ((outer_i || outer_j) && !exchanged);
         if empty { 0.0 } else { element(i % 4_096, j % 4_096) }

@@ -32,6 +32,9 @@ pub(super) fn left(i: u32, j: u32) -> f32 {
     ((i + 2 * j) % 5) as f32
 }
 
+/// Both matrices repeat after so many columns (of the left) or rows (of the right).
+const PERIOD: u32 = 10;
+
 /// Element of the right matrix.
 pub(super) fn right(i: u32, j: u32) -> f32 {
     ((3 * i + j) % 2) as f32
@@ -51,7 +54,8 @@ pub(super) fn tile(
 pub(super) fn product(at: (u32, u32), (m, n): (u32, u32), depth: u32) -> Vec<f32> {
     let element = |k: u32| {
         let (i, j) = (at.0 * m + k / n, at.1 * n + k % n);
-        (0..depth).map(|d| left(i, d) * right(d, j)).sum()
+        let times = |d: u32| ((depth + PERIOD - 1 - d) / PERIOD) as f32;
+        (0..PERIOD).map(|d| left(i, d) * right(d, j) * times(d)).sum()
     };
     (0..m * n).map(element).collect()
 }

@@ -113,7 +113,7 @@ fn send_and_receive(draft: &mut Draft, members: &[u32], b: u32) {
 fn relay(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     let (stages, b) = (args.get("N"), args.get("B"));
     let mut draft = Draft::new(machine);
-    let color = |x: u32| if x % 2 == 0 { ROW.even } else { ROW.odd };
+    let color = |x: u32| if x.is_multiple_of(2) { ROW.even } else { ROW.odd };
     let v = Region::vector("v", 0, b);
     for x in 0..=stages {
         if x < stages {

@@ -36,7 +36,7 @@ pub struct Entry {
     pub name: &'static str,
     /// What it does, in one line.
     pub about: &'static str,
-    /// Its parameters. The first of those marked [`Param::sized`] is the one that errors about SRAM speak of.
+    /// Its parameters, of which at least one is [`Param::sized`].
     pub params: &'static [Param],
     make: fn(&Machine, &Args) -> Result<Draft, KernelError>,
 }
@@ -80,30 +80,45 @@ pub fn generate(
     })?;
     let args = Args::read(entry, machine, params)?;
     let draft = (entry.make)(machine, &args)?;
-    if draft.fits() {
-        return Ok(draft.finish(&args));
+    if !draft.fits() {
+        return Err(too_large(entry, machine, &args));
     }
-    Err(too_large(entry, machine, &args))
+    let kernel = draft.finish(&args);
+    match fabric::lint(&kernel.image).into_iter().find(|f| f.error) {
+        None => Ok(kernel),
+        Some(finding) => Err(KernelError::Machine {
+            kernel: entry.name,
+            machine: machine.name.clone(),
+            message: finding.message,
+        }),
+    }
 }
 
-/// The error for a kernel that needs more SRAM than there is: the largest value of its sized parameter with which it
-/// would fit, the others kept.
+/// The error for a kernel that needs more SRAM than there is: the largest value of a sized parameter with which it
+/// would fit, the others kept; the first of those parameters that can help.
 fn too_large(entry: &Entry, machine: &Machine, args: &Args) -> KernelError {
-    let sized = entry.params.iter().find(|p| p.sized).expect("kernels with data have a size");
+    let sized: Vec<&Param> = entry.params.iter().filter(|p| p.sized).collect();
+    let helps = |p: &&Param| Some((**p, largest(entry, machine, args, p)?));
+    let found = sized.iter().find_map(helps);
+    let (param, largest) = match found {
+        Some((param, largest)) => (param.name, Some(largest)),
+        None => (sized[0].name, None),
+    };
+    let (value, usable) = (args.get(param), machine.usable_bytes());
+    KernelError::Memory { param, value, largest, usable }
+}
+
+/// The largest value of a parameter with which a kernel fits, below the one with which it does not; none if none does.
+fn largest(entry: &Entry, machine: &Machine, args: &Args, param: &Param) -> Option<u32> {
     let fits = |value: u32| {
-        let draft = (entry.make)(machine, &args.with(sized.name, value));
+        let draft = (entry.make)(machine, &args.with(param.name, value));
         draft.is_ok_and(|d| d.fits())
     };
     // What needs SRAM grows with the parameter, so the values that fit are the ones up to the answer.
-    let (mut good, mut bad) = (sized.least - 1, args.get(sized.name));
+    let (mut good, mut bad) = (param.least - 1, args.get(param.name));
     while bad - good > 1 {
         let middle = good + (bad - good) / 2;
         if fits(middle) { good = middle } else { bad = middle }
     }
-    KernelError::Memory {
-        param: sized.name,
-        value: args.get(sized.name),
-        largest: (good >= sized.least).then_some(good),
-        usable: machine.usable_bytes(),
-    }
+    (good >= param.least).then_some(good)
 }

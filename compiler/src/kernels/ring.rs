@@ -50,7 +50,7 @@ struct Ring {
 pub(super) fn color(at: u32, p: u32, colors: LineColors) -> Color {
     match at {
         _ if at + 1 == p => colors.broadcast,
-        _ if at % 2 == 0 => colors.even,
+        _ if at.is_multiple_of(2) => colors.even,
         _ => colors.odd,
     }
 }
