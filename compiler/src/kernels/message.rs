@@ -145,7 +145,9 @@ fn relay(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     if formula::flows(machine) {
         let message = formula::way(machine, 1) + formula::stream(machine, b) + 1;
         let stage = formula::start(machine) + message;
-        draft.cycles(u64::from(stages) * stage);
+        // The last receiver ends without a task; the last sender's `end` may take longer than the way.
+        let end = machine.pe.cost.scalar_cycles.saturating_sub(formula::way(machine, 1));
+        draft.cycles(u64::from(stages) * stage + end);
     }
     Ok(draft)
 }

@@ -68,7 +68,8 @@ fn star(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
         draft.place(row(x), asm, v.end(), &[(&v, vector(x, b))]);
     }
     draft.result(row(0), &v, &sum(p, b));
-    if formula::flows_freely(machine) {
+    // A control wavelet that took longer to make than a word would leave a gap behind the first vector.
+    if formula::flows_freely(machine) && machine.pe.cost.scalar_cycles == 1 {
         // All words one after another into the root, and a control wavelet behind every vector but the last.
         let words = u64::from(p - 1) * u64::from(b) + u64::from(p - 2);
         draft.cycles(formula::stop(machine, formula::way(machine, 1) + words));

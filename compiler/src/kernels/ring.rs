@@ -92,13 +92,18 @@ impl Ring {
     }
 }
 
-/// Routes the ring, and programs each PE: `program` writes its instructions and gives the values that it starts with
-/// and the range of elements that count in the end with their values.
-fn ring(
-    machine: &Machine,
-    args: &Args,
-    program: impl Fn(&mut Asm, Ring) -> (Vec<f32>, Vec<f32>, Option<u32>),
-) -> Draft {
+/// What a PE's vector holds, B elements.
+struct Values {
+    /// Before cycle 0.
+    before: Vec<f32>,
+    /// After the run.
+    after: Vec<f32>,
+    /// The part that counts after the run; all if none.
+    part: Option<u32>,
+}
+
+/// Routes the ring, and programs each PE: `program` writes its instructions and says what its vector holds.
+fn ring(machine: &Machine, args: &Args, program: impl Fn(&mut Asm, Ring) -> Values) -> Draft {
     let (p, b) = (args.get("P"), args.get("B"));
     let mut draft = Draft::new(machine);
     let parts = Split::new(b, p);
@@ -107,7 +112,7 @@ fn ring(
         draft.path(color(x, p, ROW), row(x), row((x + 1) % p));
         let ring = Ring { x, p, parts };
         let mut asm = Asm::new();
-        let (before, after, part) = program(&mut asm, ring);
+        let Values { before, after, part } = program(&mut asm, ring);
         asm.end();
         draft.place(row(x), asm, v.end(), &[(&v, before)]);
         match part {
@@ -128,7 +133,7 @@ fn reduce_scatter(machine: &Machine, args: &Args) -> Result<Draft, KernelError> 
     Ok(ring(machine, args, |asm, ring| {
         ring.phase(asm, ring.x, false);
         let b = ring.parts.total();
-        (vector(ring.x, b), sum(ring.p, b), Some(ring.own()))
+        Values { before: vector(ring.x, b), after: sum(ring.p, b), part: Some(ring.own()) }
     }))
 }
 
@@ -140,7 +145,7 @@ fn all_gather(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
         let own = ring.own();
         let range = ring.parts.start(own) as usize..ring.parts.end(own) as usize;
         before[range.clone()].copy_from_slice(&whole[range]);
-        (before, whole, None)
+        Values { before, after: whole, part: None }
     }))
 }
 
@@ -149,6 +154,6 @@ fn all_reduce(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
         ring.phase(asm, ring.x, false);
         ring.phase(asm, ring.own(), true);
         let b = ring.parts.total();
-        (vector(ring.x, b), sum(ring.p, b), None)
+        Values { before: vector(ring.x, b), after: sum(ring.p, b), part: None }
     }))
 }

@@ -119,6 +119,5 @@ fn first_step_of_last(machine: &Machine, rounds: Rounds, x: u32) -> u64 {
         last = ready.max(sent + formula::way(machine, distance));
         ready = last + 1 + formula::first_step(machine);
     }
-    // A sum that is kept is followed by another operation only where the PE receives again.
     last
 }
