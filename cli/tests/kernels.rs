@@ -358,6 +358,28 @@ fn does_every_kernel_finish_with_the_shallowest_queues_and_slow_turns() {
 }
 
 #[test]
+fn are_kernels_made_for_a_whole_wafer_and_refused_where_far_too_large() {
+    let machine = presets::preset("wse2").expect("a preset");
+    let error = |name: &str, params: &[(&str, u32)]| {
+        make(name, &machine, params).expect_err("it is refused").to_string()
+    };
+    let range = "P = 751 is outside its legal range, 2 to 750 (machine wse2 has 750 columns)";
+    assert_eq!(error("chain-reduce", &[("P", 751)]), range);
+    for (name, params) in [
+        ("gemv", &[("M", 4096), ("N", 4096)][..]),
+        ("gemm-summa", &[("M", 128), ("K", 128), ("N", 128)]),
+        ("halo", &[("N", 256)]),
+    ] {
+        let message = error(name, params);
+        println!("{name}: {message}");
+        assert!(message.contains("usable bytes of a PE's SRAM; "), "{message}");
+    }
+    for (name, params) in [("chain-reduce", [("P", 750)]), ("ring-all-reduce", [("P", 750)])] {
+        run(name, &machine, &params, false);
+    }
+}
+
+#[test]
 fn do_promised_cycles_hold_on_machines_of_any_constants() {
     let rows: [[&str; 8]; 8] = [
         ["1", "1", "1", "1", "2", "1", "1", "1"],

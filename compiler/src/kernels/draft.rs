@@ -15,6 +15,7 @@ pub(super) struct Draft {
     routes: BTreeMap<PeIdx, TileRoutes>,
     results: Vec<Place>,
     expects: Vec<(Expect, Span)>,
+    oversized: bool,
 }
 
 /// A region of f32 elements in a PE's SRAM, row-major.
@@ -65,6 +66,7 @@ impl Draft {
             routes: BTreeMap::new(),
             results: Vec::new(),
             expects: Vec::new(),
+            oversized: false,
         }
     }
 
@@ -143,13 +145,22 @@ impl Draft {
         self.expects.push((Expect::Cycles { value, within: 0 }, Span::default()));
     }
 
+    /// Whether so many bytes of data can fit into the SRAM of a PE. If not, neither does the draft, and its maker may
+    /// leave it as it is: matrices that are far too large would take the host's memory for each tile.
+    pub(super) fn can_hold(&mut self, bytes: u32) -> bool {
+        self.oversized |= bytes > self.machine().usable_bytes();
+        !self.oversized
+    }
+
     /// Whether code and data of every PE fit into its SRAM.
     pub(super) fn fits(&self) -> bool {
         let usable = u64::from(self.machine().usable_bytes());
-        self.image.tiles.iter().filter(|t| t.program.is_some()).all(|t| {
-            let program = &self.image.programs[t.program.map_or(0, |p| p.0 as usize)];
-            u64::from(program.code_bytes()) + u64::from(t.sram_bytes) <= usable
-        })
+        let tiles = self.image.tiles.iter().filter(|t| t.program.is_some());
+        !self.oversized
+            && tiles.into_iter().all(|t| {
+                let program = &self.image.programs[t.program.map_or(0, |p| p.0 as usize)];
+                u64::from(program.code_bytes()) + u64::from(t.sram_bytes) <= usable
+            })
     }
 
     /// The finished kernel.

@@ -76,6 +76,9 @@ fn cannon(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     let size = sizes(args);
     let tiles = Tiles::new(size);
     let mut draft = Draft::new(machine);
+    if !draft.can_hold(tiles.bytes()) {
+        return Ok(draft);
+    }
     for at in square(p) {
         let before = |k: u32| (k + p - 1) % p;
         // Rings run west and north: place 0 of a ring is the last PE of the line.
@@ -175,6 +178,9 @@ fn summa(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     let size = sizes(args);
     let tiles = Tiles::new(size);
     let mut draft = Draft::new(machine);
+    if !draft.can_hold(tiles.bytes()) {
+        return Ok(draft);
+    }
     let (row, column) = (Sweep::new(ROW), Sweep::new(COLUMN));
     for at in square(p) {
         row.route(&mut draft, at, (at.x, p), Port::West, Port::East);

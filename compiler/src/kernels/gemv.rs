@@ -50,6 +50,9 @@ fn gemv(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     let v = Region::vector("v", s.end(), columns);
     let a = Region::matrix("a", v.end(), rows, columns);
     let mut draft = Draft::new(machine);
+    if !draft.can_hold(a.end()) {
+        return Ok(draft);
+    }
     let t = DType::F32;
     for (x, y) in (0..h).flat_map(|y| (0..w).map(move |x| (x, y))) {
         let at = PeCoord::new(x, y);

@@ -85,6 +85,9 @@ fn halo(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     let (w, h, side) = (args.get("W"), args.get("H"), args.get("N"));
     let mut draft = Draft::new(machine);
     let region = Region::matrix("block", 0, side + 2, side + 2);
+    if !draft.can_hold(region.end()) {
+        return Ok(draft);
+    }
     for at in (0..h).flat_map(|y| (0..w).map(move |x| PeCoord::new(x, y))) {
         let mut asm = Asm::new();
         let neighbours: Vec<(Port, PeCoord)> =
