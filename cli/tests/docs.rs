@@ -70,3 +70,20 @@ fn are_the_ranges_on_the_page_those_that_are_checked() {
         assert!(!accepts(high + 1), "{key} = {} must be refused", high + 1);
     }
 }
+
+#[test]
+fn does_the_page_of_kernels_list_them_all_with_their_parameters() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/kernels.md");
+    let text = std::fs::read_to_string(page).expect("the page is there");
+    let table = text.split("\n## ").next().expect("the table comes first");
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    let names: Vec<&str> = rows.iter().filter_map(|row| row.split('`').nth(1)).collect();
+    let known: Vec<&str> = compiler::kernels::REGISTRY.iter().map(|e| e.name).collect();
+    assert_eq!(names, known);
+    for (row, entry) in rows.iter().zip(&compiler::kernels::REGISTRY) {
+        let cell = row.split('|').nth(2).expect("name, parameters, meaning");
+        let params: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        let known: Vec<&str> = entry.params.iter().map(|p| p.name).collect();
+        assert_eq!(params, known, "{}", entry.name);
+    }
+}

@@ -2,18 +2,19 @@
 
 use pe_isa::{
     AluOp, Color, Cond, DType, Dsd, DsdId, InQueue, Instr, OnDone, Operand, OutQueue, Program, Reg,
-    Shape, ShapeId, Size, Src, Task, TaskKind, Thread, VecOp, Vector,
+    Shape, ShapeId, Size, Src, Task, TaskId, TaskKind, Thread, VecOp, Vector,
 };
 
 /// Where a forward jump will land; see [`Asm::place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Label(usize);
 
-/// A program under construction. All programs of the compiler are one local task that is active at
-/// the start and runs for ever.
+/// A program under construction. Its first instruction begins a local task that is active at the start. That of a stage
+/// of a model is the only one and runs for ever; kernels end theirs and may have more.
 #[derive(Debug, Default)]
 pub(crate) struct Asm {
     program: Program,
+    later_tasks: Vec<u16>,
     labels: Vec<Option<u16>>,
     fixups: Vec<(usize, Label)>,
 }
@@ -82,14 +83,35 @@ impl Asm {
                 other => unreachable!("only jumps have labels, not {other:?}"),
             }
         }
-        self.program.tasks.push(Task {
+        let entries = [0].into_iter().chain(std::mem::take(&mut self.later_tasks));
+        let task = |entry| Task {
             kind: TaskKind::Local,
-            entry: 0,
+            entry,
             priority: 0,
-            activated: true,
+            activated: entry == 0,
             blocked: false,
-        });
+        };
+        self.program.tasks = entries.map(task).collect();
         self.program
+    }
+
+    /// Begins a local task that something has to activate; tasks are numbered from 1 in this order.
+    pub(crate) fn task(&mut self) {
+        self.later_tasks.push(self.program.instrs.len() as u16);
+    }
+
+    /// Ends the running task.
+    pub(crate) fn end(&mut self) {
+        self.push(Instr::End);
+    }
+
+    /// Sends a control wavelet with switch commands (contract rule S-3).
+    pub(crate) fn send_control(&mut self, color: Color, commands: u32) {
+        let queue = match self.to(color, DType::U32) {
+            Operand::FabOut(queue, _) => queue,
+            other => unreachable!("`to` gives output queues, not {other:?}"),
+        };
+        self.push(Instr::SendCtrl { queue, payload: Src::Imm(commands) });
     }
 
     fn push(&mut self, instr: Instr) {
@@ -214,8 +236,32 @@ impl Asm {
         dst: impl Into<Op>,
         a: impl Into<Op>,
     ) {
+        self.mov_then(thread, shape, dst, a, None);
+    }
+
+    /// `dst = a`, in a microthread, at whose end a task is activated if one is named.
+    pub(crate) fn mov_then(
+        &mut self,
+        thread: u8,
+        shape: &[Size],
+        dst: impl Into<Op>,
+        a: impl Into<Op>,
+        then: Option<u8>,
+    ) {
         let operands = [dst.into(), a.into(), Operand::None.into()];
-        self.vector(VecOp::Mov, shape, operands, Thread::Micro(thread, OnDone::Nothing));
+        let done = then.map_or(OnDone::Nothing, |task| OnDone::Activate(TaskId(task)));
+        self.vector(VecOp::Mov, shape, operands, Thread::Micro(thread, done));
+    }
+
+    /// A vector operation in a microthread.
+    pub(crate) fn vec_async(
+        &mut self,
+        thread: u8,
+        op: VecOp,
+        shape: &[Size],
+        [dst, a, b]: [Op; 3],
+    ) {
+        self.vector(op, shape, [dst, a, b], Thread::Micro(thread, OnDone::Nothing));
     }
 
     fn vector(&mut self, op: VecOp, shape: &[Size], operands: [Op; 3], thread: Thread) {

@@ -12,6 +12,8 @@
 //! 8. `fill`: weights into SRAM;
 //! 9. `assemble`: all of it into one image, which `fabric::lint` then judges.
 //!
+//! Collectives and other kernels that stand alone, by name and numbers, are made by [`kernels`].
+//!
 //! Between the passes, `verify` checks what they promise one another, in another way than they made it.
 //!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
@@ -23,6 +25,7 @@ mod emit;
 mod error;
 mod estimate;
 mod fill;
+pub mod kernels;
 mod lanes;
 mod layout;
 mod lines;

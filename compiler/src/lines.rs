@@ -101,7 +101,8 @@ impl LinePos {
         }
     }
 
-    fn route_broadcast(&self, routes: &mut TileRoutes, low: Port, high: Port) {
+    /// Adds this tile's route of the broadcast from the root.
+    pub(crate) fn route_broadcast(&self, routes: &mut TileRoutes, low: Port, high: Port) {
         if self.len == 1 {
             return;
         }

@@ -3,27 +3,39 @@
 use crate::asm::{Asm, Mem, Op, n};
 use crate::lines::LinePos;
 use crate::split::Split;
-use pe_isa::{DType, Operand, Reg, Size, VecOp};
+use pe_isa::{Color, DType, Operand, Reg, Size, VecOp};
 
 /// Combines a vector of all PEs of the line into the root's, in place, with `op` (`Add` or `Max`). The root
 /// combines its own value with the chain from the low end, then with the one from the high end.
 pub(crate) fn reduce(asm: &mut Asm, line: &LinePos, op: VecOp, shape: &[Size], m: &Mem, t: DType) {
-    match line.outgoing() {
-        None => {
-            for color in [line.low_arrival(), line.high_arrival()].into_iter().flatten() {
-                let source = asm.from(color, t);
-                asm.vec(op, shape, m.clone(), source, m.clone());
-            }
-        }
-        Some(out) => {
-            let target = asm.to(out, t);
-            match line.low_arrival().or(line.high_arrival()) {
-                None => asm.mov(shape, target, m.clone()),
-                Some(color) => {
-                    let source = asm.from(color, t);
-                    asm.vec(op, shape, target, source, m.clone());
-                }
-            }
+    let arrivals: Vec<Color> =
+        [line.low_arrival(), line.high_arrival()].into_iter().flatten().collect();
+    fold(asm, &arrivals, line.outgoing(), op, shape, (m, t));
+}
+
+/// Combines a PE's own vector with those that arrive, one after another in this order, and sends the result on. The last
+/// to arrive is combined while it is sent, so that it streams through the PE; with nowhere to send to, all stay in place.
+pub(crate) fn fold(
+    asm: &mut Asm,
+    arrivals: &[Color],
+    outgoing: Option<Color>,
+    op: VecOp,
+    shape: &[Size],
+    (m, t): (&Mem, DType),
+) {
+    let in_place =
+        if outgoing.is_some() { arrivals.len().saturating_sub(1) } else { arrivals.len() };
+    for &color in &arrivals[..in_place] {
+        let source = asm.from(color, t);
+        asm.vec(op, shape, m.clone(), source, m.clone());
+    }
+    let Some(out) = outgoing else { return };
+    let target = asm.to(out, t);
+    match arrivals.last() {
+        None => asm.mov(shape, target, m.clone()),
+        Some(&color) => {
+            let source = asm.from(color, t);
+            asm.vec(op, shape, target, source, m.clone());
         }
     }
 }
