@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A cycle-level simulator of wafer-scale AI accelerators.
 ///
@@ -94,9 +94,15 @@ pub(crate) struct CompileArgs {
 /// Run a program: a kernel in assembly, or an image that `compile` made.
 #[derive(Debug, Args)]
 pub(crate) struct ExecArgs {
-    /// A text in assembly (.wsk), or an image in binary form
-    #[arg(value_name = "KERNEL|IMAGE")]
-    pub(crate) kernel: PathBuf,
+    /// A text in assembly (.wsk), an image in binary form, or the name of a kernel that is built in (`--list`)
+    #[arg(value_name = "KERNEL|IMAGE", required_unless_present = "list")]
+    kernel: Option<PathBuf>,
+    /// List the kernels that are built in, with their parameters
+    #[arg(long, exclusive = true)]
+    pub(crate) list: bool,
+    /// Print the program in assembly instead of running it
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) emit: Option<Emit>,
     /// A machine that is built in, or the path of a .ron file; not for programs that state their own
     /// [default: that of `run`]
     #[arg(long, value_name = "NAME|FILE.ron")]
@@ -104,7 +110,7 @@ pub(crate) struct ExecArgs {
     /// Change one key of the machine, such as machine.fabric.hop_cycles=1 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Set a parameter of the text (repeatable)
+    /// Set a parameter of the kernel (repeatable)
     #[arg(long, value_name = "NAME=VALUE", allow_hyphen_values = true)]
     pub(crate) param: Vec<String>,
     /// Stop at this cycle
@@ -116,6 +122,13 @@ pub(crate) struct ExecArgs {
     /// Print the results alone: no table, no progress, no warnings
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+impl ExecArgs {
+    /// What is to be run; empty with `--list`.
+    pub(crate) fn kernel(&self) -> &Path {
+        self.kernel.as_deref().unwrap_or(Path::new(""))
+    }
 }
 
 /// List the machines that are built in, or show all constants of one.

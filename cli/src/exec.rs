@@ -1,6 +1,6 @@
 //! `wafersim exec`: runs a hand-written or compiled program and tells what it left behind.
 
-use crate::args::ExecArgs;
+use crate::args::{Emit, ExecArgs};
 use crate::failure::Failure;
 use crate::kernel::{self, Loaded};
 use crate::listener::Listener;
@@ -9,7 +9,7 @@ use crate::output::{print, print_json};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::{listing, session};
-use fabric::text::{Difference, Ending, Observed, differences};
+use fabric::text::{self, Difference, Ending, Observed, differences};
 use pe_isa::Cycle;
 use sim_core::{NoObserver, Outcome, StopReason, engine};
 use std::time::{Duration, Instant};
@@ -20,8 +20,14 @@ const SHOWN_DIFFERENCES: usize = 32;
 
 /// Runs the program and prints what came of it. `started` is when the command began.
 pub(crate) fn exec(args: &ExecArgs, started: Instant) -> Result<(), Failure> {
+    if args.list {
+        return print(&listing::built_in());
+    }
     let loaded = kernel::load(args)?;
     let kernel = &loaded.kernel;
+    if args.emit == Some(Emit::Asm) {
+        return print(&(text::print(&kernel.image) + &text::print_host(&kernel.host)));
+    }
     let progress = Progress::start("simulating", args.quiet);
     let mut host = Listener::new(&kernel.host.stops);
     let script = session::script(&kernel.host);
@@ -87,7 +93,7 @@ fn failure(args: &ExecArgs, loaded: &Loaded, run: &Executed<'_>) -> Option<Failu
     if found.is_empty() {
         return None;
     }
-    let name = args.kernel.display().to_string();
+    let name = args.kernel().display().to_string();
     let source = loaded.source.as_deref().unwrap_or_default();
     let shown = found.iter().take(SHOWN_DIFFERENCES);
     let mut text = match found.len() {

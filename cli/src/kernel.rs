@@ -4,6 +4,7 @@ use crate::args::{ExecArgs, WaferArgs};
 use crate::failure::warning;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
+use compiler::kernels::{self, Entry};
 use fabric::text::{Kernel, Value, parse};
 use fabric::{Finding, Machine, ProgramId, binary, lint, presets};
 use pe_isa::asm::{Cursor, Expr, Scope};
@@ -37,8 +38,12 @@ impl Loaded {
 /// A file that cannot be read or is neither form, every mistake in a text, all errors of the linter,
 /// and options that do not go with the file.
 pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
-    let name = args.kernel.display().to_string();
-    let bytes = read_file(&args.kernel)?;
+    let name = args.kernel().display().to_string();
+    if let Some(entry) = built_in(&name).filter(|_| !args.kernel().exists()) {
+        let kernel = kernels::generate(entry.name, &machine(args)?, &params(args)?)?;
+        return sound(Loaded { kernel, source: None }, args, &name);
+    }
+    let bytes = read_file(args.kernel())?;
     let loaded = if binary::is_image(&bytes) {
         let (image, host) = binary::read(&bytes).with_context(|| name.clone())?;
         if !args.param.is_empty() {
@@ -47,8 +52,7 @@ pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
         Loaded { kernel: Kernel::of_image(image, host), source: None }
     } else {
         let source = String::from_utf8(bytes).map_err(|error| not_text(&name, &error))?;
-        let params: Vec<_> = args.param.iter().map(|p| param(p)).collect::<Result<_>>()?;
-        let kernel = parse(&source, &name, &machine(args)?, &params)?;
+        let kernel = parse(&source, &name, &machine(args)?, &params(args)?)?;
         Loaded { kernel, source: Some(source) }
     };
     if loaded.kernel.states_machine && (args.machine.is_some() || !args.set.is_empty()) {
@@ -57,7 +61,20 @@ pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
              make it again for another machine"
         );
     }
-    let (warnings, sound) = judge(lint(&loaded.kernel.image), &name);
+    sound(loaded, args, &name)
+}
+
+fn built_in(name: &str) -> Option<&'static Entry> {
+    kernels::REGISTRY.iter().find(|entry| entry.name == name)
+}
+
+fn params(args: &ExecArgs) -> Result<Vec<(String, Value)>> {
+    args.param.iter().map(|p| param(p)).collect()
+}
+
+/// Has the linter judge a kernel.
+fn sound(loaded: Loaded, args: &ExecArgs, name: &str) -> Result<Loaded> {
+    let (warnings, sound) = judge(lint(&loaded.kernel.image), name);
     if !args.quiet {
         warnings.iter().for_each(|text| warning(text));
     }
@@ -67,8 +84,12 @@ pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
-    std::fs::read(path)
-        .map_err(|e| anyhow!("{name} could not be read: {e}; give a kernel (.wsk) or an image"))
+    std::fs::read(path).map_err(|e| {
+        anyhow!(
+            "{name} could not be read: {e}; give a kernel (.wsk), an image, or a name that \
+             `wafersim exec --list` shows"
+        )
+    })
 }
 
 fn not_text(name: &str, error: &std::string::FromUtf8Error) -> anyhow::Error {

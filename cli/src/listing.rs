@@ -3,6 +3,7 @@
 use crate::figures::grouped;
 use crate::summary::STYLE;
 use comfy_table::{CellAlignment, Table};
+use compiler::kernels::REGISTRY;
 use std::fmt::{Display, Write as _};
 use traces::{ExecReport, PeEntry, ReceivedEntry, RegionEntry};
 
@@ -115,6 +116,17 @@ fn abbreviated(values: &[impl Display], width: usize) -> String {
     let mut text = shown.collect::<Vec<_>>().join(" ");
     if values.len() > VALUES {
         let _ = write!(text, " … ({} values)", grouped(values.len() as u64));
+    }
+    text
+}
+/// The kernels that are built in: name, purpose, and parameters with their defaults.
+pub(crate) fn built_in() -> String {
+    let mut text = String::new();
+    for entry in &REGISTRY {
+        let _ = writeln!(text, "{:22} {}", entry.name, entry.about);
+        for param in entry.params {
+            let _ = writeln!(text, "    {:4} = {:<6} {}", param.name, param.default, param.about);
+        }
     }
     text
 }

@@ -171,9 +171,7 @@ fn are_tasks_that_never_run_told() {
             "warning[idle-task]: tile (0,0): program 0: `task t2 priority 2 activated blocked` is never launched: \
              it starts blocked, and nothing unblocks it (so on 2 tiles)",
             "warning[idle-task]: tile (0,0): `task t3 data(c3 -> r0)` is never launched: \
-             nothing can arrive on input color c3: no source reaches it",
-            "warning[idle-task]: tile (1,0): `task t3 data(c3 -> r0)` is never launched: \
-             nothing can arrive on input color c3: no source reaches it",
+             nothing can arrive on input color c3: no source reaches it (so on 2 tiles)",
         ]
     );
 }
@@ -256,7 +254,7 @@ fn is_every_kind_documented_with_its_cure() {
 }
 
 #[test]
-fn does_a_wafer_of_900_000_tiles_take_seconds() {
+fn is_what_900_000_tiles_share_told_once() {
     let mut machine = presets::preset("wse2").expect("a preset");
     (machine.width, machine.height) = (900, 1000);
     let source = "color east, west
@@ -267,5 +265,6 @@ fn does_a_wafer_of_900_000_tiles_take_seconds() {
         place p at (1..899, 0..1000)";
     let image =
         text::parse(source, "kernel", &machine, &[]).unwrap_or_else(|e| panic!("{e}")).image;
-    assert!(lint(&image).len() > 1_000);
+    let found = lint(&image).len();
+    assert!((1..5_000).contains(&found), "{found}");
 }

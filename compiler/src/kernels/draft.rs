@@ -3,8 +3,8 @@
 use super::params::Args;
 use crate::asm::{Asm, Mem, mem};
 use crate::lines::TileRoutes;
-use fabric::text::{Ending, Expect, Kernel, Place, Span};
-use fabric::{Machine, PeCoord, PeIdx, Port, Ports, Route, Segment, WaferImage};
+use fabric::text::{Expect, Kernel, Place, Span};
+use fabric::{HostPlan, Machine, PeCoord, PeIdx, Port, Ports, Route, Segment, WaferImage};
 use pe_isa::{Color, DType};
 use std::collections::BTreeMap;
 
@@ -170,15 +170,11 @@ impl Draft {
             self.image.tiles[at.0 as usize].routes = Some(id);
         }
         Kernel {
-            image: self.image,
             states_machine: false,
             params: args.values(),
-            host_in: Vec::new(),
-            host_out: Vec::new(),
-            sends: Vec::new(),
             results: self.results,
-            ending: Ending::Finished,
             expects: self.expects,
+            ..Kernel::of_image(self.image, HostPlan::default())
         }
     }
 }

@@ -33,11 +33,9 @@ pub(super) fn check(found: &mut Findings<'_>) {
     let of = |idx: PeIdx| openings[image.tile(idx).program?.0 as usize].as_ref();
     let mut bursts = Vec::new();
     for wiring in Wiring::all(image) {
-        let routes = image.route_sets.iter().filter_map(|set| set.get(wiring.color));
-        if routes.clone().any(|route| route.positions.len() != 1) {
-            continue;
+        if !wiring.is_switched() {
+            collect(&wiring, &of, &mut bursts);
         }
-        collect(&wiring, &of, &mut bursts);
     }
     bursts.sort_by_key(|b| (b.from, b.to, b.color));
     // The bursts of each sender, and the sender of each PE.
@@ -83,7 +81,7 @@ fn collect<'a>(
             for tx in outs.iter() {
                 if tx == Port::Ramp {
                     bursts.extend(arrival(wiring, of, at, fit).map(|fit| {
-                        let Wiring { color, .. } = *wiring;
+                        let color = wiring.color;
                         Burst { from, to: at, color, words: send.words, fit }
                     }));
                 } else if let Some(next) = wiring.next(at, tx) {

@@ -13,17 +13,15 @@ type Node = usize;
 pub(super) fn check(found: &mut Findings<'_>) {
     let image = found.image;
     for wiring in Wiring::all(image) {
-        let switched = |set: &crate::RouteSet| {
-            set.get(wiring.color).is_some_and(|route| route.positions.len() > 1)
-        };
-        let certain = loops(&wiring, always);
-        for loop_ in &certain {
-            found.error(Kind::RouteLoop, tile(loop_[0]), message(&wiring, loop_, true));
-        }
-        if !image.route_sets.iter().any(switched) {
+        // Where nothing may go round, nothing must.
+        let possible = loops(&wiring, sometimes);
+        if possible.is_empty() {
             continue;
         }
-        for loop_ in loops(&wiring, sometimes) {
+        for loop_ in loops(&wiring, always) {
+            found.error(Kind::RouteLoop, tile(loop_[0]), message(&wiring, &loop_, true));
+        }
+        for loop_ in possible {
             let is_certain = (0..loop_.len()).all(|at| {
                 let next = loop_[(at + 1) % loop_.len()];
                 let (idx, port) = (tile(loop_[at]), Port::MESH[loop_[at] % 4]);

@@ -50,7 +50,13 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Collects all findings, ordered by tile. An image that refers to what is not there gets no others.
+/// Says that a finding holds for more tiles than the one that it names.
+fn on_tiles(count: usize) -> String {
+    if count == 1 { String::new() } else { format!(" (so on {count} tiles)") }
+}
+
+/// Collects all findings, ordered by tile. What follows from a program or a set of routes that tiles
+/// share is told once, at the first of them. An image that refers to what is not there gets no others.
 pub fn lint(image: &WaferImage) -> Vec<Finding> {
     let mut found = match broken(image) {
         Ok(()) => Findings { image, list: Vec::new() },

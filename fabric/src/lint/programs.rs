@@ -1,6 +1,6 @@
 //! What is wrong in a program, told once at the first tile that runs it.
 
-use super::{Findings, Kind};
+use super::{Findings, Kind, on_tiles};
 use crate::geometry::PeIdx;
 use pe_isa::asm::print::task_header;
 use pe_isa::check::{self, Breach};
@@ -20,10 +20,7 @@ pub(super) fn check(found: &mut Findings<'_>) {
     let limits = image.machine.program_limits();
     for (number, (program, (first, count))) in image.programs.iter().zip(users).enumerate() {
         let Some(first) = first else { continue };
-        let others = match count {
-            1 => String::new(),
-            _ => format!(" (so on {count} tiles)"),
-        };
+        let others = on_tiles(count);
         let name = format!("program {number}");
         for error in check::check(program, &limits) {
             found.error(kind(&error), first, format!("{name}: {error}{others}"));

@@ -1,11 +1,12 @@
 //! What sources reach: routes, queues and tasks without one, and switches that nobody turns.
 
 use super::wiring::Wiring;
-use super::{Findings, Kind};
+use super::{Findings, Kind, on_tiles};
 use crate::geometry::{PeIdx, Port};
 use crate::route::Route;
 use pe_isa::asm::print::task_header;
 use pe_isa::{Color, Instr, Program, TaskId, TaskKind};
+use std::collections::BTreeMap;
 
 /// No source.
 const NONE: u32 = u32::MAX;
@@ -53,17 +54,28 @@ pub(super) fn check(found: &mut Findings<'_>) {
     for wiring in Wiring::all(image) {
         let sources = sources(&wiring, &sends);
         flood.run(&wiring, sources.iter());
-        let mut switches = image.route_sets.iter().filter_map(|set| set.get(wiring.color));
-        if switches.any(|route| route.positions.len() > 1) {
+        if wiring.is_switched() {
             turned.run(&wiring, sources.iter().filter(|s| s.control));
         } else {
             turned.from.clear();
         }
+        let (mut unfed, mut unturned) = (Alike::default(), Alike::default());
         for (idx, route) in wiring.tiles() {
-            unfed(found, &wiring, idx, route, &flood);
-            if route.positions.len() > 1 {
-                switch(found, &wiring, idx, route, (&flood, &turned));
+            let set = image.tile(idx).routes.expect("a tile with a route has a set of them");
+            for rx in route.receives().iter() {
+                if flood.source(idx, rx).is_none() && wiring.previous(idx, rx).is_none() {
+                    unfed.add((set, rx), idx);
+                }
             }
+            if route.positions.len() > 1 && is_unturned(idx, route, &flood, &turned) {
+                unturned.add(set, idx);
+            }
+        }
+        for ((_, rx), (idx, tiles)) in unfed.0 {
+            tell_unfed(found, &wiring, (idx, rx), tiles);
+        }
+        for (idx, tiles) in unturned.0.into_values() {
+            tell_unturned(found, &wiring, idx, tiles, &flood);
         }
         queues(found, &wiring, &flood);
     }
@@ -87,6 +99,21 @@ fn sources(wiring: &Wiring<'_>, sends: &[Sends]) -> Vec<Source> {
     let host = image.host_in.iter().filter(|h| h.color == wiring.color);
     sources.extend(host.map(|h| Source { tile: h.tile, port: h.port, control: true }));
     sources
+}
+
+/// Tiles about which the same is to be said, by what they share: the first one and their number.
+struct Alike<K>(BTreeMap<K, (PeIdx, usize)>);
+
+impl<K> Default for Alike<K> {
+    fn default() -> Alike<K> {
+        Alike(BTreeMap::new())
+    }
+}
+
+impl<K: Ord> Alike<K> {
+    fn add(&mut self, key: K, idx: PeIdx) {
+        self.0.entry(key).or_insert((idx, 0)).1 += 1;
+    }
 }
 
 /// How far one color gets from a set of sources, whatever the switches do.
@@ -134,44 +161,48 @@ impl Flood {
     }
 }
 
-/// Routes without a source, told where they begin.
-fn unfed(found: &mut Findings<'_>, wiring: &Wiring<'_>, idx: PeIdx, route: &Route, flood: &Flood) {
-    let color = wiring.color;
-    for rx in route.receives().iter() {
-        if flood.source(idx, rx).is_some() || wiring.previous(idx, rx).is_some() {
-            continue;
-        }
-        let lack = match (rx, wiring.neighbour(idx, rx)) {
-            (Port::Ramp, _) => "the PE never sends on it".to_string(),
-            (_, Some(next)) => format!("tile {} sends nothing there", found.image.coord(next)),
-            (_, None) => "no host port is there".to_string(),
-        };
-        let message = format!("the route of color {color} takes from {rx}, but {lack}");
-        found.warning(Kind::UnfedRoute, idx, message);
-    }
+/// A route without a source, told where it begins.
+fn tell_unfed(
+    found: &mut Findings<'_>,
+    wiring: &Wiring<'_>,
+    (idx, rx): (PeIdx, Port),
+    tiles: usize,
+) {
+    let lack = match (rx, wiring.neighbour(idx, rx)) {
+        (Port::Ramp, _) => "the PE never sends on it".to_string(),
+        (_, Some(next)) => format!("tile {} sends nothing there", found.image.coord(next)),
+        (_, None) => "no host port is there".to_string(),
+    };
+    let (color, others) = (wiring.color, on_tiles(tiles));
+    let message = format!("the route of color {color} takes from {rx}, but {lack}{others}");
+    found.warning(Kind::UnfedRoute, idx, message);
 }
 
-/// A switch that no control wavelet reaches keeps its first position.
-fn switch(
+/// Whether wavelets reach a switch, but no control wavelets: it keeps its first position.
+fn is_unturned(idx: PeIdx, route: &Route, flood: &Flood, turned: &Flood) -> bool {
+    let reaches = |flood: &Flood| route.receives().iter().any(|rx| flood.source(idx, rx).is_some());
+    reaches(flood) && !reaches(turned)
+}
+
+/// A switch that nobody turns.
+fn tell_unturned(
     found: &mut Findings<'_>,
     wiring: &Wiring<'_>,
     idx: PeIdx,
-    route: &Route,
-    (flood, turned): (&Flood, &Flood),
+    tiles: usize,
+    flood: &Flood,
 ) {
-    let ports = || route.receives().iter();
-    let fed: Vec<(Port, PeIdx)> =
-        ports().filter_map(|rx| Some((rx, flood.source(idx, rx)?))).collect();
-    if fed.is_empty() || ports().any(|rx| turned.source(idx, rx).is_some()) {
-        return;
-    }
+    let Some(route) = wiring.route(idx) else { return };
+    let fed = route.receives().iter().filter_map(|rx| Some((rx, flood.source(idx, rx)?)));
+    let fed: Vec<(Port, PeIdx)> = fed.collect();
+    let others = on_tiles(tiles);
     let color = wiring.color;
     let named = |&(rx, from): &(Port, PeIdx)| format!("{} from {rx}", found.image.coord(from));
     if let [one, other, ..] = &fed[..]
         && one.1 != other.1
     {
         let message = format!(
-            "two sources feed color {color} here, {} and {}, and nobody turns the switch between them",
+            "two sources feed color {color} here, {} and {}, and nobody turns the switch between them{others}",
             named(one),
             named(other)
         );
@@ -179,7 +210,7 @@ fn switch(
     }
     let message = format!(
         "the switch of color {color} has {} positions, but its source, tile {}, sends no control \
-         wavelet",
+         wavelet{others}",
         route.positions.len(),
         named(&fed[0])
     );
@@ -194,15 +225,18 @@ fn queues(found: &mut Findings<'_>, wiring: &Wiring<'_>, flood: &Flood) {
     if queue.iter().all(Option::is_none) {
         return;
     }
-    for (at, tile) in image.tiles.iter().enumerate() {
-        let Some(program) = tile.program else { continue };
-        let Some(queue) = queue[program.0 as usize].filter(|_| !flood.arrives[at]) else {
-            continue;
-        };
-        let idx = PeIdx(at as u32);
+    let mut unreached = Alike::default();
+    for (at, tile) in image.tiles.iter().enumerate().filter(|(at, _)| !flood.arrives[*at]) {
+        let program = tile.program.filter(|p| queue[p.0 as usize].is_some());
+        program.into_iter().for_each(|program| unreached.add(program, PeIdx(at as u32)));
+    }
+    for (program, (idx, tiles)) in unreached.0 {
+        let queue = queue[program.0 as usize];
         let program = &image.programs[program.0 as usize];
-        let is_fed = |kind: TaskKind| matches!(kind, TaskKind::Data(q, _) | TaskKind::Control(q, _) if q == queue);
-        let message = format!("nothing can arrive on input color {color}: no source reaches it");
+        let is_fed = |kind: TaskKind| matches!(kind, TaskKind::Data(q, _) | TaskKind::Control(q, _) if Some(q) == queue);
+        let others = on_tiles(tiles);
+        let message =
+            format!("nothing can arrive on input color {color}: no source reaches it{others}");
         match program.tasks.iter().position(|task| is_fed(task.kind)) {
             Some(task) => {
                 let header = task_header(program, TaskId(task as u8)).unwrap_or_default();

@@ -11,6 +11,7 @@ pub(super) fn check(found: &mut Findings<'_>) {
     let malformed: Vec<Vec<String>> =
         image.route_sets.iter().map(|set| of_set(set, &image.machine.fabric)).collect();
     let unread: Vec<Vec<Color>> = image.programs.iter().map(unread).collect();
+    let wirings = Wiring::all(image);
     let mut walk = image.tiles.len();
     for (at, tile) in image.tiles.iter().enumerate() {
         let idx = PeIdx(at as u32);
@@ -19,12 +20,14 @@ pub(super) fn check(found: &mut Findings<'_>) {
                 found.error(Kind::MalformedRoute, idx, message.clone());
             }
             for route in &image.route_sets[set.0 as usize].routes {
+                // A color that the machine does not have is told as malformed.
+                let Some(wiring) = wirings.get(usize::from(route.color.0)) else { continue };
                 for port in route.transmits().iter() {
-                    receiver(found, idx, route.color, port);
+                    receiver(found, wiring, idx, port);
                 }
             }
         }
-        outputs(found, idx, &mut walk);
+        outputs(found, &wirings, idx, &mut walk);
         let unread = tile.program.map_or(&[][..], |p| &unread[p.0 as usize]);
         for &color in unread {
             let routes = image.routes(idx).and_then(|r| r.get(color));
@@ -81,9 +84,8 @@ fn unread(program: &Program) -> Vec<Color> {
 }
 
 /// Something must take what this router sends to `port`.
-fn receiver(found: &mut Findings<'_>, idx: PeIdx, color: Color, port: Port) {
-    let image = found.image;
-    let wiring = Wiring { image, color };
+fn receiver(found: &mut Findings<'_>, wiring: &Wiring<'_>, idx: PeIdx, port: Port) {
+    let Wiring { image, color, .. } = *wiring;
     if port == Port::Ramp {
         if image.program(idx).and_then(|p| p.in_queue(color)).is_none() {
             let message =
@@ -116,11 +118,12 @@ fn receiver(found: &mut Findings<'_>, idx: PeIdx, color: Color, port: Port) {
 
 /// Each output queue needs a route that takes from the ramp. `walk` bounds the steps that all
 /// searches for another source may take together.
-fn outputs(found: &mut Findings<'_>, idx: PeIdx, walk: &mut usize) {
+fn outputs(found: &mut Findings<'_>, wirings: &[Wiring<'_>], idx: PeIdx, walk: &mut usize) {
     let image = found.image;
     let Some(program) = image.program(idx) else { return };
     for &color in program.out_queues.iter().flatten() {
-        let wiring = Wiring { image, color };
+        // A color that the machine does not have is told with the program.
+        let Some(wiring) = wirings.get(usize::from(color.0)) else { continue };
         let Some(route) = wiring.route(idx) else {
             let message =
                 format!("the PE sends on color {color}, but its router has no route for it");
@@ -131,7 +134,7 @@ fn outputs(found: &mut Findings<'_>, idx: PeIdx, walk: &mut usize) {
             continue;
         }
         let from = route.receives();
-        match source(&wiring, idx, walk) {
+        match source(wiring, idx, walk) {
             Some(source) if source != idx => {
                 let (here, there) = (image.coord(idx), image.coord(source));
                 let message = format!(

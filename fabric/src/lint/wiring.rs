@@ -6,42 +6,60 @@ use crate::route::Route;
 use pe_isa::Color;
 
 /// The routes of one color.
-#[derive(Clone, Copy)]
 pub(super) struct Wiring<'a> {
     pub(super) image: &'a WaferImage,
     pub(super) color: Color,
+    /// The color's route in each set of routes; tiles share sets.
+    pub(super) routes: Vec<Option<&'a Route>>,
 }
 
 impl<'a> Wiring<'a> {
-    /// The colors of an image's routes and machine, with their wiring.
-    pub(super) fn all(image: &'a WaferImage) -> impl Iterator<Item = Wiring<'a>> {
-        (0..image.machine.fabric.colors).map(move |color| Wiring { image, color: Color(color) })
+    /// The wiring of each of the machine's colors, by color.
+    pub(super) fn all(image: &'a WaferImage) -> Vec<Wiring<'a>> {
+        let of = |color: u8| {
+            let color = Color(color);
+            let routes = image.route_sets.iter().map(|set| set.get(color)).collect();
+            Wiring { image, color, routes }
+        };
+        (0..image.machine.fabric.colors).map(of).collect()
     }
 
     /// The color's route at a tile.
+    #[inline]
     pub(super) fn route(&self, at: PeIdx) -> Option<&'a Route> {
-        self.image.routes(at)?.get(self.color)
+        self.routes[self.image.tiles[at.0 as usize].routes?.0 as usize]
     }
 
-    /// The tiles whose routers have a route for the color. Tiles share sets of routes, so whether a
-    /// set has one is looked up once.
+    /// Whether some router has several positions for the color.
+    pub(super) fn is_switched(&self) -> bool {
+        self.routes.iter().flatten().any(|route| route.positions.len() > 1)
+    }
+
+    /// The tiles whose routers have a route for the color.
     pub(super) fn tiles(&self) -> impl Iterator<Item = (PeIdx, &'a Route)> {
-        let (image, color) = (self.image, self.color);
-        let of: Vec<Option<&Route>> = image.route_sets.iter().map(|s| s.get(color)).collect();
-        image.tiles.iter().enumerate().filter_map(move |(at, tile)| {
-            let route = of[tile.routes?.0 as usize]?;
-            Some((PeIdx(at as u32), route))
-        })
+        let at = if self.routes.iter().all(Option::is_none) { 0 } else { self.image.tiles.len() };
+        let all = (0..at as u32).map(PeIdx);
+        all.filter_map(|at| Some((at, self.route(at)?)))
     }
 
     /// The neighbour behind a mesh port, if there is one.
+    #[inline]
     pub(super) fn neighbour(&self, at: PeIdx, port: Port) -> Option<PeIdx> {
-        let machine = &self.image.machine;
-        let next = self.image.coord(at).neighbour(port, machine.width, machine.height)?;
-        Some(self.image.index(next))
+        let PeIdx(at) = at;
+        let width = self.image.machine.width;
+        let tiles = self.image.tiles.len() as u32;
+        match port {
+            Port::North => at.checked_sub(width),
+            Port::East => ((at + 1) % width != 0).then_some(at + 1),
+            Port::South => (at + width < tiles).then_some(at + width),
+            Port::West => (at % width != 0).then(|| at - 1),
+            Port::Ramp => None,
+        }
+        .map(PeIdx)
     }
 
     /// The neighbour that a wavelet reaches through mesh port `tx`, if it takes the color from there.
+    #[inline]
     pub(super) fn next(&self, at: PeIdx, tx: Port) -> Option<PeIdx> {
         let next = self.neighbour(at, tx)?;
         self.route(next)?.receives().contains(tx.opposite()).then_some(next)

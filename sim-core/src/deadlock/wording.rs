@@ -9,18 +9,21 @@ use pe_isa::asm::print;
 use pe_isa::{Color, flow};
 use std::fmt::Write as _;
 
-/// Threads of a chain that are told; the rest are counted.
-const TOLD: usize = 12;
+/// Links of a chain that are told, half from its beginning and half from its end; the rest are counted.
+const TOLD: usize = 8;
 
 /// A cause as lines: a heading, then each wait, then what would release them.
 pub(super) fn cause(scene: &Scene<'_>, cause: &Cause) -> String {
     let links = links(cause);
     let mut text = heading(cause);
-    for link in links.iter().take(TOLD) {
-        let _ = write!(text, "\n  {}", told(scene, cause, link));
-    }
-    if links.len() > TOLD {
-        let _ = write!(text, "\n  and {} more in this chain", links.len() - TOLD);
+    let left_out = links.len().saturating_sub(TOLD);
+    for (at, link) in links.iter().enumerate() {
+        if left_out > 0 && at == TOLD / 2 {
+            let _ = write!(text, "\n  … {left_out} more, each waiting for the next …");
+        }
+        if at < TOLD / 2 || at >= TOLD / 2 + left_out {
+            let _ = write!(text, "\n  {}", told(scene, cause, link));
+        }
     }
     let _ = write!(text, "\n  to release it, {}", release(scene, cause, &links).join("\n    or "));
     text
