@@ -6,7 +6,7 @@ use pe_isa::Cycle;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sim_core::testing::{Case, Runner, engine, generate, spec};
-use sim_core::{HostScript, HostWavelet, StopReason, oracle};
+use sim_core::{HostScript, HostWavelet, StopReason, deadlock, oracle};
 use std::path::Path;
 
 fn machine() -> Machine {
@@ -75,12 +75,20 @@ fn damaged(mut bytes: Vec<u8>, damage: &[(prop::sample::Index, Vec<u8>)]) -> Vec
     bytes
 }
 
-/// Whether engine and oracle agree on an image, unless the linter refuses it.
+/// Whether engine and oracle agree on an image, unless the linter refuses it; a deadlock has a cause.
 fn runs(image: &fabric::WaferImage) -> bool {
     let runnable = !lint(image).iter().any(|f| f.error);
     let (image, script) = (image.clone(), HostScript::default());
     let case = Case { image, script, stop_after: None, limit: Cycle(1_000) };
-    !runnable || case.run(oracle::run) == case.run(engine)
+    if !runnable {
+        return true;
+    }
+    let record = case.run(engine);
+    if let StopReason::Deadlock { waits, heads } = &record.outcome.stop {
+        let report = deadlock::explain(&case.image, waits, heads);
+        assert!(!report.causes.is_empty());
+    }
+    case.run(oracle::run) == record
 }
 
 #[test]

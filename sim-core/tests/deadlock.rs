@@ -287,11 +287,12 @@ fn do_random_deadlocks_have_a_cause_and_warnings_of_bursts_come_true() {
         ..Config::default()
     };
     let mut tests = TestRunner::new(config);
-    let deadlocks = std::cell::Cell::new(0);
+    let (deadlocks, bursts) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let result = tests.run(&spec::case(), |spec| {
         let case = generate::case(&spec);
         let is_burst = |f: &fabric::Finding| f.kind == fabric::lint::Kind::BurstTooLong;
         let burst = lint(&case.image).iter().any(is_burst);
+        bursts.set(bursts.get() + u32::from(burst));
         let stop = case.run(engine).outcome.stop;
         prop_assert!(!burst || stop != StopReason::Finished);
         if let StopReason::Deadlock { waits, heads } = stop {
@@ -304,7 +305,7 @@ fn do_random_deadlocks_have_a_cause_and_warnings_of_bursts_come_true() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    assert!(deadlocks.get() > 50, "{}", deadlocks.get());
+    assert!(deadlocks.get() > 50 && bursts.get() > 0, "{deadlocks:?} {bursts:?}");
 }
 
 /// Every PE of a large wafer waits for its neighbour in the east, and the last one for nobody.

@@ -8,6 +8,7 @@
 //! Time and memory are linear in tiles × colors: routes are followed a color at a time, and no
 //! router's port twice.
 
+mod alike;
 mod burst;
 mod cycle;
 mod hosts;
@@ -48,11 +49,6 @@ impl fmt::Display for Finding {
         let Finding { kind, at, message, .. } = self;
         write!(f, "{level}[{kind}]: tile {at}: {message}\n  cure: {}", kind.cure())
     }
-}
-
-/// Says that a finding holds for more tiles than the one that it names.
-fn on_tiles(count: usize) -> String {
-    if count == 1 { String::new() } else { format!(" (so on {count} tiles)") }
 }
 
 /// Collects all findings, ordered by tile. What follows from a program or a set of routes that tiles

@@ -1,6 +1,7 @@
 //! What is wrong in a program, told once at the first tile that runs it.
 
-use super::{Findings, Kind, on_tiles};
+use super::alike::on_tiles;
+use super::{Findings, Kind};
 use crate::geometry::PeIdx;
 use pe_isa::asm::print::task_header;
 use pe_isa::check::{self, Breach};

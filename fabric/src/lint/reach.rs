@@ -1,12 +1,12 @@
 //! What sources reach: routes, queues and tasks without one, and switches that nobody turns.
 
+use super::alike::{Alike, on_tiles};
 use super::wiring::Wiring;
-use super::{Findings, Kind, on_tiles};
+use super::{Findings, Kind};
 use crate::geometry::{PeIdx, Port};
 use crate::route::Route;
 use pe_isa::asm::print::task_header;
 use pe_isa::{Color, Instr, Program, TaskId, TaskKind};
-use std::collections::BTreeMap;
 
 /// No source.
 const NONE: u32 = u32::MAX;
@@ -99,21 +99,6 @@ fn sources(wiring: &Wiring<'_>, sends: &[Sends]) -> Vec<Source> {
     let host = image.host_in.iter().filter(|h| h.color == wiring.color);
     sources.extend(host.map(|h| Source { tile: h.tile, port: h.port, control: true }));
     sources
-}
-
-/// Tiles about which the same is to be said, by what they share: the first one and their number.
-struct Alike<K>(BTreeMap<K, (PeIdx, usize)>);
-
-impl<K> Default for Alike<K> {
-    fn default() -> Alike<K> {
-        Alike(BTreeMap::new())
-    }
-}
-
-impl<K: Ord> Alike<K> {
-    fn add(&mut self, key: K, idx: PeIdx) {
-        self.0.entry(key).or_insert((idx, 0)).1 += 1;
-    }
 }
 
 /// How far one color gets from a set of sources, whatever the switches do.

@@ -1,5 +1,6 @@
 //! Routes at one tile, between neighbours, and between a router and its PE.
 
+use super::alike::{Alike, on_tiles};
 use super::wiring::Wiring;
 use super::{Findings, Kind};
 use crate::geometry::{PeIdx, Port};
@@ -12,6 +13,7 @@ pub(super) fn check(found: &mut Findings<'_>) {
         image.route_sets.iter().map(|set| of_set(set, &image.machine.fabric)).collect();
     let unread: Vec<Vec<Color>> = image.programs.iter().map(unread).collect();
     let wirings = Wiring::all(image);
+    let mut untaken = Alike::default();
     let mut walk = image.tiles.len();
     for (at, tile) in image.tiles.iter().enumerate() {
         let idx = PeIdx(at as u32);
@@ -28,15 +30,19 @@ pub(super) fn check(found: &mut Findings<'_>) {
             }
         }
         outputs(found, &wirings, idx, &mut walk);
-        let unread = tile.program.map_or(&[][..], |p| &unread[p.0 as usize]);
-        for &color in unread {
-            let routes = image.routes(idx).and_then(|r| r.get(color));
-            if routes.is_some_and(|r| r.transmits().contains(Port::Ramp)) {
-                let message =
-                    format!("color {color} comes to the PE, but no task and no operand takes it");
-                found.warning(Kind::NoReceiver, idx, message);
+        let Some(program) = tile.program else { continue };
+        for &color in &unread[program.0 as usize] {
+            let route = wirings.get(usize::from(color.0)).and_then(|wiring| wiring.route(idx));
+            if route.is_some_and(|r| r.transmits().contains(Port::Ramp)) {
+                untaken.add((program, color), idx);
             }
         }
+    }
+    for ((_, color), (idx, tiles)) in untaken.0 {
+        let others = on_tiles(tiles);
+        let message =
+            format!("color {color} comes to the PE, but no task and no operand takes it{others}");
+        found.warning(Kind::NoReceiver, idx, message);
     }
 }
 
