@@ -1,21 +1,9 @@
 //! What a user sees of the command: results, messages, exit codes.
 
+mod call;
+
+use call::wafersim;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// Standard output, standard error and exit code of one call.
-struct Call {
-    out: String,
-    err: String,
-    code: Option<i32>,
-}
-
-fn wafersim(args: &[&str]) -> Call {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
-    let done = command.args(args).output().expect("the binary runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-    Call { out: text(done.stdout), err: text(done.stderr), code: done.status.code() }
-}
 
 /// Asserts exit code 1, an empty standard output and a message that holds all of `parts`.
 fn assert_refused(args: &[&str], parts: &[&str]) {

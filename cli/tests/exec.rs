@@ -1,22 +1,10 @@
 //! `wafersim exec`, and what `wafersim compile` makes for it: results, exit codes, messages, digests.
 
+mod call;
+
+use call::wafersim;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// Standard output, standard error and exit code of one call.
-struct Call {
-    out: String,
-    err: String,
-    code: Option<i32>,
-}
-
-fn wafersim(args: &[&str]) -> Call {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wafersim"));
-    let done = command.args(args).output().expect("the binary runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
-    Call { out: text(done.stdout), err: text(done.stderr), code: done.status.code() }
-}
 
 /// The document of a call that must succeed, without what it says about the host.
 fn document(args: &[&str]) -> Value {

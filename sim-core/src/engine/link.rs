@@ -115,16 +115,16 @@ mod tests {
             let link = links.add(1);
             let mut departures: Vec<u32> = Vec::new();
             let mut random = 7u32;
-            for now in 0..3_000 {
+            for tick in 0..3_000 {
                 let back = |n: usize| departures.len().checked_sub(n).map(|at| departures[at]);
-                let allowed = back(1).is_none_or(|d| now > d)
-                    && back(q as usize).is_none_or(|d| now >= d + p);
-                assert_eq!(links.next(link) <= now, allowed, "{p}/{q} at {now}");
+                let allowed = back(1).is_none_or(|d| tick > d)
+                    && back(q as usize).is_none_or(|d| tick >= d + p);
+                assert_eq!(links.next(link) <= tick, allowed, "{p}/{q} at {tick}");
                 random = random.wrapping_mul(1664525).wrapping_add(1013904223);
-                let quiet = (now / 200) % 2 == 1;
+                let quiet = (tick / 200) % 2 == 1;
                 if allowed && (!quiet || random >> 30 == 0) {
-                    links.depart(link, now);
-                    departures.push(now);
+                    links.depart(link, tick);
+                    departures.push(tick);
                 }
             }
         }

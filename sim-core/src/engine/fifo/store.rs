@@ -243,26 +243,26 @@ mod tests {
             let spec = FifoSpec { capacity, stage, contended: false, rank: 0, owner: 0 };
             let at = fifos.add(spec);
             let mut literal = Literal::default();
-            for now in 0..2_000u32 {
-                let visible = literal.departures.iter().filter(|&&u| u + credit <= now);
+            for tick in 0..2_000u32 {
+                let visible = literal.departures.iter().filter(|&&u| u + credit <= tick);
                 let free = capacity as usize + visible.count() - literal.sent;
                 let room = fifos.room(at);
-                assert_eq!(matches!(room, Room::From(from) if from <= now), free > 0);
-                let here = fifos[at].head().filter(|w| w.arrival <= now);
+                assert_eq!(matches!(room, Room::From(from) if from <= tick), free > 0);
+                let here = fifos[at].head().filter(|w| w.arrival <= tick);
                 assert_eq!(fifos[at].head(), literal.queue.front().copied());
                 if free > 0 && below(3) > 0 {
                     let control = below(2) == 0;
-                    let wavelet = Wavelet { arrival: now + 2, payload: below(99) as u32, control };
+                    let wavelet = Wavelet { arrival: tick + 2, payload: below(99) as u32, control };
                     literal.queue.push_back(wavelet);
                     literal.sent += 1;
                     fifos.push(at, wavelet);
                 }
                 if here.is_some() && below(3) > 0 {
-                    let taken = fifos.pop(at, now);
+                    let taken = fifos.pop(at, tick);
                     literal.queue.pop_front();
                     let next = literal.queue.front().map_or(Taken::NOTHING, |w| w.arrival);
                     assert_eq!(taken.next, next);
-                    literal.departures.push(now);
+                    literal.departures.push(tick);
                 }
             }
         }
