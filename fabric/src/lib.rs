@@ -4,6 +4,7 @@
 //! **Architecture Invariant:** nothing here steps. Routers and PEs are executed in `sim-core` alone.
 
 pub mod binary;
+pub mod defects;
 #[cfg(feature = "testing")]
 pub mod fuzz;
 pub mod geometry;
@@ -16,6 +17,7 @@ pub mod presets;
 pub mod route;
 pub mod text;
 
+pub use defects::{DefectMap, Defects};
 pub use geometry::{PeCoord, PeIdx, Port, Ports};
 pub use host::{HostPlan, HostStop, HostWord, WordTest};
 pub use image::{

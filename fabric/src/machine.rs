@@ -1,11 +1,12 @@
 //! The machine file: every constant of the timing contract as a documented field.
 
+use crate::defects::Defects;
 use pe_isa::check::Limits;
 use pe_isa::{CostTable, Ratio};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-/// A wafer-scale machine. Files are RON; every key is required, unknown keys are errors.
+/// A wafer-scale machine. Files are RON; every key but `defects` is required, unknown keys are errors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
@@ -23,6 +24,9 @@ pub struct Machine {
     pub pe: Pe,
     /// The link between host and wafer.
     pub host: Host,
+    /// What of it does not work; nothing unless stated.
+    #[serde(default)]
+    pub defects: Defects,
 }
 
 /// Routers and links.
@@ -203,7 +207,7 @@ impl Machine {
         let mut found = Vec::new();
         let mut check = |key: &str, value: u64, low: u64, high: u64| {
             if value < low || value > high {
-                found.push(Problem { key: key.to_string(), value: value.to_string(), low, high });
+                found.push(Problem::range(key, value, (low, high)));
             }
         };
         check("width", self.width.into(), 1, 65_536);
@@ -240,25 +244,26 @@ impl Machine {
         for (key, rate) in cost_rates(&p.cost) {
             if rate.cycles_for(1) > 1_000 || rate.num() / rate.den() > 1_000 {
                 let value = format!("{rate} elements per cycle (at least 1/1000)");
-                found.push(Problem { key: key.to_string(), value, low: 0, high: 1_000 });
+                found.push(Problem::range(key, value, (0, 1_000)));
             }
+        }
+        for (key, value) in [("rate", self.defects.rate), ("link_rate", self.defects.link_rate)] {
+            if !(0.0..=1.0).contains(&value) {
+                found.push(Problem::range(&format!("defects.{key}"), value, (0, 1)));
+            }
+        }
+        for (key, value) in self.defects.outside(self.width, self.height) {
+            let grid = format!("the grid of {} x {} tiles", self.width, self.height);
+            found.push(Problem { key: key.to_string(), value, legal: grid });
         }
         let rate = f.link_cycles;
         if rate.num() < rate.den() || rate.num() > 1_000 * rate.den() || rate.den() > 64 {
-            found.push(Problem {
-                key: "fabric.link_cycles".into(),
-                value: format!("{rate} (with a denominator of at most 64)"),
-                low: 1,
-                high: 1_000,
-            });
+            let value = format!("{rate} (with a denominator of at most 64)");
+            found.push(Problem::range("fabric.link_cycles", value, (1, 1_000)));
         }
         if u64::from(self.width) * u64::from(self.height) > 16_000_000 {
-            found.push(Problem {
-                key: "width".into(),
-                value: format!("{} x {} tiles", self.width, self.height),
-                low: 1,
-                high: 16_000_000,
-            });
+            let value = format!("{} x {} tiles", self.width, self.height);
+            found.push(Problem::range("width", value, (1, 16_000_000)));
         }
         found
     }
@@ -300,14 +305,21 @@ fn cost_ranges(c: &CostTable) -> [(&'static str, u64, u64); 16] {
 struct Problem {
     key: String,
     value: String,
-    low: u64,
-    high: u64,
+    /// Where it would have to lie.
+    legal: String,
+}
+
+impl Problem {
+    fn range(key: &str, value: impl ToString, (low, high): (u64, u64)) -> Problem {
+        let legal = format!("its legal range, {low} to {high}");
+        Problem { key: key.to_string(), value: value.to_string(), legal }
+    }
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Problem { key, value, low, high } = self;
-        write!(f, "{key} = {value} is outside its legal range, {low} to {high}")
+        let Problem { key, value, legal } = self;
+        write!(f, "{key} = {value} is outside {legal}")
     }
 }
 

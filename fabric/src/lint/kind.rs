@@ -43,11 +43,15 @@ pub enum Kind {
     BurstTooLong,
     /// A host port that is not at the edge, has no route or is there twice.
     HostPort,
+    /// A PE that does not work, but would have to.
+    DeadPe,
+    /// A link that does not work, but would have to.
+    DeadLink,
 }
 
 impl Kind {
     /// Every kind, in the order of the docs.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 21] = [
         Kind::BrokenImage,
         Kind::MalformedProgram,
         Kind::UnboundTask,
@@ -67,6 +71,8 @@ impl Kind {
         Kind::UnturnedSwitch,
         Kind::BurstTooLong,
         Kind::HostPort,
+        Kind::DeadPe,
+        Kind::DeadLink,
     ];
 
     /// Its stable name.
@@ -91,6 +97,8 @@ impl Kind {
             Kind::UnturnedSwitch => "unturned-switch",
             Kind::BurstTooLong => "burst-too-long",
             Kind::HostPort => "host-port",
+            Kind::DeadPe => "dead-pe",
+            Kind::DeadLink => "dead-link",
         }
     }
 
@@ -139,6 +147,10 @@ impl Kind {
             }
             Kind::HostPort => {
                 "put host ports on the wafer's edge, one a color, where a route begins or ends"
+            }
+            Kind::DeadPe => "place the program on another PE, or change the machine's `defects`",
+            Kind::DeadLink => {
+                "lead the route through other tiles, or change the machine's `defects`"
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The linter: everything that is wrong or suspicious in an image, collected.
 //!
 //! * `kind`: the kinds of findings, their names and cures.
-//! * `programs`, `memory`, `routes`, `hosts`: what can be seen at one tile and its neighbours.
+//! * `programs`, `memory`, `routes`, `hosts`, `defects`: what can be seen at one tile and its neighbours.
 //! * `loops`, `reach`: what can be seen only by following a color over the wafer.
 //! * `burst`: sends that wait for each other.
 //!
@@ -11,6 +11,7 @@
 mod alike;
 mod burst;
 mod cycle;
+mod defects;
 mod hosts;
 mod kind;
 mod loops;
@@ -102,6 +103,7 @@ impl Findings<'_> {
         routes::check(self);
         hosts::check(self);
         loops::check(self);
+        defects::check(self);
     }
 
     fn error(&mut self, kind: Kind, idx: PeIdx, message: String) {
