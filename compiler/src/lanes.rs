@@ -1,8 +1,10 @@
-//! Pass 6, lanes and colors: single-source paths between stages, ports and host, each with a color that is free on
-//! all its tiles.
+//! Pass 7, lanes: single-source paths between stages, ports and host, each with a color that is free on all its
+//! tiles.
 
+use crate::detour::Ground;
+use crate::emit::FEEDBACK_WORDS;
 use crate::error::CompileError;
-use crate::lines::{FIRST_LANE, INGRESS, TileRoutes};
+use crate::lines::TileRoutes;
 use crate::place::Stage;
 use fabric::{Machine, PeCoord, Port, Ports, Route};
 use pe_isa::Color;
@@ -35,74 +37,129 @@ pub(crate) struct Lane {
     pub(crate) color: Color,
 }
 
-/// Finds paths and gives out colors.
-pub(crate) struct LaneRouter<'a> {
-    machine: &'a Machine,
-    stages: &'a [Stage],
-    /// Bit set of the colors in use, by tile.
-    used: Vec<u32>,
-    /// Stage whose rectangle holds the tile, by tile; `u32::MAX` for none.
-    owner: Vec<u32>,
+/// The lanes of an image.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    /// Prompt ids, host to first port.
+    pub(crate) prompts: Lane,
+    /// New tokens, head to host.
+    pub(crate) answers: Lane,
+    /// New tokens, head to first port.
+    pub(crate) feedback: Lane,
+    /// From each stage to the port of the next.
+    pub(crate) items: Vec<Lane>,
+    /// From each port but the first to the one before.
+    pub(crate) grants: Vec<Lane>,
 }
 
-impl<'a> LaneRouter<'a> {
-    pub(crate) fn new(machine: &'a Machine, stages: &'a [Stage]) -> LaneRouter<'a> {
-        let mut used = vec![0u32; machine.tiles()];
-        let mut owner = vec![u32::MAX; machine.tiles()];
-        let index = |at: PeCoord| (at.y * machine.width + at.x) as usize;
-        for (s, stage) in stages.iter().enumerate() {
-            used[index(stage.port)] |= 1 << INGRESS.0;
-            for r in 0..stage.height {
-                for c in 0..stage.width {
-                    let tile = index(stage.tile(c, r));
-                    used[tile] |= (1 << FIRST_LANE) - 1;
-                    owner[tile] = s as u32;
-                }
-            }
-        }
-        LaneRouter { machine, stages, used, owner }
+impl Lanes {
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Lane> {
+        let single = [&self.prompts, &self.answers, &self.feedback];
+        single.into_iter().chain(&self.items).chain(&self.grants)
     }
+}
 
+/// Lays all lanes between the stages, for `slots` requests at a time.
+///
+/// # Errors
+/// No way or no color for a lane; too short a lane back to the embedding.
+pub(crate) fn lay(
+    ground: &mut Ground<'_>,
+    stages: &[Stage],
+    slots: u32,
+) -> Result<Lanes, CompileError> {
+    let machine = ground.machine;
+    let mut router = LaneRouter { ground, stages };
+    let host = End::Host(PeCoord::new(0, 0));
+    let first = End::Pe(stages[0].port);
+    let head = stages.last().expect("there are at least three stages");
+    let root = End::Pe(head.tile(head.width / 2, head.height / 2));
+    let mut items = Vec::new();
+    let mut grants = Vec::new();
+    for pair in stages.windows(2) {
+        let exit = End::Pe(pair[0].tile(pair[0].width - 1, 0));
+        items.push(router.lane(exit, End::Pe(pair[1].port))?);
+        grants.push(router.lane(End::Pe(pair[1].port), End::Pe(pair[0].port))?);
+    }
+    let lanes = Lanes {
+        prompts: router.lane(host, first)?,
+        answers: router.lane(root, host)?,
+        feedback: router.lane(root, first)?,
+        items,
+        grants,
+    };
+    check_feedback(&lanes.feedback, machine, slots)?;
+    Ok(lanes)
+}
+
+/// The first port takes all prompt items before any token that is fed back, so the lane must be able to hold one
+/// such item of every request; else the head would wait for the port and the port for the head.
+fn check_feedback(lane: &Lane, machine: &Machine, slots: u32) -> Result<(), CompileError> {
+    let words = (lane.path.len() as u64 - 1) * u64::from(machine.fabric.queue_depth);
+    let most = words / u64::from(FEEDBACK_WORDS);
+    if slots > 1 && u64::from(slots) > most {
+        return Err(CompileError::one(format!(
+            "{slots} requests at a time: the lane back to the embedding holds {most} of them on this placement; ask \
+             for fewer at a time (or --set machine.fabric.queue_depth)"
+        )));
+    }
+    Ok(())
+}
+
+/// Finds paths and gives out colors.
+struct LaneRouter<'a, 'g> {
+    ground: &'a mut Ground<'g>,
+    stages: &'a [Stage],
+}
+
+impl LaneRouter<'_, '_> {
     fn index(&self, at: PeCoord) -> usize {
-        (at.y * self.machine.width + at.x) as usize
+        (at.y * self.ground.machine.width + at.x) as usize
     }
 
     /// A lane from one end to the other on the cheapest path: corridors before the ends' own rectangles, those before
     /// the rectangles of others.
     ///
     /// # Errors
-    /// When no color of the machine is free on the whole path.
-    pub(crate) fn lane(&mut self, from: End, to: End) -> Result<Lane, CompileError> {
-        let path = self.path(from.tile(), to.tile());
-        let taken = path.iter().fold(0u32, |set, &at| set | self.used[self.index(at)]);
-        let color = (0..self.machine.fabric.colors).find(|&c| taken & (1 << c) == 0);
+    /// When dead links leave no path, or no color of the machine is free on the whole path.
+    fn lane(&mut self, from: End, to: End) -> Result<Lane, CompileError> {
+        let colors = self.ground.machine.fabric.colors;
+        let Some(path) = self.path(from.tile(), to.tile()) else {
+            return Err(CompileError::one(format!(
+                "dead links cut tile {} off from tile {}, which have to exchange tokens",
+                from.tile(),
+                to.tile()
+            )));
+        };
+        let free = path.iter().fold(u32::MAX, |set, &at| set & self.ground.colors.free(at, None));
+        let color = (0..colors).find(|&c| free & (1 << c) != 0);
         let Some(color) = color.map(Color) else {
             return Err(CompileError::one(format!(
                 "no color is left for the lane from tile {} to tile {}: all {} are in use on its way \
                  (--set machine.fabric.colors, or a larger grid)",
                 from.tile(),
                 to.tile(),
-                self.machine.fabric.colors
+                colors
             )));
         };
-        for &at in &path {
-            let at = self.index(at);
-            self.used[at] |= 1 << color.0;
-        }
+        path.iter().for_each(|&at| self.ground.colors.take(at, color));
         Ok(Lane { from, to, path, color })
     }
 
     /// Dijkstra's algorithm; ties go to the lower tile index.
-    fn path(&self, from: PeCoord, to: PeCoord) -> Vec<PeCoord> {
+    fn path(&self, from: PeCoord, to: PeCoord) -> Option<Vec<PeCoord>> {
+        let machine = self.ground.machine;
         let own = |at: PeCoord| self.stages.iter().position(|s| s.contains(at) || s.port == at);
         let own = [own(from), own(to)];
-        let cost = |tile: usize| match self.owner[tile] {
-            u32::MAX => 1u64,
-            s if own.contains(&Some(s as usize)) => 3,
-            _ => 64,
+        let inside = |at: PeCoord, stage: usize| self.stages[stage].contains(at);
+        let cost = |at: PeCoord| match self.ground.colors.owner(at).filter(|&s| inside(at, s)) {
+            None => 1u64,
+            stage if own.contains(&stage) => 3,
+            Some(_) => 64,
         };
-        let mut best = vec![u64::MAX; self.machine.tiles()];
-        let mut before = vec![u32::MAX; self.machine.tiles()];
+        let mut best = vec![u64::MAX; machine.tiles()];
+        let mut before = vec![u32::MAX; machine.tiles()];
         let mut open = BinaryHeap::new();
         best[self.index(from)] = 0;
         open.push(Reverse((0u64, from.y, from.x)));
@@ -115,11 +172,14 @@ impl<'a> LaneRouter<'a> {
                 continue;
             }
             for port in Port::MESH {
-                let Some(next) = at.neighbour(port, self.machine.width, self.machine.height) else {
+                let Some(next) = at.neighbour(port, machine.width, machine.height) else {
                     continue;
                 };
+                if self.ground.map.is_dead_behind(at, port) {
+                    continue;
+                }
                 let tile = self.index(next);
-                let total = spent + cost(tile);
+                let total = spent + cost(next);
                 if total < best[tile] {
                     best[tile] = total;
                     before[tile] = self.index(at) as u32;
@@ -130,17 +190,20 @@ impl<'a> LaneRouter<'a> {
         self.trace(from, to, &before)
     }
 
-    fn trace(&self, from: PeCoord, to: PeCoord, before: &[u32]) -> Vec<PeCoord> {
+    fn trace(&self, from: PeCoord, to: PeCoord, before: &[u32]) -> Option<Vec<PeCoord>> {
+        let width = self.ground.machine.width;
         let mut path = vec![to];
         let mut at = to;
         while at != from {
             let previous = before[self.index(at)];
-            assert_ne!(previous, u32::MAX, "a grid is connected");
-            at = PeCoord::new(previous % self.machine.width, previous / self.machine.width);
+            if previous == u32::MAX {
+                return None;
+            }
+            at = PeCoord::new(previous % width, previous / width);
             path.push(at);
         }
         path.reverse();
-        path
+        Some(path)
     }
 }
 

@@ -3,14 +3,16 @@
 //! The passes, in order, one module each:
 //!
 //! 1. `check`: what the graph may contain;
-//! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`);
+//! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`) and past dead PEs
+//!    (`seams`);
 //! 3. `tiling`: which elements of every tensor each PE holds;
-//! 4. `lines`: collectives on rows and columns, and their fixed colors;
+//! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines`;
 //! 5. `layout`: SRAM addresses;
-//! 6. `lanes`: paths and colors between stages;
-//! 7. `emit`: programs;
-//! 8. `fill`: weights into SRAM;
-//! 9. `assemble`: all of it into one image, which `fabric::lint` then judges.
+//! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
+//! 7. `lanes`: paths and colors between stages;
+//! 8. `emit`: programs;
+//! 9. `fill`: weights into SRAM;
+//! 10. `assemble`: all of it into one image, which `fabric::lint` then judges.
 //!
 //! Collectives and other kernels that stand alone, by name and numbers, are made by [`kernels`].
 //!
@@ -21,6 +23,8 @@
 mod asm;
 mod assemble;
 mod check;
+mod colors;
+mod detour;
 mod emit;
 mod error;
 mod estimate;
@@ -33,18 +37,29 @@ mod options;
 mod place;
 mod plan;
 mod protocol;
+mod seams;
 mod split;
 mod tiling;
 mod verify;
+mod ways;
+mod wires;
 
+pub use detour::Detours;
 pub use emit::marks;
 pub use error::CompileError;
 pub use options::{Goal, Mapping, Numerics, Options};
 pub use plan::{Plan, PlannedStage};
 pub use protocol::{NewToken, Protocol};
 
-use fabric::{Machine, WaferImage};
+use assemble::Placed;
+use colors::Colors;
+use detour::{Ground, Laid};
+use estimate::Estimate;
+use fabric::{DefectMap, Machine, WaferImage};
+use lanes::Lanes;
 use models::{DecoderGraph, Weights};
+use place::Stage;
+use wires::Wires;
 
 /// A model on a wafer.
 #[derive(Debug, Clone)]
@@ -55,6 +70,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// How to talk to it.
     pub protocol: Protocol,
+    /// What was done to get past dead PEs and links.
+    pub detours: Detours,
 }
 
 /// Compiles a model for a machine.
@@ -69,9 +86,11 @@ pub fn compile(
     options: &Options,
 ) -> Result<Compiled, CompileError> {
     let estimate = check::check(graph, machine, options)?;
-    let stages = place::place(machine, &estimate, &options.mapping)?;
-    verify::placement(machine, estimate.layers, &stages);
-    let image = assemble::assemble(graph, weights, &estimate, &stages)?;
+    let map = &DefectMap::of(machine);
+    let wired = wire(machine, map, &estimate, &options.mapping)?;
+    let Wired { stages, laid, lanes } = &wired;
+    let placed = Placed { stages, laid, lanes };
+    let image = assemble::assemble(graph, weights, &estimate, &placed)?;
     let findings = fabric::lint(&image);
     let errors: Vec<String> = findings
         .iter()
@@ -81,6 +100,64 @@ pub fn compile(
     if !errors.is_empty() {
         return Err(CompileError { diagnostics: errors });
     }
-    let plan = Plan::new(&image, &stages, &estimate, graph.context);
-    Ok(Compiled { image, plan, protocol: Protocol::default() })
+    let plan = Plan::new(&image, stages, &estimate, graph.context);
+    let detours = laid.iter().map(|l| l.detours).sum();
+    Ok(Compiled { image, plan, protocol: Protocol::default(), detours })
+}
+
+/// Cuts that are tried on a wafer with defects, whose rectangles may have no way around them.
+const CUTS_TRIED: usize = 16;
+
+/// Stages with their wires and lanes on tiles.
+struct Wired {
+    stages: Vec<Stage>,
+    laid: Vec<Laid>,
+    lanes: Lanes,
+}
+
+/// Places and wires the stages: by the best cut, or by the best one that the defects leave ways for.
+///
+/// # Errors
+/// As `place`; when no cut of those tried can be wired, what is in the way of the best.
+fn wire(
+    machine: &Machine,
+    map: &DefectMap,
+    estimate: &Estimate<'_>,
+    mapping: &Mapping,
+) -> Result<Wired, CompileError> {
+    let mut refused = Vec::new();
+    let mut reason: Option<CompileError> = None;
+    loop {
+        let (cut, stages) = match place::place(machine, map, estimate, mapping, &refused) {
+            Ok(placed) => placed,
+            Err(none_left) => return Err(reason.unwrap_or(none_left)),
+        };
+        verify::placement(machine, map, estimate.layers, &stages);
+        match wire_stages(machine, map, estimate, stages) {
+            Ok(wired) => return Ok(wired),
+            Err(in_the_way) => reason = reason.or(Some(in_the_way)),
+        }
+        refused.push(cut);
+        if map.is_empty() || refused.len() == CUTS_TRIED {
+            return Err(reason.expect("a cut has been refused"));
+        }
+    }
+}
+
+fn wire_stages(
+    machine: &Machine,
+    map: &DefectMap,
+    estimate: &Estimate<'_>,
+    stages: Vec<Stage>,
+) -> Result<Wired, CompileError> {
+    let mut ground = Ground { machine, map, colors: Colors::new(machine, &stages) };
+    let mut laid = Vec::with_capacity(stages.len());
+    for (at, stage) in stages.iter().enumerate() {
+        let wires = Wires::new(stage, estimate);
+        laid.push(detour::lay(&mut ground, (at, stage), &wires)?);
+        verify::laid(machine, map, stage, &wires, &laid[at]);
+    }
+    let lanes = lanes::lay(&mut ground, &stages, estimate.slots)?;
+    verify::lanes(machine, &stages, lanes.all());
+    Ok(Wired { stages, laid, lanes })
 }

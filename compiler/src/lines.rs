@@ -135,6 +135,16 @@ impl TileRoutes {
         assert!(before.is_none(), "color {color} is routed twice on one tile");
     }
 
+    /// The route of a color.
+    pub(crate) fn get(&self, color: Color) -> Option<&Route> {
+        self.0.get(&color)
+    }
+
+    /// The routes, by color.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.0.values()
+    }
+
     /// The finished routes, by color.
     pub(crate) fn finish(self) -> fabric::RouteSet {
         fabric::RouteSet { routes: self.0.into_values().collect() }

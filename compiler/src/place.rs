@@ -2,12 +2,14 @@
 //!
 //! On a grid of at least two rows and two columns, column 0 and one row above each band of rectangles are corridors:
 //! they hold the ports and carry the lanes between stages. On a single row or column, port and rectangle follow
-//! one another and lanes pass through the rectangles' routers.
+//! one another and lanes pass through the rectangles' routers. Dead PEs are stepped over (`seams`).
 
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
 use crate::options::{Goal, Mapping};
-use fabric::{Machine, PeCoord, Port};
+use crate::seams::{Cell, Gaps, Live, pack};
+use fabric::{DefectMap, Machine, PeCoord, Port};
+use std::fmt::Write as _;
 use std::ops::Range;
 
 /// What a stage computes.
@@ -25,7 +27,7 @@ pub(crate) enum Work {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stage {
     pub(crate) work: Work,
-    /// North-west tile of the rectangle.
+    /// North-west corner of the rectangle's window.
     pub(crate) origin: PeCoord,
     pub(crate) width: u32,
     pub(crate) height: u32,
@@ -33,18 +35,26 @@ pub(crate) struct Stage {
     pub(crate) port: PeCoord,
     /// Side of the north-west tile on which the port lies.
     pub(crate) entry: Port,
+    /// Tiles of the window that are not the rectangle's.
+    pub(crate) gaps: Gaps,
 }
 
 impl Stage {
     /// The tile in column `c`, row `r` of the rectangle.
     pub(crate) fn tile(&self, c: u32, r: u32) -> PeCoord {
-        PeCoord::new(self.origin.x + c, self.origin.y + r)
+        self.gaps.tile(self.origin, c, r)
     }
 
-    /// Whether the rectangle holds a tile.
+    /// Columns and rows of the window: the rectangle with the tiles that it leaves out.
+    pub(crate) fn window(&self) -> (u32, u32) {
+        (self.width + self.gaps.spare, self.gaps.window_rows(self.height))
+    }
+
+    /// Whether the window holds a tile.
     pub(crate) fn contains(&self, at: PeCoord) -> bool {
-        (self.origin.x..self.origin.x + self.width).contains(&at.x)
-            && (self.origin.y..self.origin.y + self.height).contains(&at.y)
+        let (width, height) = self.window();
+        (self.origin.x..self.origin.x + width).contains(&at.x)
+            && (self.origin.y..self.origin.y + height).contains(&at.y)
     }
 }
 
@@ -56,7 +66,7 @@ pub(crate) struct Cut {
     pub(crate) height: u32,
 }
 
-/// Number of cells of this size that the grid holds.
+/// Number of cells of this size that the grid holds where nothing is dead.
 pub(crate) fn cells(machine: &Machine, width: u32, height: u32) -> u32 {
     let (grid_w, grid_h) = (machine.width, machine.height);
     if width == 0 || height == 0 || width > grid_w || height > grid_h {
@@ -70,23 +80,6 @@ pub(crate) fn cells(machine: &Machine, width: u32, height: u32) -> u32 {
     }
 }
 
-/// The cell number `at`: origin, port and the side on which it lies.
-fn cell(machine: &Machine, cut: &Cut, at: u32) -> (PeCoord, PeCoord, Port) {
-    let (w, h) = (cut.width, cut.height);
-    if machine.height == 1 {
-        let x = at * (w + 1);
-        return (PeCoord::new(x + 1, 0), PeCoord::new(x, 0), Port::West);
-    }
-    if machine.width == 1 {
-        let y = at * (h + 1);
-        return (PeCoord::new(0, y + 1), PeCoord::new(0, y), Port::North);
-    }
-    let per_band = (machine.width - 1) / w;
-    let (band, place) = (at / per_band, at % per_band);
-    let (x, y) = (1 + place * w, band * (h + 1));
-    (PeCoord::new(x, y + 1), PeCoord::new(x, y), Port::North)
-}
-
 /// The stages of a model of `layers` layers.
 pub(crate) fn partition(layers: usize, per_stage: u32) -> Vec<Work> {
     let mut works = vec![Work::Embed];
@@ -96,43 +89,54 @@ pub(crate) fn partition(layers: usize, per_stage: u32) -> Vec<Work> {
     works
 }
 
-/// Chooses the cut with the least predicted time among those that fit, and places the stages.
+/// Chooses the cut with the least predicted time among those that fit and are not `refused`, and places the stages.
 ///
 /// # Errors
 /// When none fits: by how much the best one fails, where, and which square grid would do.
 pub(crate) fn place(
     machine: &Machine,
+    map: &DefectMap,
     estimate: &Estimate,
     mapping: &Mapping,
-) -> Result<Vec<Stage>, CompileError> {
-    let Some(cut) = best_cut(machine, estimate, mapping) else {
-        return Err(does_not_fit(machine, estimate, mapping));
+    refused: &[Cut],
+) -> Result<(Cut, Vec<Stage>), CompileError> {
+    let Some((cut, cells)) = best_cut(machine, map, estimate, mapping, refused) else {
+        return Err(does_not_fit(machine, map, estimate, mapping));
     };
     let works = partition(estimate.layers, cut.layers_per_stage);
-    let stages = works.into_iter().enumerate().map(|(at, work)| {
-        let (origin, port, entry) = cell(machine, &cut, at as u32);
-        Stage { work, origin, width: cut.width, height: cut.height, port, entry }
+    let stages = works.into_iter().zip(cells).map(|(work, cell)| {
+        let Cell { origin, port, entry, gaps } = cell;
+        Stage { work, origin, width: cut.width, height: cut.height, port, entry, gaps }
     });
-    Ok(stages.collect())
+    Ok((cut, stages.collect()))
 }
 
-fn best_cut(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<Cut> {
-    let mut best: Option<(u128, Cut)> = None;
+fn best_cut(
+    machine: &Machine,
+    map: &DefectMap,
+    estimate: &Estimate,
+    mapping: &Mapping,
+    refused: &[Cut],
+) -> Option<(Cut, Vec<Cell>)> {
+    let live = Live::new(machine, map);
+    let mut best: Option<(u128, Cut, Vec<Cell>)> = None;
     for cut in candidates(machine, estimate.layers, mapping) {
         let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
-        if cells(machine, cut.width, cut.height) < stages {
+        if cells(machine, cut.width, cut.height) < stages || refused.contains(&cut) {
             continue;
         }
         // Most candidates are worse than the best so far and need no look at their SRAM.
         let score = score(estimate, mapping.goal, &cut, stages);
-        if best.as_ref().is_some_and(|(least, _)| score >= *least) {
+        if best.as_ref().is_some_and(|(least, ..)| score >= *least) {
             continue;
         }
-        if matches!(estimate.fit(&cut), Fit::Fits) {
-            best = Some((score, cut));
+        if matches!(estimate.fit(&cut), Fit::Fits)
+            && let Some(cells) = pack(machine, &live, &cut, stages as usize)
+        {
+            best = Some((score, cut, cells));
         }
     }
-    best.map(|(_, cut)| cut)
+    best.map(|(_, cut, cells)| (cut, cells))
 }
 
 /// What a cut is judged by; less is better.
@@ -174,11 +178,19 @@ fn candidates(machine: &Machine, layers: usize, mapping: &Mapping) -> Vec<Cut> {
     cuts
 }
 
-fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> CompileError {
+fn does_not_fit(
+    machine: &Machine,
+    map: &DefectMap,
+    estimate: &Estimate,
+    mapping: &Mapping,
+) -> CompileError {
+    let live = Live::new(machine, map);
     let mut nearest: Option<(u64, String)> = None;
     for cut in candidates(machine, estimate.layers, mapping) {
         let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
-        if cells(machine, cut.width, cut.height) < stages {
+        if cells(machine, cut.width, cut.height) < stages
+            || pack(machine, &live, &cut, stages as usize).is_none()
+        {
             continue;
         }
         if let Fit::Over { bytes, stage } = estimate.fit(&cut) {
@@ -192,8 +204,12 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
             }
         }
     }
-    let grid =
+    let mut grid =
         format!("machine `{}` has {} x {} tiles", machine.name, machine.width, machine.height);
+    let dead = map.dead_pes().count();
+    if dead > 0 {
+        let _ = write!(grid, ", and {dead} of its PEs are dead");
+    }
     let mut diagnostics = vec![match nearest {
         Some((_, text)) => format!("the model does not fit: {text}; {grid}"),
         None => format!(
@@ -201,9 +217,10 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
             partition(estimate.layers, estimate.layers as u32).len()
         ),
     }];
+    let whole = if map.is_empty() { "" } else { " if nothing of it were dead" };
     diagnostics.push(match smallest_square(machine, estimate, mapping) {
         Some(side) => format!(
-            "the smallest square grid that would do has {side} x {side} tiles \
+            "the smallest square grid that would do{whole} has {side} x {side} tiles \
              (--set machine.width={side} --set machine.height={side})"
         ),
         None => "no grid of up to 2,048 x 2,048 such tiles would do with this mapping".to_string(),
@@ -211,7 +228,7 @@ fn does_not_fit(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Co
     CompileError { diagnostics }
 }
 
-/// The side of the smallest square grid on which some cut fits.
+/// The side of the smallest square grid on which some cut fits, where nothing is dead.
 fn smallest_square(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<u32> {
     let fits = |side: u32| {
         let machine = Machine { width: side, height: side, ..machine.clone() };

@@ -1,15 +1,18 @@
 //! The verifier: what must hold between passes, checked in another way than the passes made it. A failure is a
 //! fault of the compiler, never of its input, so it panics and says where.
 
+use crate::detour::{self, Laid};
 use crate::lanes::Lane;
 use crate::lines::{FIRST_LANE, INGRESS};
 use crate::place::{Stage, Work};
-use fabric::{Machine, PeCoord, Port, Segment};
+use crate::wires::{Wires, tile_of};
+use fabric::{DefectMap, Machine, PeCoord, Port, Route, Segment};
+use pe_isa::Color;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// After placement: the stages are embedding, all layers once and in order, head; rectangles and ports lie on the grid
-/// and share no tile; each port lies beside its rectangle's north-west tile.
-pub(crate) fn placement(machine: &Machine, layers: usize, stages: &[Stage]) {
+/// and on live PEs, share no tile, and rectangles lie in their windows.
+pub(crate) fn placement(machine: &Machine, map: &DefectMap, layers: usize, stages: &[Stage]) {
     let works: Vec<&Work> = stages.iter().map(|s| &s.work).collect();
     assert!(matches!(works.first(), Some(Work::Embed)), "the first stage is the embedding");
     assert!(matches!(works.last(), Some(Work::Head)), "the last stage is the head");
@@ -25,23 +28,65 @@ pub(crate) fn placement(machine: &Machine, layers: usize, stages: &[Stage]) {
     let mut taken: BTreeSet<PeCoord> = BTreeSet::new();
     let mut take = |at: PeCoord| {
         assert!(at.x < machine.width && at.y < machine.height, "tile {at} is not on the grid");
+        assert!(!map.is_dead(at), "the PE of tile {at} is dead");
         assert!(taken.insert(at), "tile {at} is given out twice");
     };
     for stage in stages {
         take(stage.port);
         for row in 0..stage.height {
-            (0..stage.width).for_each(|column| take(stage.tile(column, row)));
+            for at in (0..stage.width).map(|column| stage.tile(column, row)) {
+                assert!(stage.contains(at), "tile {at} lies outside of its window");
+                take(at);
+            }
         }
-        let beside = stage.origin.neighbour(stage.entry, machine.width, machine.height);
-        assert_eq!(beside, Some(stage.port), "the port of the stage at {}", stage.origin);
     }
+}
+
+/// After detours: from the tile of every source, its color's routes lead over live links to exactly the PEs that
+/// the net reaches, and no other route is there.
+pub(crate) fn laid(machine: &Machine, map: &DefectMap, stage: &Stage, wires: &Wires, laid: &Laid) {
+    let mut routes: BTreeMap<(PeCoord, Color), &Route> = BTreeMap::new();
+    for (tile, route) in &laid.routes {
+        let before = routes.insert((*tile, route.color), route);
+        assert!(before.is_none(), "color {} is routed twice on {tile}", route.color);
+    }
+    let mut walked = 0;
+    for net in detour::nets(stage, wires) {
+        let color = laid.renamed.get(&(net.source, net.color)).copied().unwrap_or(net.color);
+        let mut reached = BTreeSet::new();
+        let mut open = vec![(tile_of(stage, net.source), Port::Ramp)];
+        while let Some((tile, from)) = open.pop() {
+            let route =
+                routes.get(&(tile, color)).unwrap_or_else(|| panic!("{color} ends at {tile}"));
+            assert_eq!(route.positions[0].rx, from, "color {color} on {tile}");
+            walked += 1;
+            for port in route.transmits().iter() {
+                assert!(!map.is_dead_behind(tile, port), "{port} of {tile} is dead");
+                match tile.neighbour(port, machine.width, machine.height) {
+                    Some(next) => open.push((next, port.opposite())),
+                    None => assert!(reached.insert(tile), "color {color} reaches {tile} twice"),
+                }
+            }
+        }
+        let sinks: BTreeSet<PeCoord> = net.sinks.iter().map(|&node| tile_of(stage, node)).collect();
+        assert_eq!(reached, sinks, "color {color} from {}", tile_of(stage, net.source));
+        for &sink in &net.sinks {
+            let known = laid.renamed.get(&(sink, net.color)).copied().unwrap_or(net.color);
+            assert_eq!(known, color, "a receiver's color on {}", tile_of(stage, sink));
+        }
+    }
+    assert_eq!(walked, routes.len(), "routes that no net of the stage at {} has", stage.origin);
 }
 
 /// After lanes: each goes from neighbour to neighbour and visits no tile twice; on no tile does its color belong to another lane or
 /// to a rectangle.
-pub(crate) fn lanes(machine: &Machine, stages: &[Stage], lanes: &[&Lane]) {
+pub(crate) fn lanes<'a>(
+    machine: &Machine,
+    stages: &[Stage],
+    lanes: impl Iterator<Item = &'a Lane>,
+) {
     let mut owners: BTreeMap<(PeCoord, u8), usize> = BTreeMap::new();
-    for (at, lane) in lanes.iter().enumerate() {
+    for (at, lane) in lanes.enumerate() {
         for step in lane.path.windows(2) {
             let near = Port::MESH.iter();
             let near = near.filter_map(|&p| step[0].neighbour(p, machine.width, machine.height));
@@ -78,6 +123,7 @@ pub(crate) fn segments(at: PeCoord, bytes: u32, segments: &[Segment]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seams::Gaps;
     use std::panic::catch_unwind;
 
     fn segment(address: u32, words: usize) -> Segment {
@@ -102,13 +148,15 @@ mod tests {
             height: 1,
             port: PeCoord::new(x, 0),
             entry: Port::North,
+            gaps: Gaps::default(),
         };
         let good = [stage(Work::Embed, 0), stage(Work::Layers(0..2), 2), stage(Work::Head, 4)];
-        placement(&machine, 2, &good);
+        let map = DefectMap::of(&machine);
+        placement(&machine, &map, 2, &good);
         let overlapping =
             [stage(Work::Embed, 0), stage(Work::Layers(0..2), 1), stage(Work::Head, 4)];
-        let caught = catch_unwind(|| placement(&machine, 2, &overlapping));
+        let caught = catch_unwind(|| placement(&machine, &map, 2, &overlapping));
         assert!(caught.is_err());
-        assert!(catch_unwind(|| placement(&machine, 3, &good)).is_err());
+        assert!(catch_unwind(|| placement(&machine, &map, 3, &good)).is_err());
     }
 }

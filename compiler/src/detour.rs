@@ -1,0 +1,231 @@
+//! Pass 6, wires to tiles: the routes of every stage on the tiles that it has, around what is dead.
+//!
+//! Where a rectangle has no gaps and no dead links, its wires lie as they are. Elsewhere they are taken apart into
+//! *nets*, each one source with all that it reaches. A net whose steps are straight lines of live links (past dead
+//! PEs, whose routers work) keeps its color. The others come after: each takes the shortest way that one color leaves
+//! it, and its ends are told the color.
+
+use crate::colors::Colors;
+use crate::error::CompileError;
+use crate::lines::FIRST_LANE;
+use crate::place::Stage;
+use crate::ways::{self, Way};
+use crate::wires::{Node, Wires, neighbour, port_node, tile_of};
+use fabric::{DefectMap, Machine, PeCoord, Port, Ports, Route};
+use pe_isa::{Color, Program};
+use std::collections::BTreeMap;
+
+/// One source and everything that its wavelets reach, on one color.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Net {
+    pub(crate) color: Color,
+    pub(crate) source: Node,
+    /// Steps from node to neighbour, each after the one that leads to it.
+    pub(crate) steps: Vec<(Node, Node)>,
+    /// Nodes whose PEs receive.
+    pub(crate) sinks: Vec<Node>,
+}
+
+/// A stage's wires on tiles.
+#[derive(Debug, Default)]
+pub(crate) struct Laid {
+    /// Routes of tiles.
+    pub(crate) routes: Vec<(PeCoord, Route)>,
+    /// Colors that are others on a node's tile than the programs know them by.
+    pub(crate) renamed: BTreeMap<(Node, Color), Color>,
+    /// What the ways around cost.
+    pub(crate) detours: Detours,
+}
+
+/// What the ways around dead PEs and links cost, in all stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Detours {
+    /// Live PEs that rectangles leave out because others in their columns or rows are dead.
+    pub spare_pes: u64,
+    /// Nets (one source and all that it reaches) that are longer than on a wafer without defects.
+    pub longer_nets: u64,
+    /// Links that these nets have more than there.
+    pub extra_links: u64,
+}
+
+impl std::iter::Sum for Detours {
+    fn sum<I: Iterator<Item = Detours>>(all: I) -> Detours {
+        all.fold(Detours::default(), |sum, one| Detours {
+            spare_pes: sum.spare_pes + one.spare_pes,
+            longer_nets: sum.longer_nets + one.longer_nets,
+            extra_links: sum.extra_links + one.extra_links,
+        })
+    }
+}
+
+/// What detours are found on.
+pub(crate) struct Ground<'a> {
+    pub(crate) machine: &'a Machine,
+    pub(crate) map: &'a DefectMap,
+    pub(crate) colors: Colors,
+}
+
+/// Lays the wires of stage number `at`.
+///
+/// # Errors
+/// No color is left for a wire.
+pub(crate) fn lay(
+    ground: &mut Ground<'_>,
+    (at, stage): (usize, &Stage),
+    wires: &Wires,
+) -> Result<Laid, CompileError> {
+    if is_whole(ground, stage) {
+        return Ok(as_it_is(ground, stage, wires));
+    }
+    let mut laid = Laid::default();
+    laid.detours.spare_pes = spare_pes(ground.map, stage);
+    let nets = nets(stage, wires);
+    let mut bent = Vec::new();
+    for net in &nets {
+        match ways::straight(ground, stage, at, net) {
+            Some(way) => laid.add(ground, stage, net, &way),
+            None => bent.push(net),
+        }
+    }
+    for net in bent {
+        let Some(way) = shortest(ground, stage, at, net) else {
+            return Err(no_way(ground, stage, net));
+        };
+        laid.add(ground, stage, net, &way);
+    }
+    Ok(laid)
+}
+
+/// Whether the stage has its tiles side by side and all links between them.
+fn is_whole(ground: &Ground<'_>, stage: &Stage) -> bool {
+    let machine = ground.machine;
+    let beside = stage.origin.neighbour(stage.entry, machine.width, machine.height);
+    stage.gaps.is_empty()
+        && beside == Some(stage.port)
+        && !ground.map.is_dead_behind(stage.origin, stage.entry)
+        && (0..port_node(stage)).all(|node| {
+            let mut inner = Port::MESH.iter().filter(|&&port| {
+                neighbour(stage, node, port).is_some_and(|next| next != port_node(stage))
+            });
+            inner.all(|&port| !ground.map.is_dead_behind(tile_of(stage, node), port))
+        })
+}
+
+fn as_it_is(ground: &mut Ground<'_>, stage: &Stage, wires: &Wires) -> Laid {
+    let mut laid = Laid::default();
+    for (node, routes) in wires.routes.iter().enumerate() {
+        let tile = tile_of(stage, node);
+        for route in routes.iter() {
+            ground.colors.take(tile, route.color);
+            laid.routes.push((tile, route.clone()));
+        }
+    }
+    laid
+}
+
+/// Live PEs of the window that are not the stage's.
+fn spare_pes(map: &DefectMap, stage: &Stage) -> u64 {
+    let (width, height) = stage.window();
+    let columns = stage.origin.x..stage.origin.x + width;
+    let rows = stage.origin.y..stage.origin.y + height;
+    let tiles = rows.flat_map(|y| columns.clone().map(move |x| PeCoord::new(x, y)));
+    let live = tiles.filter(|&at| !map.is_dead(at)).count() as u64;
+    live - u64::from(stage.width * stage.height)
+}
+
+/// Takes a stage's wires apart.
+pub(crate) fn nets(stage: &Stage, wires: &Wires) -> Vec<Net> {
+    let mut nets = Vec::new();
+    for source in 0..wires.routes.len() {
+        for route in wires.routes[source].iter().filter(|r| r.receives().contains(Port::Ramp)) {
+            let mut net = Net { color: route.color, source, steps: Vec::new(), sinks: Vec::new() };
+            let mut open = vec![(source, route)];
+            while let Some((node, route)) = open.pop() {
+                for port in route.transmits().iter() {
+                    if port == Port::Ramp {
+                        net.sinks.push(node);
+                        continue;
+                    }
+                    let next = neighbour(stage, node, port).expect("wires stay in their stage");
+                    let onward =
+                        wires.routes[next].get(net.color).expect("wires have no loose ends");
+                    net.steps.push((node, next));
+                    open.push((next, onward));
+                }
+            }
+            nets.push(net);
+        }
+    }
+    nets
+}
+
+/// The shortest way that any color leaves a net; of equally short ones that of its own color, else of one that is no
+/// stage's own, else of the first.
+fn shortest(ground: &Ground<'_>, stage: &Stage, at: usize, net: &Net) -> Option<Way> {
+    let count = ground.machine.fabric.colors;
+    let others = (FIRST_LANE..count).chain(0..FIRST_LANE.min(count)).filter(|&c| c != net.color.0);
+    let mut best: Option<Way> = None;
+    for color in [net.color.0].into_iter().chain(others).map(Color) {
+        if let Some(way) = ways::around(ground, stage, at, net, color)
+            && best.as_ref().is_none_or(|b| way.links < b.links)
+        {
+            best = Some(way);
+        }
+    }
+    best
+}
+
+impl Laid {
+    /// Binds a node's queues to the colors that its wires have.
+    pub(crate) fn rename(&self, node: Node, program: &mut Program) {
+        if self.renamed.is_empty() {
+            return;
+        }
+        for color in program.in_queues.iter_mut().chain(&mut program.out_queues).flatten() {
+            *color = self.renamed.get(&(node, *color)).copied().unwrap_or(*color);
+        }
+    }
+
+    fn add(&mut self, ground: &mut Ground<'_>, stage: &Stage, net: &Net, way: &Way) {
+        let color = way.color;
+        let mut routes: BTreeMap<PeCoord, (Port, Ports)> = BTreeMap::new();
+        routes.insert(tile_of(stage, net.source), (Port::Ramp, Ports::NONE));
+        for (from, port) in &way.steps {
+            let (width, height) = (ground.machine.width, ground.machine.height);
+            let next = from.neighbour(*port, width, height).expect("ways stay on the grid");
+            let out = routes.get_mut(from).expect("steps follow one another");
+            out.1 = out.1.with(*port);
+            let before = routes.insert(next, (port.opposite(), Ports::NONE));
+            assert!(before.is_none(), "a way comes to {next} twice");
+        }
+        for &sink in &net.sinks {
+            let out = routes.get_mut(&tile_of(stage, sink)).expect("a way reaches all sinks");
+            out.1 = out.1.with(Port::Ramp);
+        }
+        for (tile, (rx, tx)) in routes {
+            ground.colors.take(tile, color);
+            self.routes.push((tile, Route::fixed(color, rx, tx)));
+        }
+        if color != net.color {
+            let ends = net.sinks.iter().chain([&net.source]);
+            self.renamed.extend(ends.map(|&node| ((node, net.color), color)));
+        }
+        let extra = way.links - net.steps.len();
+        self.detours.longer_nets += u64::from(extra > 0);
+        self.detours.extra_links += extra as u64;
+    }
+}
+
+fn no_way(ground: &Ground<'_>, stage: &Stage, net: &Net) -> CompileError {
+    let (width, height) = stage.window();
+    let last = net.sinks.last().copied().unwrap_or(net.source);
+    let (from, to) = (tile_of(stage, net.source), tile_of(stage, last));
+    let dead = |at: &PeCoord| stage.contains(*at);
+    let pes = ground.map.dead_pes().filter(dead).count();
+    let links = ground.map.dead_links().filter(|(at, _)| stage.contains(*at)).count();
+    CompileError::one(format!(
+        "no way with a free color leads from tile {from} to tile {to} around the defects of the rectangle of {width} x \
+         {height} tiles at {}: {pes} PEs and {links} links there are dead (a larger grid leaves more to choose from)",
+        stage.origin
+    ))
+}
