@@ -1,17 +1,19 @@
 //! `wafersim compile`: what goes where, and the image for `wafersim exec`.
 
 use crate::args::{CompileArgs, Emit};
+use crate::defects;
 use crate::failure::{Failure, note};
 use crate::output::{print, print_json, write_file};
 use crate::progress::Progress;
 use crate::requests::{self, Request};
 use crate::session;
 use crate::settings::Settings;
+use crate::summary;
 use anyhow::{Result, bail};
 use fabric::{HostPlan, StageInfo, binary, text};
 use models::ModelDir;
 use serde::Serialize;
-use traces::{MachineEntry, Resources};
+use traces::{DefectsEntry, MachineEntry, Resources};
 
 /// Positions that room is made for unless told otherwise, within the model's context.
 const DEFAULT_POSITIONS: usize = 512;
@@ -25,6 +27,9 @@ struct Placement<'a> {
     settings: traces::Settings,
     stages: &'a [StageInfo],
     resources: Resources,
+    /// Absent on a wafer without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defects: Option<DefectsEntry>,
 }
 
 /// Places the model and prints the placement, or the image; writes the image if asked to.
@@ -52,8 +57,10 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     if args.emit == Some(Emit::Asm) {
         return print(&(text::print(&compiled.image) + &text::print_host(&host)));
     }
+    let defects = defects::count(&settings.machine, compiled.detours);
     if !args.json {
-        return print(&format!("{}\n", compiled.plan.to_string().trim_end()));
+        let around = defects.as_ref().map_or(String::new(), summary::defects);
+        return print(&format!("{}\n{around}", compiled.plan.to_string().trim_end()));
     }
     let context_max = u64::from(compiled.plan.longest_context);
     print_json(&Placement {
@@ -63,6 +70,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         settings: settings.entry()?,
         stages: &compiled.image.stages,
         resources: Resources::of(&compiled.image, context_max),
+        defects,
     })
 }
 

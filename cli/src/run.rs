@@ -1,6 +1,7 @@
 //! `wafersim run`: a prompt in, the wafer's tokens out, and when each of them left.
 
 use crate::args::{Data, RunArgs};
+use crate::defects::{self, Ran};
 use crate::failure::{Failure, note};
 use crate::logits::LogitsTap;
 use crate::output::{print, print_json};
@@ -17,8 +18,8 @@ use models::{ModelDir, Reference, Tokenizer, Weights};
 use pe_isa::Cycle;
 use std::time::Instant;
 use traces::{
-    Counters, HostFacts, Latency, MachineEntry, ModelEntry, Output, RequestEntry, Resources,
-    RunReport,
+    Counters, DefectsEntry, HostFacts, Latency, MachineEntry, ModelEntry, Output, RequestEntry,
+    Resources, RunReport,
 };
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
@@ -35,8 +36,9 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
         progress.say("computing the reference");
     }
     let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
+    let defects = job.defects(weights, &compiled, &finished, &progress)?;
     progress.end();
-    let report = job.report(args, weights, &compiled, &finished, started)?;
+    let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
     print_result(args, &report, check.as_deref())
 }
 
@@ -115,6 +117,22 @@ impl Job {
             .collect()
     }
 
+    /// What the wafer's defects cost, if it has any.
+    fn defects(
+        &self,
+        weights: &Weights,
+        compiled: &Compiled,
+        finished: &Finished,
+        progress: &Progress,
+    ) -> Result<Option<DefectsEntry>, Failure> {
+        let Settings { machine, .. } = &self.settings;
+        let Some(counted) = defects::count(machine, compiled.detours) else { return Ok(None) };
+        let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
+        let ran = Ran { graph, weights, settings, requests, compiled };
+        let healthy = Some(ran.compare(&finished.answers[0], progress)?);
+        Ok(Some(DefectsEntry { healthy, ..counted }))
+    }
+
     fn report(
         &self,
         args: &RunArgs,
@@ -148,6 +166,7 @@ impl Job {
             requests,
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
+            defects: None,
             counters: Counters { wavelet_hops: hops, instructions: state.instructions() },
             digest: finished.outcome.digest(),
             host: HostFacts {

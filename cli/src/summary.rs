@@ -3,7 +3,7 @@
 use crate::figures::{bytes, grouped, prefixed, seconds};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use std::fmt::Write as _;
-use traces::{RequestEntry, RunReport};
+use traces::{DefectsEntry, RequestEntry, RunReport};
 
 /// A line under the header.
 pub(crate) const STYLE: TableStyle =
@@ -25,6 +25,7 @@ pub(crate) fn table(report: &RunReport) -> Table {
         }
         table.add_rows(latency_rows(report, request));
     }
+    table.add_rows(report.defects.iter().flat_map(defect_rows));
     table.add_rows(wafer_rows(report));
     for column in [1, 2] {
         let column = table.column_mut(column).expect("the header has three columns");
@@ -44,6 +45,19 @@ pub(crate) fn answers(report: &RunReport) -> String {
         let _ = writeln!(told, "request {}: {answer}", at + 1);
     }
     told
+}
+
+/// What was done about defects, in two lines.
+pub(crate) fn defects(entry: &DefectsEntry) -> String {
+    format!(
+        "\ndefects          {} dead PEs and {} dead links on the wafer\n\
+         ways around      {} live PEs left out, {} nets longer by {} links\n",
+        grouped(entry.dead_pes),
+        grouped(entry.dead_links),
+        grouped(entry.spare_pes),
+        grouped(entry.longer_nets),
+        grouped(entry.extra_links)
+    )
 }
 
 type Row = [String; 3];
@@ -70,6 +84,26 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
     rows.push(span(&prefill, latency.prefill_cycles));
     if new > 1 {
         rows.push(span(&decode, latency.decode_cycles()));
+    }
+    rows
+}
+
+fn defect_rows(entry: &DefectsEntry) -> Vec<Row> {
+    let row = |what: &str, count: String, more: String| [what.to_string(), count, more];
+    let links = format!("{} links", grouped(entry.dead_links));
+    let longer = format!("{} links longer", grouped(entry.extra_links));
+    let mut rows = vec![
+        row("dead on the wafer", format!("{} PEs", grouped(entry.dead_pes)), links),
+        row("nets around them", grouped(entry.longer_nets), longer),
+    ];
+    let Some(healthy) = &entry.healthy else { return rows };
+    let share = |cost: i64, whole: u64| format!("{:+.2} %", 100.0 * cost as f64 / whole as f64);
+    let mut cost = |what: &str, cost: i64, whole: u64| {
+        rows.push(row(what, format!("{cost:+} cycles"), share(cost, whole)));
+    };
+    cost("they cost, first token", healthy.ttft_cost_cycles, healthy.ttft_cycles);
+    if let Some((more, whole)) = healthy.second_token_cost_cycles.zip(healthy.second_token_cycles) {
+        cost("they cost, second token", more, whole);
     }
     rows
 }

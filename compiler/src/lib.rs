@@ -58,7 +58,7 @@ use estimate::Estimate;
 use fabric::{DefectMap, Machine, WaferImage};
 use lanes::Lanes;
 use models::{DecoderGraph, Weights};
-use place::Stage;
+use place::{Cut, Stage};
 use wires::Wires;
 
 /// A model on a wafer.
@@ -70,6 +70,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// How to talk to it.
     pub protocol: Protocol,
+    /// The layout with every choice made.
+    pub mapping: Mapping,
     /// What was done to get past dead PEs and links.
     pub detours: Detours,
 }
@@ -88,7 +90,7 @@ pub fn compile(
     let estimate = check::check(graph, machine, options)?;
     let map = &DefectMap::of(machine);
     let wired = wire(machine, map, &estimate, &options.mapping)?;
-    let Wired { stages, laid, lanes } = &wired;
+    let Wired { cut, stages, laid, lanes } = &wired;
     let placed = Placed { stages, laid, lanes };
     let image = assemble::assemble(graph, weights, &estimate, &placed)?;
     let findings = fabric::lint(&image);
@@ -102,7 +104,13 @@ pub fn compile(
     }
     let plan = Plan::new(&image, stages, &estimate, graph.context);
     let detours = laid.iter().map(|l| l.detours).sum();
-    Ok(Compiled { image, plan, protocol: Protocol::default(), detours })
+    let mapping = Mapping {
+        layers_per_stage: cut.layers_per_stage,
+        stage_width: cut.width,
+        stage_height: cut.height,
+        goal: options.mapping.goal,
+    };
+    Ok(Compiled { image, plan, protocol: Protocol::default(), mapping, detours })
 }
 
 /// Cuts that are tried on a wafer with defects, whose rectangles may have no way around them.
@@ -110,6 +118,7 @@ const CUTS_TRIED: usize = 16;
 
 /// Stages with their wires and lanes on tiles.
 struct Wired {
+    cut: Cut,
     stages: Vec<Stage>,
     laid: Vec<Laid>,
     lanes: Lanes,
@@ -133,7 +142,7 @@ fn wire(
             Err(none_left) => return Err(reason.unwrap_or(none_left)),
         };
         verify::placement(machine, map, estimate.layers, &stages);
-        match wire_stages(machine, map, estimate, stages) {
+        match wire_stages(machine, map, estimate, (cut, stages)) {
             Ok(wired) => return Ok(wired),
             Err(in_the_way) => reason = reason.or(Some(in_the_way)),
         }
@@ -148,7 +157,7 @@ fn wire_stages(
     machine: &Machine,
     map: &DefectMap,
     estimate: &Estimate<'_>,
-    stages: Vec<Stage>,
+    (cut, stages): (Cut, Vec<Stage>),
 ) -> Result<Wired, CompileError> {
     let mut ground = Ground { machine, map, colors: Colors::new(machine, &stages) };
     let mut laid = Vec::with_capacity(stages.len());
@@ -159,5 +168,5 @@ fn wire_stages(
     }
     let lanes = lanes::lay(&mut ground, &stages, estimate.slots)?;
     verify::lanes(machine, &stages, lanes.all());
-    Ok(Wired { stages, laid, lanes })
+    Ok(Wired { cut, stages, laid, lanes })
 }

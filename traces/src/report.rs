@@ -3,6 +3,7 @@
 //!
 //! **Architecture Invariant:** everything outside [`RunReport::host`] is a function of the inputs.
 
+use crate::defects::DefectsEntry;
 use crate::metrics::Latency;
 use crate::resources::Resources;
 use fabric::Machine;
@@ -32,6 +33,9 @@ pub struct RunReport {
     pub throughput_tokens_per_s: f64,
     /// What of the wafer is in use.
     pub resources: Resources,
+    /// What its defects cost; absent on a wafer that has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub defects: Option<DefectsEntry>,
     /// What happened on the wafer, over all tiles.
     pub counters: Counters,
     /// Hash of the machine's state when the run stopped: the cycle, and of every tile SRAM,
@@ -211,6 +215,7 @@ mod tests {
                 latency,
             }],
             resources: Resources::of(&fabric::WaferImage::empty(machine), 512),
+            defects: None,
             counters: Counters { wavelet_hops: 1, instructions: 2 },
             digest: "ff".into(),
             host: HostFacts {
