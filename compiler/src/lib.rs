@@ -29,6 +29,8 @@ mod emit;
 mod error;
 mod estimate;
 mod fill;
+#[cfg(feature = "testing")]
+pub mod fuzz;
 pub mod kernels;
 mod lanes;
 mod layout;

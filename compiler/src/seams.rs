@@ -246,7 +246,8 @@ mod tests {
         assert_eq!(moved(&[5, 9], &[4]), [4, 9]);
         assert_eq!(moved(&[5, 9], &[8]), [5, 8]);
         assert_eq!(moved(&[4, 5], &[5]), [4, 5]);
-        assert_eq!(moved(&[4, 9, 20], &[9, 11]), [4, 9, 11]);
+        assert_eq!(moved(&[4, 9, 20], &[9, 11]), [9, 11, 20]);
+        assert_eq!(moved(&[4, 9, 20], &[9, 16]), [4, 9, 16]);
     }
 
     #[test]

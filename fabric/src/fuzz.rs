@@ -1,9 +1,11 @@
-//! Fuzz entry points: any bytes as a machine file, an assembly text or a binary image.
+//! Fuzz entry points: any bytes as a machine file, its defects, an assembly text or a binary image.
 //!
 //! Each ends with an error or a value that is whole: it can be judged by the linter, written and read back equal.
 //! `fuzz/` drives them with coverage, a test with random damage.
 
-use crate::{HostPlan, Machine, WaferImage, binary, lint, presets, text};
+use crate::{
+    DefectMap, Defects, HostPlan, Machine, PeCoord, WaferImage, binary, lint, presets, text,
+};
 
 /// `data` as a machine file. Returns whether it is one.
 ///
@@ -20,6 +22,38 @@ pub fn machine(data: &[u8]) -> bool {
     let again =
         Machine::from_ron(&machine.to_ron(), "again.ron").expect("what is written can be read");
     assert_eq!(again, machine);
+    true
+}
+
+/// `data` as the defects of a machine file. Returns whether they are.
+///
+/// # Panics
+/// When a map that was made of them contradicts itself or them, or they do not read back equal.
+pub fn defects(data: &[u8]) -> bool {
+    let Ok(source) = str::from_utf8(data) else {
+        return false;
+    };
+    let mut machine = presets::preset(presets::DEFAULT).expect("the default is a preset");
+    let nothing = machine.to_ron();
+    let group = nothing.rfind("    defects: (").expect("a machine is written with its defects");
+    let text = format!("{}    defects: {source},\n)", &nothing[..group]);
+    let Ok(read) = Machine::from_ron(&text, "fuzz.ron") else {
+        return false;
+    };
+    machine.defects = read.defects.clone();
+    if machine != read {
+        return false; // The text goes on with other keys.
+    }
+    let again = Machine::from_ron(&read.to_ron(), "again.ron");
+    assert_eq!(again.expect("what is written can be read"), read);
+    let map = DefectMap::of(&read);
+    let Defects { pes, links, .. } = &read.defects;
+    assert!(pes.iter().all(|&(x, y)| map.is_dead(PeCoord::new(x, y))));
+    assert!(links.iter().all(|&(x, y, port)| map.is_dead_behind(PeCoord::new(x, y), port)));
+    for (at, port) in map.dead_links() {
+        let next = at.neighbour(port, read.width, read.height).expect("links have two ends");
+        assert!(map.is_dead_behind(at, port) && map.is_dead_behind(next, port.opposite()));
+    }
     true
 }
 

@@ -54,6 +54,18 @@ fn does_any_damage_to_a_machine_file_panic() {
 }
 
 #[test]
+fn does_any_damage_to_defects_panic() {
+    let healthy =
+        "(rate: 0.01, seed: 7, pes: [(3, 4), (63, 63)], links: [(3, 7, East), (9, 1, North)])";
+    assert!(fuzz::defects(healthy.as_bytes()));
+    assert!(!fuzz::defects(b"(pes: [(64, 0)])") && !fuzz::defects(b"(links: [(0, 5, West)])"));
+    assert!(!fuzz::defects(b"(rate: -0.1)") && !fuzz::defects(b"(rate: NaN)"));
+    proptest!(config(), |(damage in damage())| {
+        fuzz::defects(&damaged(healthy.as_bytes(), &damage));
+    });
+}
+
+#[test]
 fn does_any_damage_to_a_kernel_panic() {
     let healthy = kernel();
     assert!(fuzz::assembly(healthy.as_bytes()));
