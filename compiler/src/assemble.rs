@@ -17,7 +17,11 @@ use crate::split::Split;
 use crate::tiling::LayerTiling;
 use crate::verify;
 use crate::wires::{Node, port_node, tile_of};
-use fabric::{HostIn, HostOut, PeCoord, PeIdx, Port, Probe, Segment, StageInfo, WaferImage};
+use fabric::{
+    HostIn, HostOut, PeCoord, PeIdx, Port, Probe, ProgramId, RouteSetId, Segment, StageInfo,
+    WaferImage,
+};
+use indexmap::IndexSet;
 use models::DecoderGraph;
 use pe_isa::{DType, Program, Reg};
 
@@ -35,6 +39,8 @@ struct Assembler<'a> {
     estimate: &'a Estimate<'a>,
     placed: &'a Placed<'a>,
     image: WaferImage,
+    /// The programs so far, each once.
+    programs: IndexSet<Program>,
 }
 
 /// Makes the image.
@@ -48,7 +54,7 @@ pub(crate) fn assemble(
     placed: &Placed<'_>,
 ) -> Result<WaferImage, CompileError> {
     let image = WaferImage::empty(estimate.machine.clone());
-    let mut assembler = Assembler { graph, estimate, placed, image };
+    let mut assembler = Assembler { graph, estimate, placed, image, programs: IndexSet::new() };
     assembler.routes();
     assembler.ports();
     let mut filler = Filler::new(graph, weights, estimate.numerics);
@@ -60,7 +66,9 @@ pub(crate) fn assemble(
         }
     }
     filler.finish()?;
-    Ok(assembler.image)
+    let Assembler { mut image, programs, .. } = assembler;
+    image.programs = programs.into_iter().collect();
+    Ok(image)
 }
 
 impl Assembler<'_> {
@@ -74,12 +82,15 @@ impl Assembler<'_> {
         }
         let lanes = self.placed.lanes;
         lanes.all().for_each(|lane| add_routes(lane, machine, &mut routes));
+        let mut sets = IndexSet::new();
         for (tile, routes) in routes.into_iter().enumerate() {
             let set = routes.finish();
             if !set.routes.is_empty() {
-                self.image.tiles[tile].routes = Some(self.image.intern_routes(set));
+                let id = sets.insert_full(set).0;
+                self.image.tiles[tile].routes = Some(RouteSetId(id as u32));
             }
         }
+        self.image.route_sets = sets.into_iter().collect();
         let (tile, port) = (PeIdx(0), Port::West);
         let (prompts, answers) = (lanes.prompts.color, lanes.answers.color);
         self.image.host_in.push(HostIn { tile, port, color: prompts });
@@ -122,7 +133,7 @@ impl Assembler<'_> {
     ) {
         let tile = self.index(tile_of(&self.placed.stages[at], node));
         self.placed.laid[at].rename(node, &mut program);
-        let id = self.image.intern_program(program);
+        let id = ProgramId(self.programs.insert_full(program).0 as u32);
         verify::segments(self.image.coord(PeIdx(tile as u32)), bytes.next_multiple_of(4), &data);
         let tile = &mut self.image.tiles[tile];
         tile.program = Some(id);
