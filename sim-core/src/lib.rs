@@ -2,6 +2,7 @@
 //!
 //! * [`oracle`]: executes the contract literally; slow and obvious.
 //! * [`engine`]: the same contract, event-driven.
+//! * [`cycles`]: what each cycle of a PE was spent on.
 //! * [`deadlock`]: why a run came to a halt, in words.
 //! * [`run`]: what goes in and what comes out of either.
 //! * `testing` (feature): random wafers and the harness that compares runners.
@@ -9,6 +10,7 @@
 //! **Architecture Invariant:** oracle and engine share opcode arithmetic and data types, never
 //! stepping code.
 
+pub mod cycles;
 pub mod deadlock;
 pub mod engine;
 pub mod oracle;
@@ -16,6 +18,7 @@ pub mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use cycles::{PeCycles, Spent};
 pub use engine::Engine;
 pub use run::{
     FinalState, Head, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, PeCounters,

@@ -1,5 +1,6 @@
 //! What goes into a run and what comes out of it.
 
+use crate::cycles::PeCycles;
 use fabric::{PeIdx, Port, WaferImage};
 use pe_isa::{Color, Cycle, Fault, REGISTERS};
 
@@ -138,7 +139,7 @@ pub enum StopReason {
     },
 }
 
-/// What one PE has done (contract rule X-1).
+/// What one PE has done (contract rules ).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PeCounters {
     /// Instructions, vector operations when issued.
@@ -153,6 +154,8 @@ pub struct PeCounters {
     pub wavelets_in: u64,
     /// Wavelets put into output queues.
     pub wavelets_out: u64,
+    /// What its cycles went to; no part of the digest.
+    pub cycles: PeCycles,
 }
 
 /// The machine when a run has stopped.
@@ -215,11 +218,16 @@ impl FinalState {
     pub fn instructions(&self) -> u64 {
         self.pes.iter().map(|p| p.instructions).sum()
     }
+
+    /// What the cycles of all PEs with a program went to.
+    pub fn pe_cycles(&self) -> PeCycles {
+        self.pes.iter().map(|p| p.cycles).sum()
+    }
 }
 
 impl Outcome {
-    /// Hash of stop cycle, SRAM, registers and counters, as hexadecimal digits. Equal for equal
-    /// machine states on every host.
+    /// Hash of stop cycle, SRAM, registers and counters (rules ), as hexadecimal digits.
+    /// Equal for equal machine states on every host.
     pub fn digest(&self) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(&self.cycle.0.to_le_bytes());

@@ -11,6 +11,7 @@
 //! time (rule T-1: arrivals and credits take at least a cycle), and what is changed in place (a
 //! freed slot, a popped head, a switch) shows its new face only to later cycles.
 
+mod account;
 mod agenda;
 mod code;
 mod elaborate;
@@ -107,6 +108,7 @@ impl Engine {
         self.schedule_host(script);
         let stop = self.run_until(host, limit.0, observer);
         self.end_streams();
+        self.close_accounts(stop.1.0);
         stop
     }
 
@@ -147,9 +149,10 @@ impl Engine {
     /// Brings all PEs up to date.
     fn end_streams(&mut self) {
         for pe in &mut self.pes {
-            if self.net.gates[pe.index as usize].end_stream() {
+            let gate = &mut self.net.gates[pe.index as usize];
+            if gate.end_stream() {
                 let threads = self.codes[pe.code as usize].threads;
-                self.streams[pe.index as usize].leave(pe, threads);
+                self.streams[pe.index as usize].leave(pe, threads, gate);
             }
         }
     }
@@ -291,7 +294,7 @@ impl Engine {
         }
     }
 
-    /// The counters of a PE (rule X-1).
+    /// The counters of a PE (rules ).
     pub fn counters(&self, pe: PeIdx) -> PeCounters {
         match self.tiles.pe[pe.0 as usize] {
             u32::MAX => PeCounters::default(),

@@ -96,6 +96,8 @@ pub(super) struct Gate {
     pub(super) out_count: u8,
     /// The output queue that is visited first.
     pub(super) out_cursor: u8,
+    /// Cycles in which the stream's steps lacked nothing but room in the output queue (rule X-3).
+    pub(super) full_cycles: u64,
     /// The PE is a [`super::stream::Stream`] at present.
     pub(super) streaming: bool,
 }

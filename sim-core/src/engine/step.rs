@@ -23,6 +23,7 @@ impl Pe {
         let mut thread = cursor;
         loop {
             if self.is_ready(thread, net, code) {
+                self.account(net.now, net, code);
                 let cost = if self.running >> thread & 1 != 0 {
                     self.fabric_step(thread, net, sram, constants)
                 } else {
@@ -297,6 +298,7 @@ impl Pe {
         let Some(&id) = code.order.iter().find(ready) else {
             return;
         };
+        self.account(net.now, net, code);
         let task = code.program.tasks[usize::from(id)];
         match task.kind {
             TaskKind::Local => self.activated &= !(1 << id),

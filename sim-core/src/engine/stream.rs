@@ -82,10 +82,11 @@ fn is_by_words(issued: &Issued, next: u32) -> bool {
 }
 
 impl Stream {
-    /// The stream of `op`. `sram` is where the PE's SRAM begins.
-    pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32]) -> Stream {
+    /// The stream of `op`. `sram` is where the PE's SRAM begins. The cycles before `accounted`, from
+    /// which on a step can be taken, are counted already (rule X-3).
+    pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32], accounted: u64) -> Stream {
         let mut stream = Stream {
-            ready_at: op.ready_at,
+            ready_at: op.ready_at.max(accounted),
             next: op.next,
             last: op.issued.total.saturating_sub(op.lanes),
             a: op.a,
@@ -139,18 +140,27 @@ impl Stream {
     }
 
     /// Brings the PE up to date.
-    pub(super) fn leave(&self, pe: &mut Pe, threads: usize) {
+    pub(super) fn leave(&self, pe: &mut Pe, threads: usize, gate: &mut Gate) {
         let thread = pe.running.trailing_zeros() as usize;
         let op = pe.ops[thread].as_mut().expect("a streaming operation");
         let steps = u64::from((self.next - op.next) / op.lanes);
         if steps == 0 {
             return;
         }
+        // Rule X-3, from the visit that made it a stream to the end of the last step.
+        let working = steps * op.step_cycles;
+        let launching = op.ready_at.saturating_sub(pe.accounted);
+        let full = std::mem::take(&mut gate.full_cycles);
+        let cycles = &mut pe.counters.cycles;
+        cycles.launching += launching;
+        cycles.waiting_output += full;
+        cycles.waiting_input += self.ready_at - pe.accounted - working - launching - full;
+        pe.accounted = self.ready_at;
         op.next = self.next;
         op.ready_at = self.ready_at;
         let inputs = u64::from(op.a != NONE) + u64::from(op.b != NONE);
         pe.counters.fabric_steps += steps;
-        pe.counters.busy_cycles += steps * op.step_cycles;
+        pe.counters.busy_cycles += working;
         pe.counters.wavelets_in += steps * inputs;
         pe.counters.wavelets_out += if op.dst == NONE { 0 } else { steps };
         pe.cursor = if thread + 1 == threads { 0 } else { thread as u8 + 1 };
@@ -178,10 +188,14 @@ impl Stream {
         if self.b != NONE {
             when = when.max(self.input(self.b, net, &mut wanted));
         }
+        let inputs = when;
         if self.dst != NONE {
             when = when.max(self.output(index, net));
         }
         if when <= net.now {
+            if self.dst != NONE {
+                net.gates[index as usize].full_cycles += net.now - inputs;
+            }
             self.step(index, net, pe, sram);
             return true;
         }

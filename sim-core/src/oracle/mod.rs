@@ -7,6 +7,7 @@
 //! **Architecture Invariant:** no stepping code is shared with the engine; only the data types, the
 //! arithmetic of single elements and the cost table are.
 
+mod account;
 mod fifo;
 mod pe;
 mod report;
@@ -15,6 +16,7 @@ mod step;
 
 use crate::run::{FinalState, Host, HostScript, HostWavelet, Observer, Outcome};
 use crate::run::{StopReason, Verdict};
+use account::Account;
 use fabric::{PeIdx, Port, WaferImage};
 use fifo::Clock;
 use pe::{Acts, Pe};
@@ -101,6 +103,7 @@ pub fn run_counting(
             break (StopReason::CycleLimit, limit); // E-3: it would have gone on
         }
         for (&at, decided) in order.iter().zip(&decisions) {
+            wafer.account(at, decided, t);
             wafer.carry_out(at, decided, t);
         }
         for port in lanes {
@@ -117,6 +120,7 @@ pub fn run_counting(
             None => break (wafer.at_rest(t), wafer.clock.end_of_activity), // E-2
         };
     };
+    wafer.close(stop.1);
     let outcome = Outcome { stop: stop.0, cycle: stop.1, state: wafer.state };
     (outcome, contention)
 }
@@ -144,6 +148,8 @@ struct Wafer<'a> {
     to_host: BTreeMap<(Cycle, usize), u32>,
     /// P-8: instruction and fault, by tile.
     traps: BTreeMap<usize, (u16, pe_isa::Fault)>,
+    /// X-3, by tile.
+    accounts: Vec<Account>,
     state: FinalState,
     clock: Clock,
 }
@@ -166,6 +172,7 @@ impl<'a> Wafer<'a> {
             image,
             script,
             routers: tiles.clone().map(|at| Router::new(image, at)).collect(),
+            accounts: tiles.clone().map(|_| Account::default()).collect(),
             pes: tiles.map(|at| Pe::new(image, at)).collect(),
             lanes: image.host_in.iter().map(|p| HostLane::new(image, p)).collect(),
             to_host: BTreeMap::new(),
@@ -212,6 +219,20 @@ impl<'a> Wafer<'a> {
     fn decide_host(&self, t: Cycle) -> Vec<usize> {
         let ports = 0..self.lanes.len();
         ports.filter(|&p| self.lanes[p].decide(self, p, t)).collect()
+    }
+
+    /// notes what the PE spends cycle `t` on, before what was decided is carried out.
+    fn account(&mut self, at: usize, decided: &Decided, t: Cycle) {
+        if let Some(pe) = &self.pes[at] {
+            self.accounts[at].note(t, pe.spends(t, &decided.pe));
+        }
+    }
+
+    /// the run stops at `stop`.
+    fn close(&mut self, stop: Cycle) {
+        for (pe, account) in self.state.pes.iter_mut().zip(&self.accounts) {
+            pe.cycles = account.close(stop);
+        }
     }
 
     fn carry_out(&mut self, at: usize, decided: &Decided, t: Cycle) {

@@ -284,10 +284,18 @@ impl<'a> Pe<'a> {
         if self.main.is_some() || t < self.launch_from {
             return None;
         }
-        let tasks = self.program.tasks.iter().enumerate();
-        let ready = tasks.filter(|(at, task)| !self.blocked[*at] && self.has_cause(*at, task, t));
-        let first = ready.min_by_key(|(at, task)| (task.priority, *at));
+        let first = self.ready_tasks(t).min_by_key(|(at, task)| (task.priority, *at));
         first.map(|(at, _)| at)
+    }
+
+    /// K-2.
+    fn ready_tasks(&self, t: Cycle) -> impl Iterator<Item = (usize, &Task)> {
+        let tasks = self.program.tasks.iter().enumerate();
+        tasks.filter(move |(at, task)| !self.blocked[*at] && self.has_cause(*at, task, t))
+    }
+
+    pub(super) fn some_task_is_ready(&self, t: Cycle) -> bool {
+        self.ready_tasks(t).next().is_some()
     }
 
     /// K-2, but for being blocked.

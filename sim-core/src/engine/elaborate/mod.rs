@@ -268,6 +268,7 @@ impl Builder<'_> {
             queued: 0,
             out_count: code.outs,
             out_cursor: 0,
+            full_cycles: 0,
             streaming: false,
         });
         // The first visit notes what the PE waits for.
@@ -294,6 +295,7 @@ impl Builder<'_> {
             regs,
             sram: begin..self.sram.len(),
             counters: PeCounters::default(),
+            accounted: 0,
         });
     }
 
