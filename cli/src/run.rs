@@ -148,7 +148,11 @@ impl Job {
             requests,
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
-            counters: Counters { wavelet_hops: hops, instructions: state.instructions() },
+            counters: Counters {
+                wavelet_hops: hops,
+                instructions: state.instructions(),
+                pe_cycles: state.pe_cycles().into(),
+            },
             digest: finished.outcome.digest(),
             host: HostFacts {
                 seconds: started.elapsed().as_secs_f64(),
