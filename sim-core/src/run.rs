@@ -46,29 +46,6 @@ impl Host for Vec<(Cycle, usize, u32)> {
     }
 }
 
-/// Sees what happens, changes nothing.
-pub trait Observer {
-    /// Whether it looks at all. Marks of one cycle are then shown in the order of their PEs.
-    fn active(&self) -> bool {
-        true
-    }
-
-    /// PE `pe` passed `mark` at `cycle`; `sram` is its memory at that moment, in words.
-    fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
-        let _ = (cycle, pe, mark, sram);
-    }
-}
-
-/// Looks away.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoObserver;
-
-impl Observer for NoObserver {
-    fn active(&self) -> bool {
-        false
-    }
-}
-
 /// What a thread waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitFor {

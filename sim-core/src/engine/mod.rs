@@ -24,11 +24,11 @@ mod router;
 mod step;
 mod stream;
 mod verdict;
+mod watch;
 mod wheel;
 
-use crate::run::{
-    FinalState, Host, HostScript, Observer, Outcome, PeCounters, StopReason, Verdict,
-};
+use crate::observe::{NoObserver, Observer};
+use crate::run::{FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
 use code::{Code, Constants};
 use fabric::{PeIdx, WaferImage};
 use net::Net;
@@ -105,6 +105,9 @@ impl Engine {
     ) -> (StopReason, Cycle) {
         assert!(!self.started, "an engine runs once; clone it before");
         self.started = true;
+        if observer.sees_events() {
+            self.watch();
+        }
         self.schedule_host(script);
         let stop = self.run_until(host, limit.0, observer);
         self.end_streams();
@@ -170,7 +173,7 @@ impl Engine {
                     return trial.at_rest(limit);
                 };
                 trial.net.now = now;
-                if trial.cycle(&mut crate::run::NoObserver).is_some() {
+                if trial.cycle(&mut NoObserver).is_some() {
                     break;
                 }
             }
@@ -252,6 +255,9 @@ impl Engine {
             }
         }
         self.net.end_cycle();
+        if self.net.watched {
+            self.tell(observer);
+        }
         self.bucket = bucket;
         first
     }

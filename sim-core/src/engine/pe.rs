@@ -3,7 +3,9 @@
 use super::code::{Code, Constants};
 use super::net::Net;
 use super::stream::Stream;
-use crate::run::{Observer, PeCounters};
+use super::watch::Noted;
+use crate::observe::Observer;
+use crate::run::PeCounters;
 use fabric::PeIdx;
 use pe_isa::semantics::Issued;
 use pe_isa::{Cycle, Fault, Instr, OnDone, REGISTERS, TaskId};
@@ -238,6 +240,9 @@ impl Pe {
 /// Takes the head of an input queue.
 #[inline]
 pub(super) fn take_input(net: &mut Net, fifo: u32, counters: &mut PeCounters) {
+    if net.watched {
+        net.note_head(fifo, Noted::Take);
+    }
     net.pop(fifo);
     let next = net.tick() + 1;
     net.fifos[fifo].hold_head(next);

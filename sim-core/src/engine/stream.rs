@@ -8,6 +8,7 @@
 use super::fifo::Room;
 use super::net::{Gate, Net};
 use super::pe::{NONE, Op, Pe};
+use super::watch::Noted;
 use super::wheel::Actor;
 use pe_isa::semantics::{self, Issued, Place};
 use pe_isa::{DType, PeMemory, VecOp};
@@ -239,6 +240,9 @@ impl Stream {
         let end = net.now + u64::from(self.step_cycles);
         let (mut when, mut wanted) = (end, 0);
         let mut payloads = [0; 2];
+        if net.watched {
+            self.note(index, net);
+        }
         if self.a != NONE {
             payloads[0] = self.take(self.a, net);
             when = when.max(self.input(self.a, net, &mut wanted));
@@ -264,6 +268,16 @@ impl Stream {
         }
         if when < u64::MAX {
             net.wake_pe(index, when);
+        }
+    }
+
+    /// Notes a step and what it takes, for an observer.
+    #[cold]
+    #[inline(never)]
+    fn note(&self, index: u32, net: &mut Net) {
+        net.note(index, Noted::Step(u64::from(self.step_cycles)), 0, false);
+        for fifo in [self.a, self.b].into_iter().filter(|&fifo| fifo != NONE) {
+            net.note_head(fifo, Noted::Take);
         }
     }
 

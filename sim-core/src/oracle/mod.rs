@@ -14,7 +14,8 @@ mod report;
 mod router;
 mod step;
 
-use crate::run::{FinalState, Host, HostScript, HostWavelet, Observer, Outcome};
+use crate::observe::{Event, Observer, What};
+use crate::run::{FinalState, Host, HostScript, HostWavelet, Outcome};
 use crate::run::{StopReason, Verdict};
 use account::Account;
 use fabric::{PeIdx, Port, WaferImage};
@@ -80,6 +81,7 @@ pub fn run_counting(
     let error = fabric::lint::errors(image).into_iter().next();
     assert!(error.is_none(), "the image cannot run: {error:?}");
     let mut wafer = Wafer::new(image, script);
+    wafer.events = observer.sees_events().then(Vec::new);
     let mut order: Vec<usize> = (0..image.tiles.len()).collect();
     let mut random = seed;
     let mut t = Cycle::ZERO;
@@ -109,6 +111,7 @@ pub fn run_counting(
         for port in lanes {
             router::send_from_host(&mut wafer, port, t);
         }
+        wafer.tell(observer);
         if let Some(trap) = wafer.first_trap() {
             break (trap, t); // P-8
         }
@@ -152,6 +155,8 @@ struct Wafer<'a> {
     accounts: Vec<Account>,
     state: FinalState,
     clock: Clock,
+    /// What happened in this cycle, where an observer wants to know.
+    events: Option<Vec<Event>>,
 }
 
 /// What a tile does in one cycle.
@@ -179,6 +184,7 @@ impl<'a> Wafer<'a> {
             traps: BTreeMap::new(),
             state: FinalState::initial(image),
             clock,
+            events: None,
         }
     }
 
@@ -228,6 +234,18 @@ impl<'a> Wafer<'a> {
         }
     }
 
+    /// Shows the observer what happened in this cycle.
+    fn tell(&mut self, observer: &mut dyn Observer) {
+        let events = self.events.iter_mut().flat_map(|events| events.drain(..));
+        events.for_each(|event| observer.event(&event));
+    }
+
+    fn saw(&mut self, t: Cycle, at: usize, what: What) {
+        if let Some(events) = &mut self.events {
+            events.push(Event { cycle: t, tile: PeIdx(at as u32), what });
+        }
+    }
+
     /// the run stops at `stop`.
     fn close(&mut self, stop: Cycle) {
         for (pe, account) in self.state.pes.iter_mut().zip(&self.accounts) {
@@ -257,6 +275,8 @@ impl<'a> Wafer<'a> {
         }
         let ends = (&mut self.state, &mut self.clock);
         pe.discard_and_launch(&decided.pe, (at, t), machine, ends);
+        let seen = std::mem::take(&mut pe.seen);
+        seen.into_iter().for_each(|what| self.saw(t, at, what));
     }
 
     /// Whether the FIFO behind output `out` of router `at` has a free slot for the color.

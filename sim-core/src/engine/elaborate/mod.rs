@@ -134,6 +134,8 @@ fn empty_net(image: &WaferImage) -> Net {
     Net {
         now: 0,
         epoch: 0,
+        watched: false,
+        watch: super::watch::Watch::default(),
         activity: 0,
         wheel: Wheel::new(),
         fifos: Fifos::new(delays(machine)),
