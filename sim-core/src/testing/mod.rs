@@ -18,7 +18,7 @@ mod programs;
 mod record;
 pub mod spec;
 
-pub use record::{Mark, Record, Recorder};
+pub use record::{Mark, Record, watched};
 
 use crate::observe::Observer;
 use crate::run::{Host, HostScript, Outcome};

@@ -2,8 +2,8 @@
 
 use super::{Case, Runner};
 use crate::observe::{Event, Observer};
-use crate::run::{Host, Outcome, StopReason, Verdict};
-use fabric::PeIdx;
+use crate::run::{Host, HostScript, Outcome, StopReason, Verdict};
+use fabric::{PeIdx, WaferImage};
 use pe_isa::Cycle;
 
 /// A mark that a PE has passed, with a hash of its SRAM at that moment.
@@ -47,23 +47,66 @@ impl Host for Listener {
     }
 }
 
-/// Writes down marks and events.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    marks: Vec<Mark>,
-    events: Vec<Event>,
+/// Passes on what the host receives, and writes it down.
+struct Tap<'a> {
+    host: &'a mut dyn Host,
+    received: Vec<(Cycle, usize, u32)>,
 }
 
-impl Recorder {
-    /// The events of a run that ended so, sorted; without those that were told and never came to be.
-    pub fn events(self, outcome: &Outcome) -> Vec<Event> {
-        let trapped = matches!(outcome.stop, StopReason::Trap { .. }); // P-8: that cycle's decisions are taken
-        let end = if trapped { outcome.cycle.0 + 1 } else { outcome.cycle.0 };
-        let mut events = self.events;
+impl Host for Tap<'_> {
+    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+        self.received.push((cycle, port, payload));
+        self.host.receive(cycle, port, payload)
+    }
+}
+
+/// Runs an image for a host, and writes down all that can be seen but marks.
+pub fn watched(
+    runner: Runner,
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+) -> Record {
+    let mut tap = Tap { host, received: Vec::new() };
+    let mut events = Events::default();
+    let outcome = runner(image, script, &mut tap, limit, &mut events);
+    let events = events.until_the_end(&outcome);
+    Record { outcome, received: tap.received, marks: Vec::new(), events }
+}
+
+/// Writes down events.
+#[derive(Debug, Default)]
+struct Events(Vec<Event>);
+
+impl Events {
+    /// Those of a run that ended so, sorted; without those that were told and never came to be.
+    fn until_the_end(self, outcome: &Outcome) -> Vec<Event> {
+        // P-8: all decisions of a trap's cycle are taken.
+        let trapped = matches!(outcome.stop, StopReason::Trap { .. });
+        let end = outcome.cycle.0 + u64::from(trapped);
+        let Events(mut events) = self;
         events.retain(|event| event.cycle.0 < end);
         events.sort_unstable();
         events
     }
+}
+
+impl Observer for Events {
+    fn sees_events(&self) -> bool {
+        true
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.0.push(*event);
+    }
+}
+
+/// Writes down marks and events.
+#[derive(Debug, Default)]
+struct Recorder {
+    marks: Vec<Mark>,
+    events: Events,
 }
 
 impl Observer for Recorder {
@@ -72,7 +115,7 @@ impl Observer for Recorder {
     }
 
     fn event(&mut self, event: &Event) {
-        self.events.push(*event);
+        self.events.event(event);
     }
 
     fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
@@ -98,7 +141,7 @@ impl Case {
         let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut recorder);
         let mut marks = std::mem::take(&mut recorder.marks);
         marks.sort();
-        let events = recorder.events(&outcome);
+        let events = recorder.events.until_the_end(&outcome);
         Record { outcome, received: host.received, marks, events }
     }
 }
