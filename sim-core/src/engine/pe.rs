@@ -148,7 +148,7 @@ impl Pe {
     fn is_stream(&self, net: &Net, code: &Code) -> bool {
         let quiet = self.effect.is_none() && self.ending == 0;
         // A main thread that waits for this very operation's microthread is quiet, too; one that
-        // could do anything else is not.
+        // could do anything else is not, nor one that has not begun to wait (rule X-3).
         let main = if self.task.is_none() {
             let mut launching = 0;
             self.next_launch_at(net, code, &mut launching) == u64::MAX && launching == 0
@@ -156,7 +156,10 @@ impl Pe {
             true
         } else {
             match &code.program.instrs[usize::from(self.pc)] {
-                Instr::Vector(v) => self.micro_busy(v).is_some(),
+                Instr::Vector(v) => {
+                    let free_at = net.gates[self.index as usize].free_at;
+                    self.main_ready <= free_at.max(net.now) && self.micro_busy(v).is_some()
+                }
                 _ => false,
             }
         };

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use fabric::Port;
-use pe_isa::{InQueue, Instr, Reg, TaskKind};
+use pe_isa::{InQueue, Instr, OnDone, Reg, TaskKind};
 use sim_core::PeCycles;
 use sim_core::testing::Record;
 use sim_core::testing::build::{ProgramBuilder, WaferBuilder};
@@ -88,5 +88,25 @@ fn does_a_step_that_outlives_the_run_count_up_to_the_stop() {
     on_all_until(&w.finish(), &none(), pe_isa::Cycle(20), None, |r| {
         assert_eq!(spent(r, 0), [15, 5, 0, 0, 0]);
         assert_eq!(r.outcome.state.pes[0].busy_cycles, 50, "X-1 counts the step in full");
+    });
+}
+
+#[test]
+fn does_a_launch_count_between_the_steps_of_a_microthread() {
+    // Issue at 5, `activate` at 6, `end` at 7, launch in 8 … 12, and then a wait for the microthread.
+    // Its ten words are there at 10, 12, … 28, so 9 and 11 are launching, 13, 15, … 27 waiting. The
+    // second operation is issued at 29 and dispatched in 31 and 32, `end` is taken at 30.
+    let mut w = WaferBuilder::new(near(1, 1));
+    w.route(0, 0, Port::West, &[Port::Ramp]);
+    w.host_in(0, Port::West, 0);
+    let p = w.program(0);
+    let queue = p.bind_in(0);
+    let [ten, one] = [10, 1].map(|n| micro(recv(p, queue, n), 0, OnDone::Nothing));
+    let after = p.task(TaskKind::Local, 0, &[one, Instr::End]);
+    p.main(&[ten, Instr::Activate(after), Instr::End]);
+    let words = (0..11).map(|n| host_words(1, 7 + 2 * n)[0]).collect();
+    on_all(&w.finish(), &sim_core::HostScript { ports: vec![words] }, |r| {
+        assert_eq!(r.outcome.cycle.0, 34);
+        assert_eq!(spent(r, 0), [16, 10, 0, 8, 0]);
     });
 }
