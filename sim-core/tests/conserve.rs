@@ -158,7 +158,7 @@ fn is_a_queue_found_that_holds_more_than_its_slots() {
     // Eight and two in the input queue; all are taken a hundred cycles late.
     let late = |record: &mut Record| {
         for at in places(record, 1, takes) {
-            record.events[at].cycle = record.events[at].cycle + Cycles(100);
+            record.events[at].cycle += Cycles(100);
         }
     };
     assert_found(late, &["input queue of PE 1, color 0: slot 11 of 10 is claimed"]);

@@ -55,7 +55,7 @@ impl Net {
         self.watch.notes.push(Note { cycle: self.now, what, at, payload, control });
     }
 
-    /// Notes that a wavelet enters an output queue, and leaves it at `rises` if that is known.
+    /// Notes that a wavelet leaves its output queue at `cycle`, which is certain already.
     #[cold]
     #[inline(never)]
     pub(super) fn note_rise(&mut self, queue: u32, cycle: u64, payload: u32, control: bool) {

@@ -66,10 +66,11 @@ impl<'a> Replay<'a> {
     }
 
     fn check(&mut self, t: Cycle, place: impl std::fmt::Display, result: Result<(), String>) {
-        if let Err(what) = result {
-            if self.broken.len() < FINDINGS {
+        match result {
+            Err(what) if self.broken.len() < FINDINGS => {
                 self.broken.push(format!("cycle {t}, {place}: {what}"));
             }
+            _ => {}
         }
     }
 
