@@ -280,7 +280,11 @@ mod tests {
             keys(&value["resources"]),
             "pes_used sram_bytes_used_max sram_bytes_used_total colors_used context_max"
         );
-        assert_eq!(keys(&value["counters"]), "wavelet_hops instructions");
+        assert_eq!(keys(&value["counters"]), "wavelet_hops instructions pe_cycles");
+        assert_eq!(
+            keys(&value["counters"]["pe_cycles"]),
+            "working waiting_input waiting_output launching idle"
+        );
         assert_eq!(keys(&value["host"]), "seconds events hops_per_second peak_rss_bytes threads");
         assert_eq!(request["output"]["stop"], "length");
     }
