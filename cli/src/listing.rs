@@ -27,6 +27,15 @@ const COLUMNS: [Column; 7] = [
     ("hops", |pe| pe.wavelet_hops),
 ];
 
+/// What the cycles of a PE went to (contract rule X-3), in the order in which the rule is tried.
+const CYCLES: [Column; 5] = [
+    ("working", |pe| pe.cycles.working),
+    ("launching", |pe| pe.cycles.launching),
+    ("waiting, output", |pe| pe.cycles.waiting_output),
+    ("waiting, input", |pe| pe.cycles.waiting_input),
+    ("idle", |pe| pe.cycles.idle),
+];
+
 /// The regions that the text asks for, and what reached the host.
 pub(crate) fn results(report: &ExecReport) -> String {
     let mut out = String::new();
@@ -40,18 +49,33 @@ pub(crate) fn results(report: &ExecReport) -> String {
     out
 }
 
-/// How the run ended, its counters and its digest.
+/// How the run ended, its counters, where its cycles went, and its digest.
 pub(crate) fn counters(report: &ExecReport) -> String {
-    let machine = &report.machine;
+    let (machine, pes) = (&report.machine, &report.counters.pes);
+    format!(
+        "{}\n\n{}\n\n{} at cycle {} on {}, {} x {}; {} hops in all\ndigest {}\n",
+        table("PE", &COLUMNS, pes),
+        table("cycles of PE", &CYCLES, pes),
+        report.stop,
+        grouped(report.cycles),
+        machine.name,
+        machine.width,
+        machine.height,
+        grouped(report.counters.wavelet_hops),
+        report.digest
+    )
+}
+
+/// Counts of the PEs one by one, or, where these are many, the largest ones; and sums.
+fn table(title: &str, columns: &[Column], pes: &[PeEntry]) -> Table {
     let mut table = Table::new();
     table.load_style(STYLE);
-    let header = COLUMNS.iter().map(|(name, _)| name.to_string());
-    table.set_header(std::iter::once("PE".to_string()).chain(header));
+    let header = columns.iter().map(|(name, _)| name.to_string());
+    table.set_header(std::iter::once(title.to_string()).chain(header));
     let row = |name: String, value: &dyn Fn(&Column) -> u64| {
-        let cells = COLUMNS.iter().map(|column| grouped(value(column)));
+        let cells = columns.iter().map(|column| grouped(value(column)));
         std::iter::once(name).chain(cells).collect::<Vec<_>>()
     };
-    let pes = &report.counters.pes;
     if pes.len() <= PES {
         for pe in pes {
             table.add_row(row(format!("({},{})", pe.tile[0], pe.tile[1]), &|(_, of)| of(pe)));
@@ -62,20 +86,11 @@ pub(crate) fn counters(report: &ExecReport) -> String {
     }
     let all = format!("all {}", grouped(pes.len() as u64));
     table.add_row(row(all, &|(_, of)| pes.iter().map(of).sum()));
-    for column in 1..=COLUMNS.len() {
+    for column in 1..=columns.len() {
         let column = table.column_mut(column).expect("the header has these columns");
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!(
-        "{table}\n\n{} at cycle {} on {}, {} x {}; {} hops in all\ndigest {}\n",
-        report.stop,
-        grouped(report.cycles),
-        machine.name,
-        machine.width,
-        machine.height,
-        grouped(report.counters.wavelet_hops),
-        report.digest
-    )
+    table
 }
 
 fn region(entry: &RegionEntry, out: &mut String) {

@@ -167,7 +167,11 @@ impl Job {
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
             defects: None,
-            counters: Counters { wavelet_hops: hops, instructions: state.instructions() },
+            counters: Counters {
+                wavelet_hops: hops,
+                instructions: state.instructions(),
+                pe_cycles: state.pe_cycles().into(),
+            },
             digest: finished.outcome.digest(),
             host: HostFacts {
                 seconds: started.elapsed().as_secs_f64(),

@@ -27,6 +27,8 @@ pub(crate) fn table(report: &RunReport) -> Table {
     }
     table.add_rows(report.defects.iter().flat_map(defect_rows));
     table.add_rows(wafer_rows(report));
+    table.add_rows(cycle_rows(report));
+    table.add_row(host_row(report));
     for column in [1, 2] {
         let column = table.column_mut(column).expect("the header has three columns");
         column.set_cell_alignment(CellAlignment::Right);
@@ -109,10 +111,8 @@ fn defect_rows(entry: &DefectsEntry) -> Vec<Row> {
 }
 
 fn wafer_rows(report: &RunReport) -> Vec<Row> {
-    let (used, host) = (&report.resources, &report.host);
+    let used = &report.resources;
     let tiles = u64::from(report.machine.width) * u64::from(report.machine.height);
-    let tokens: usize =
-        report.requests.iter().map(|r| r.prompt_tokens + r.output.token_ids.len()).sum();
     let row = |what: &str, count: String, more: String| [what.to_string(), count, more];
     vec![
         row("PEs used", grouped(used.pes_used), format!("of {}", grouped(tiles))),
@@ -126,10 +126,31 @@ fn wafer_rows(report: &RunReport) -> Vec<Row> {
             format!("{} hops", grouped(report.counters.wavelet_hops)),
             String::new(),
         ),
-        row(
-            "host time",
-            format!("{} tokens/s", prefixed(tokens as f64 / host.seconds)),
-            seconds(host.seconds),
-        ),
     ]
+}
+
+/// What the cycles of the PEs in use went to (contract rule X-3), and shares.
+fn cycle_rows(report: &RunReport) -> Vec<Row> {
+    let spent = &report.counters.pe_cycles;
+    let each = [
+        ("PEs working", spent.working),
+        ("PEs launching", spent.launching),
+        ("PEs waiting for output", spent.waiting_output),
+        ("PEs waiting for input", spent.waiting_input),
+        ("PEs idle", spent.idle),
+    ];
+    let all: u64 = each.iter().map(|(_, cycles)| cycles).sum();
+    let row = |(what, cycles): (&str, u64)| {
+        let share = 100.0 * cycles as f64 / all.max(1) as f64;
+        [what.to_string(), format!("{} cycles", grouped(cycles)), format!("{share:.1} %")]
+    };
+    each.into_iter().map(row).collect()
+}
+
+fn host_row(report: &RunReport) -> Row {
+    let host = &report.host;
+    let tokens: usize =
+        report.requests.iter().map(|r| r.prompt_tokens + r.output.token_ids.len()).sum();
+    let rate = format!("{} tokens/s", prefixed(tokens as f64 / host.seconds));
+    ["host time".to_string(), rate, seconds(host.seconds)]
 }

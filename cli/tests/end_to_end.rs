@@ -73,6 +73,11 @@ fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
     assert_eq!(latency["ttft_cycles"], cycles[0]);
     let prefill = latency["prefill_cycles"].as_u64().expect("a number");
     assert!(prefill > 0 && prefill < cycles[0].as_u64().expect("a number"));
+    let used = first["resources"]["pes_used"].as_u64().expect("a number");
+    let spent = first["counters"]["pe_cycles"].as_object().expect("cycles by what they went to");
+    let all: u64 = spent.values().filter_map(Value::as_u64).sum();
+    assert!(spent.len() == 5 && all >= used * cycles[new - 1].as_u64().expect("a number"));
+    assert_eq!(all % used, 0, "every PE has as many cycles");
 }
 
 #[test]
@@ -89,6 +94,11 @@ fn does_the_text_stream_and_the_table_follow() {
         "PEs used",
         "SRAM used",
         "wavelets moved",
+        "PEs working",
+        "PEs launching",
+        "PEs waiting for output",
+        "PEs waiting for input",
+        "PEs idle",
         "host time",
     ] {
         assert!(out.contains(row), "no `{row}` in {out}");

@@ -161,6 +161,10 @@ fn is_the_document_complete_and_a_function_of_the_inputs() {
     ] {
         assert!(pe.contains_key(key), "{key}");
     }
+    let cycles = pe["cycles"].as_object().expect("what the cycles went to");
+    let keys = ["working", "waiting_input", "waiting_output", "launching", "idle"];
+    let each = keys.map(|key| cycles[key].as_u64().expect(key));
+    assert_eq!((Some(each.iter().sum()), cycles.len()), (first["cycles"].as_u64(), 5));
     let relay = document(&["exec", &kernel("relay.wsk"), "--json"]);
     let answers = &relay["received"][0];
     assert_eq!(answers["port"], "answers");

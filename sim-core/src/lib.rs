@@ -2,22 +2,28 @@
 //!
 //! * [`oracle`]: executes the contract literally; slow and obvious.
 //! * [`engine`]: the same contract, event-driven.
+//! * [`cycles`]: what each cycle of a PE was spent on.
 //! * [`deadlock`]: why a run came to a halt, in words.
+//! * [`observe`]: what can be seen of a run while it goes on.
 //! * [`run`]: what goes in and what comes out of either.
 //! * `testing` (feature): random wafers and the harness that compares runners.
 //!
 //! **Architecture Invariant:** oracle and engine share opcode arithmetic and data types, never
 //! stepping code.
 
+pub mod cycles;
 pub mod deadlock;
 pub mod engine;
+pub mod observe;
 pub mod oracle;
 pub mod run;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use cycles::{PeCycles, Spent};
 pub use engine::Engine;
+pub use observe::{Event, NoObserver, Observer, Wavelet, What};
 pub use run::{
-    FinalState, Head, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, PeCounters,
-    StopReason, Verdict, Wait, WaitFor,
+    FinalState, Head, Host, HostScript, HostWavelet, Outcome, PeCounters, StopReason, Verdict,
+    Wait, WaitFor,
 };

@@ -1,5 +1,6 @@
 //! What goes into a run and what comes out of it.
 
+use crate::cycles::PeCycles;
 use fabric::{PeIdx, Port, WaferImage};
 use pe_isa::{Color, Cycle, Fault, REGISTERS};
 
@@ -42,29 +43,6 @@ impl Host for Vec<(Cycle, usize, u32)> {
     fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
         self.push((cycle, port, payload));
         Verdict::Continue
-    }
-}
-
-/// Sees what happens, changes nothing.
-pub trait Observer {
-    /// Whether it looks at all. Marks of one cycle are then shown in the order of their PEs.
-    fn active(&self) -> bool {
-        true
-    }
-
-    /// PE `pe` passed `mark` at `cycle`; `sram` is its memory at that moment, in words.
-    fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
-        let _ = (cycle, pe, mark, sram);
-    }
-}
-
-/// Looks away.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoObserver;
-
-impl Observer for NoObserver {
-    fn active(&self) -> bool {
-        false
     }
 }
 
@@ -138,7 +116,7 @@ pub enum StopReason {
     },
 }
 
-/// What one PE has done (contract rule X-1).
+/// What one PE has done (contract rules ).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PeCounters {
     /// Instructions, vector operations when issued.
@@ -153,6 +131,8 @@ pub struct PeCounters {
     pub wavelets_in: u64,
     /// Wavelets put into output queues.
     pub wavelets_out: u64,
+    /// What its cycles went to; no part of the digest.
+    pub cycles: PeCycles,
 }
 
 /// The machine when a run has stopped.
@@ -215,11 +195,16 @@ impl FinalState {
     pub fn instructions(&self) -> u64 {
         self.pes.iter().map(|p| p.instructions).sum()
     }
+
+    /// What the cycles of all PEs with a program went to.
+    pub fn pe_cycles(&self) -> PeCycles {
+        self.pes.iter().map(|p| p.cycles).sum()
+    }
 }
 
 impl Outcome {
-    /// Hash of stop cycle, SRAM, registers and counters, as hexadecimal digits. Equal for equal
-    /// machine states on every host.
+    /// Hash of stop cycle, SRAM, registers and counters (rules ), as hexadecimal digits.
+    /// Equal for equal machine states on every host.
     pub fn digest(&self) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(&self.cycle.0.to_le_bytes());

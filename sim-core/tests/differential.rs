@@ -39,9 +39,11 @@ fn compare(name: &str, runner: Runner) {
     let result = tests.run(&spec::case(), |spec| {
         let case = generate::case(&spec);
         let want = case.run(oracle::run);
-        let broken = conserve::violations(&case, &want);
-        prop_assert!(broken.is_empty(), "oracle: {broken:#?}");
         let got = case.run(runner);
+        for (who, record) in [("oracle", &want), (name, &got)] {
+            let broken = conserve::violations(&case, record);
+            prop_assert!(broken.is_empty(), "{who}: {broken:#?}");
+        }
         if let Some(difference) = want.difference(&got) {
             let first = case.first_difference(oracle::run, runner);
             let text = format!("oracle and {name}: {difference}; by limit: {first:?}");

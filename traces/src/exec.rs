@@ -3,7 +3,7 @@
 //!
 //! **Architecture Invariant:** everything outside [`ExecReport::host`] is a function of the inputs.
 
-use crate::report::{HostFacts, MachineEntry};
+use crate::report::{HostFacts, MachineEntry, PeCycleEntry};
 use fabric::text::{Ending, Kernel, Place, Value};
 use fabric::{PeIdx, WaferImage};
 use pe_isa::{Cycle, DType};
@@ -109,7 +109,7 @@ pub struct ReceivedEntry {
     pub cycles: Vec<u64>,
 }
 
-/// Counts (contract rules ).
+/// Counts (contract rules ).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExecCounters {
     /// Wavelets sent through mesh outputs, over all routers.
@@ -139,6 +139,8 @@ pub struct PeEntry {
     pub wavelets_out: u64,
     /// Wavelets that its router sent through mesh outputs.
     pub wavelet_hops: u64,
+    /// What its cycles went to; they add up to those of the run.
+    pub cycles: PeCycleEntry,
 }
 
 /// A run as a report describes it.
@@ -218,6 +220,7 @@ fn counters(image: &WaferImage, outcome: &Outcome) -> ExecCounters {
             wavelets_in: pe.wavelets_in,
             wavelets_out: pe.wavelets_out,
             wavelet_hops: state.links[at][..4].iter().sum(),
+            cycles: pe.cycles.into(),
         }
     };
     ExecCounters {

@@ -8,6 +8,7 @@ use crate::metrics::Latency;
 use crate::resources::Resources;
 use fabric::Machine;
 use serde::Serialize;
+use sim_core::PeCycles;
 
 /// Name of the schema.
 pub const SCHEMA: &str = "wafersim.run/1";
@@ -154,6 +155,30 @@ pub struct Counters {
     pub wavelet_hops: u64,
     /// Instructions, vector operations when issued.
     pub instructions: u64,
+    /// What the cycles of the PEs went to that have a program.
+    pub pe_cycles: PeCycleEntry,
+}
+
+/// What cycles of PEs went to, each counted once (contract rule X-3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct PeCycleEntry {
+    /// A step held the datapath.
+    pub working: u64,
+    /// A thread lacked a wavelet.
+    pub waiting_input: u64,
+    /// A thread lacked nothing but room in an output queue.
+    pub waiting_output: u64,
+    /// A task or an operation was in hand, and had not begun.
+    pub launching: u64,
+    /// There was nothing to do.
+    pub idle: u64,
+}
+
+impl From<PeCycles> for PeCycleEntry {
+    fn from(cycles: PeCycles) -> PeCycleEntry {
+        let PeCycles { working, waiting_input, waiting_output, launching, idle } = cycles;
+        PeCycleEntry { working, waiting_input, waiting_output, launching, idle }
+    }
 }
 
 /// The computer that simulated; no function of the inputs.
@@ -216,7 +241,11 @@ mod tests {
             }],
             resources: Resources::of(&fabric::WaferImage::empty(machine), 512),
             defects: None,
-            counters: Counters { wavelet_hops: 1, instructions: 2 },
+            counters: Counters {
+                wavelet_hops: 1,
+                instructions: 2,
+                pe_cycles: PeCycles::default().into(),
+            },
             digest: "ff".into(),
             host: HostFacts {
                 seconds: 0.5,
@@ -256,7 +285,11 @@ mod tests {
             keys(&value["resources"]),
             "pes_used sram_bytes_used_max sram_bytes_used_total colors_used context_max"
         );
-        assert_eq!(keys(&value["counters"]), "wavelet_hops instructions");
+        assert_eq!(keys(&value["counters"]), "wavelet_hops instructions pe_cycles");
+        assert_eq!(
+            keys(&value["counters"]["pe_cycles"]),
+            "working waiting_input waiting_output launching idle"
+        );
         assert_eq!(keys(&value["host"]), "seconds events hops_per_second peak_rss_bytes threads");
         assert_eq!(request["output"]["stop"], "length");
     }

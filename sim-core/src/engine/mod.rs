@@ -11,6 +11,7 @@
 //! time (rule T-1: arrivals and credits take at least a cycle), and what is changed in place (a
 //! freed slot, a popped head, a switch) shows its new face only to later cycles.
 
+mod account;
 mod agenda;
 mod code;
 mod elaborate;
@@ -23,11 +24,11 @@ mod router;
 mod step;
 mod stream;
 mod verdict;
+mod watch;
 mod wheel;
 
-use crate::run::{
-    FinalState, Host, HostScript, Observer, Outcome, PeCounters, StopReason, Verdict,
-};
+use crate::observe::{NoObserver, Observer};
+use crate::run::{FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
 use code::{Code, Constants};
 use fabric::{PeIdx, WaferImage};
 use net::Net;
@@ -104,9 +105,13 @@ impl Engine {
     ) -> (StopReason, Cycle) {
         assert!(!self.started, "an engine runs once; clone it before");
         self.started = true;
+        if observer.sees_events() {
+            self.watch();
+        }
         self.schedule_host(script);
         let stop = self.run_until(host, limit.0, observer);
         self.end_streams();
+        self.close_accounts(stop.1.0);
         stop
     }
 
@@ -147,9 +152,10 @@ impl Engine {
     /// Brings all PEs up to date.
     fn end_streams(&mut self) {
         for pe in &mut self.pes {
-            if self.net.gates[pe.index as usize].end_stream() {
+            let gate = &mut self.net.gates[pe.index as usize];
+            if gate.end_stream() {
                 let threads = self.codes[pe.code as usize].threads;
-                self.streams[pe.index as usize].leave(pe, threads);
+                self.streams[pe.index as usize].leave(pe, threads, gate);
             }
         }
     }
@@ -167,7 +173,7 @@ impl Engine {
                     return trial.at_rest(limit);
                 };
                 trial.net.now = now;
-                if trial.cycle(&mut crate::run::NoObserver).is_some() {
+                if trial.cycle(&mut NoObserver).is_some() {
                     break;
                 }
             }
@@ -249,6 +255,9 @@ impl Engine {
             }
         }
         self.net.end_cycle();
+        if self.net.watched {
+            self.tell(observer);
+        }
         self.bucket = bucket;
         first
     }
@@ -291,7 +300,7 @@ impl Engine {
         }
     }
 
-    /// The counters of a PE (rule X-1).
+    /// The counters of a PE (rules ).
     pub fn counters(&self, pe: PeIdx) -> PeCounters {
         match self.tiles.pe[pe.0 as usize] {
             u32::MAX => PeCounters::default(),

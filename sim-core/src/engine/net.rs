@@ -2,6 +2,7 @@
 
 use super::fifo::{Fifos, Room, Stage, Taken, Wavelet};
 use super::link::Links;
+use super::watch::{Noted, Watch};
 use super::wheel::{Actor, Kind, Wheel};
 
 /// One output of a route at one switch position.
@@ -96,6 +97,8 @@ pub(super) struct Gate {
     pub(super) out_count: u8,
     /// The output queue that is visited first.
     pub(super) out_cursor: u8,
+    /// Cycles in which the stream's steps lacked nothing but room in the output queue (rule X-3).
+    pub(super) full_cycles: u64,
     /// The PE is a [`super::stream::Stream`] at present.
     pub(super) streaming: bool,
 }
@@ -114,6 +117,9 @@ pub(super) struct Net {
     pub(super) now: u64,
     /// Cycle of tick 0; ticks are what FIFOs and links keep.
     pub(super) epoch: u64,
+    /// An observer is to be told of moves and steps.
+    pub(super) watched: bool,
+    pub(super) watch: Watch,
     /// Rule E-1.
     pub(super) activity: u64,
     pub(super) wheel: Wheel,
@@ -323,6 +329,9 @@ impl Net {
     #[inline(always)]
     pub(super) fn fire(&mut self, fifo: u32, outs: Outs) -> u32 {
         let now = self.tick();
+        if self.watched {
+            self.note_head(fifo, Noted::Fire(outs.ports));
+        }
         let taken = self.pop(fifo);
         let mut payload = taken.payload;
         if self.fifos[fifo].is_switched() {

@@ -3,7 +3,9 @@
 use super::code::{Code, Constants};
 use super::net::Net;
 use super::stream::Stream;
-use crate::run::{Observer, PeCounters};
+use super::watch::Noted;
+use crate::observe::Observer;
+use crate::run::PeCounters;
 use fabric::PeIdx;
 use pe_isa::semantics::Issued;
 use pe_isa::{Cycle, Fault, Instr, OnDone, REGISTERS, TaskId};
@@ -74,6 +76,8 @@ pub(super) struct Pe {
     /// Its part of the SRAM of all PEs, in words.
     pub(super) sram: Range<usize>,
     pub(super) counters: PeCounters,
+    /// The cycles before this one are counted (rule X-3), as are those that a step holds.
+    pub(super) accounted: u64,
 }
 
 /// An instruction that faulted.
@@ -111,11 +115,11 @@ impl Pe {
     ) -> Option<Trap> {
         let gate = &mut net.gates[self.index as usize];
         if gate.end_stream() {
-            stream.leave(self, code.threads);
+            stream.leave(self, code.threads, gate);
         }
         let (free, controls) = (gate.free_at <= net.now, gate.controls > 0);
         if self.effect.is_some() || self.ending != 0 {
-            self.settle(net.now);
+            self.settle(net, code);
         }
         self.pass_marks(net.now, code, &sram[self.sram.clone()], observer);
         if controls {
@@ -132,7 +136,8 @@ impl Pe {
         if self.running.is_power_of_two() && self.is_stream(net, code) {
             let op = self.ops[self.running.trailing_zeros() as usize].as_ref();
             let op = op.expect("a running operation");
-            *stream = Stream::enter(op, net, self.sram.start, &self.regs);
+            self.accounted = self.accounted.max(net.gates[self.index as usize].free_at);
+            *stream = Stream::enter(op, net, self.sram.start, &self.regs, self.accounted);
             net.gates[self.index as usize].streaming = true;
         }
         trap
@@ -143,7 +148,7 @@ impl Pe {
     fn is_stream(&self, net: &Net, code: &Code) -> bool {
         let quiet = self.effect.is_none() && self.ending == 0;
         // A main thread that waits for this very operation's microthread is quiet, too; one that
-        // could do anything else is not.
+        // could do anything else is not, nor one that has not begun to wait (rule X-3).
         let main = if self.task.is_none() {
             let mut launching = 0;
             self.next_launch_at(net, code, &mut launching) == u64::MAX && launching == 0
@@ -151,7 +156,10 @@ impl Pe {
             true
         } else {
             match &code.program.instrs[usize::from(self.pc)] {
-                Instr::Vector(v) => self.micro_busy(v).is_some(),
+                Instr::Vector(v) => {
+                    let free_at = net.gates[self.index as usize].free_at;
+                    self.main_ready <= free_at.max(net.now) && self.micro_busy(v).is_some()
+                }
                 _ => false,
             }
         };
@@ -160,14 +168,17 @@ impl Pe {
 
     /// Makes visible what has become visible (rules K-2, K-5, P-6). A visit is due at each cycle
     /// at which an effect becomes visible, so all of these are of this cycle.
-    fn settle(&mut self, now: u64) {
-        if let Some((_, effect)) = self.effect.take_if(|(at, _)| *at <= now) {
+    fn settle(&mut self, net: &Net, code: &Code) {
+        let now = net.now;
+        if let Some((at, effect)) = self.effect.take_if(|(at, _)| *at <= now) {
+            self.account(at, net, code);
             self.apply(effect);
         }
         for thread in bits(self.ending) {
             let op = self.ops[thread].as_ref().expect("an ending operation");
-            if op.ready_at <= now {
-                let done = op.done;
+            let (complete, done) = (op.ready_at, op.done);
+            if complete <= now {
+                self.account(complete, net, code);
                 self.ending &= !(1 << thread);
                 match done {
                     OnDone::Nothing => {}
@@ -220,6 +231,7 @@ impl Pe {
             let fifo = self.ins + u32::from(rank);
             let head = net.fifos[fifo].head();
             if head.is_some_and(|h| h.control && h.arrival <= now) {
+                self.account(net.now, net, code);
                 take_input(net, fifo, &mut self.counters);
                 net.gates[self.index as usize].controls -= 1;
                 net.activity = net.activity.max(net.now + 1);
@@ -231,6 +243,9 @@ impl Pe {
 /// Takes the head of an input queue.
 #[inline]
 pub(super) fn take_input(net: &mut Net, fifo: u32, counters: &mut PeCounters) {
+    if net.watched {
+        net.note_head(fifo, Noted::Take);
+    }
     net.pop(fifo);
     let next = net.tick() + 1;
     net.fifos[fifo].hold_head(next);

@@ -2,6 +2,7 @@
 
 use super::fifo::{Room, Wavelet};
 use super::net::{Gate, Net, ToHost};
+use super::watch::Noted;
 use super::wheel::Actor;
 use crate::run::HostWavelet;
 
@@ -30,6 +31,9 @@ impl Net {
         control: bool,
     ) {
         let tick = (leaves - self.epoch) as u32;
+        if self.watched {
+            self.note(queue, Noted::Put(leaves), payload, control);
+        }
         self.fifos.push(queue, Wavelet { arrival: tick, payload, control });
         let gate = &mut self.gates[pe as usize];
         gate.queued += 1;
@@ -43,6 +47,9 @@ impl Net {
             Room::From(from) if from <= tick => {
                 gate.queued = 0;
                 gate.pass((queue - gate.outs) as u8);
+                if self.watched {
+                    self.note_rise(queue, leaves, payload, control);
+                }
                 // Nobody waits for the slot: the PE has just stepped.
                 self.fifos.pop(queue, tick);
                 self.send(up, tick, payload, control);
@@ -66,6 +73,9 @@ impl Net {
             let up = self.fifos[queue].up();
             let room = matches!(self.fifos.room(up), Room::From(from) if from <= now);
             if head.arrival <= now && room {
+                if self.watched {
+                    self.note_head(queue, Noted::Rise);
+                }
                 self.pop(queue);
                 self.send(up, now, head.payload, head.control);
                 let gate = &mut self.gates[pe as usize];
@@ -111,6 +121,9 @@ impl Net {
         let from = from.max(wavelet.cycle.0);
         if from > self.now {
             return self.wheel.at(from, Actor::host_in(at));
+        }
+        if self.watched {
+            self.note(fifo, Noted::Enter, wavelet.payload, wavelet.control);
         }
         self.links.depart(link, now);
         self.send(fifo, now, wavelet.payload, wavelet.control);

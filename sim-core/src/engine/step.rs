@@ -4,6 +4,7 @@ use super::code::{Code, Constants, Prepared, full_wavelet, is_fabric};
 use super::fifo::Room;
 use super::net::Net;
 use super::pe::{Effect, NONE, Op, Pe, Trap, take_input};
+use super::watch::Noted;
 use pe_isa::semantics;
 use pe_isa::{
     AluOp, Cond, Fault, Instr, OnDone, Operand, PeMemory, Src, TaskId, TaskKind, Thread, Vector,
@@ -23,6 +24,7 @@ impl Pe {
         let mut thread = cursor;
         loop {
             if self.is_ready(thread, net, code) {
+                self.account(net.now, net, code);
                 let cost = if self.running >> thread & 1 != 0 {
                     self.fabric_step(thread, net, sram, constants)
                 } else {
@@ -34,6 +36,9 @@ impl Pe {
                 };
                 let end = net.now + cost;
                 self.counters.busy_cycles += cost;
+                if net.watched {
+                    net.note(self.index, Noted::Step(cost), 0, false);
+                }
                 net.gates[self.index as usize].free_at = end;
                 net.activity = net.activity.max(end);
                 self.cursor = if thread + 1 == code.threads { 0 } else { thread as u8 + 1 };
@@ -297,6 +302,7 @@ impl Pe {
         let Some(&id) = code.order.iter().find(ready) else {
             return;
         };
+        self.account(net.now, net, code);
         let task = code.program.tasks[usize::from(id)];
         match task.kind {
             TaskKind::Local => self.activated &= !(1 << id),

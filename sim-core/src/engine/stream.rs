@@ -8,6 +8,7 @@
 use super::fifo::Room;
 use super::net::{Gate, Net};
 use super::pe::{NONE, Op, Pe};
+use super::watch::Noted;
 use super::wheel::Actor;
 use pe_isa::semantics::{self, Issued, Place};
 use pe_isa::{DType, PeMemory, VecOp};
@@ -82,10 +83,11 @@ fn is_by_words(issued: &Issued, next: u32) -> bool {
 }
 
 impl Stream {
-    /// The stream of `op`. `sram` is where the PE's SRAM begins.
-    pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32]) -> Stream {
+    /// The stream of `op`. `sram` is where the PE's SRAM begins. The cycles before `accounted`, from
+    /// which on a step can be taken, are counted already (rule X-3).
+    pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32], accounted: u64) -> Stream {
         let mut stream = Stream {
-            ready_at: op.ready_at,
+            ready_at: op.ready_at.max(accounted),
             next: op.next,
             last: op.issued.total.saturating_sub(op.lanes),
             a: op.a,
@@ -139,18 +141,27 @@ impl Stream {
     }
 
     /// Brings the PE up to date.
-    pub(super) fn leave(&self, pe: &mut Pe, threads: usize) {
+    pub(super) fn leave(&self, pe: &mut Pe, threads: usize, gate: &mut Gate) {
         let thread = pe.running.trailing_zeros() as usize;
         let op = pe.ops[thread].as_mut().expect("a streaming operation");
         let steps = u64::from((self.next - op.next) / op.lanes);
         if steps == 0 {
             return;
         }
+        // Rule X-3, from the visit that made it a stream to the end of the last step.
+        let working = steps * op.step_cycles;
+        let launching = op.ready_at.saturating_sub(pe.accounted);
+        let full = std::mem::take(&mut gate.full_cycles);
+        let cycles = &mut pe.counters.cycles;
+        cycles.launching += launching;
+        cycles.waiting_output += full;
+        cycles.waiting_input += self.ready_at - pe.accounted - working - launching - full;
+        pe.accounted = self.ready_at;
         op.next = self.next;
         op.ready_at = self.ready_at;
         let inputs = u64::from(op.a != NONE) + u64::from(op.b != NONE);
         pe.counters.fabric_steps += steps;
-        pe.counters.busy_cycles += steps * op.step_cycles;
+        pe.counters.busy_cycles += working;
         pe.counters.wavelets_in += steps * inputs;
         pe.counters.wavelets_out += if op.dst == NONE { 0 } else { steps };
         pe.cursor = if thread + 1 == threads { 0 } else { thread as u8 + 1 };
@@ -178,10 +189,14 @@ impl Stream {
         if self.b != NONE {
             when = when.max(self.input(self.b, net, &mut wanted));
         }
+        let inputs = when;
         if self.dst != NONE {
             when = when.max(self.output(index, net));
         }
         if when <= net.now {
+            if self.dst != NONE {
+                net.gates[index as usize].full_cycles += net.now - inputs;
+            }
             self.step(index, net, pe, sram);
             return true;
         }
@@ -225,6 +240,9 @@ impl Stream {
         let end = net.now + u64::from(self.step_cycles);
         let (mut when, mut wanted) = (end, 0);
         let mut payloads = [0; 2];
+        if net.watched {
+            self.note(index, net);
+        }
         if self.a != NONE {
             payloads[0] = self.take(self.a, net);
             when = when.max(self.input(self.a, net, &mut wanted));
@@ -250,6 +268,16 @@ impl Stream {
         }
         if when < u64::MAX {
             net.wake_pe(index, when);
+        }
+    }
+
+    /// Notes a step and what it takes, for an observer.
+    #[cold]
+    #[inline(never)]
+    fn note(&self, index: u32, net: &mut Net) {
+        net.note(index, Noted::Step(u64::from(self.step_cycles)), 0, false);
+        for fifo in [self.a, self.b].into_iter().filter(|&fifo| fifo != NONE) {
+            net.note_head(fifo, Noted::Take);
         }
     }
 

@@ -11,6 +11,13 @@ pub(super) struct Wavelet {
     pub(super) payload: u32,
 }
 
+impl Wavelet {
+    /// As observers see it.
+    pub(super) fn of(self, color: Color) -> crate::observe::Wavelet {
+        crate::observe::Wavelet { color, control: self.control, payload: self.payload }
+    }
+}
+
 /// A router's input FIFO, in the order in which arbitration visits them.
 pub(super) type Key = (Port, Color);
 

@@ -7,14 +7,17 @@
 //! **Architecture Invariant:** no stepping code is shared with the engine; only the data types, the
 //! arithmetic of single elements and the cost table are.
 
+mod account;
 mod fifo;
 mod pe;
 mod report;
 mod router;
 mod step;
 
-use crate::run::{FinalState, Host, HostScript, HostWavelet, Observer, Outcome};
+use crate::observe::{Event, Observer, What};
+use crate::run::{FinalState, Host, HostScript, HostWavelet, Outcome};
 use crate::run::{StopReason, Verdict};
+use account::Account;
 use fabric::{PeIdx, Port, WaferImage};
 use fifo::Clock;
 use pe::{Acts, Pe};
@@ -78,6 +81,7 @@ pub fn run_counting(
     let error = fabric::lint::errors(image).into_iter().next();
     assert!(error.is_none(), "the image cannot run: {error:?}");
     let mut wafer = Wafer::new(image, script);
+    wafer.events = observer.sees_events().then(Vec::new);
     let mut order: Vec<usize> = (0..image.tiles.len()).collect();
     let mut random = seed;
     let mut t = Cycle::ZERO;
@@ -101,11 +105,13 @@ pub fn run_counting(
             break (StopReason::CycleLimit, limit); // E-3: it would have gone on
         }
         for (&at, decided) in order.iter().zip(&decisions) {
+            wafer.account(at, decided, t);
             wafer.carry_out(at, decided, t);
         }
         for port in lanes {
             router::send_from_host(&mut wafer, port, t);
         }
+        wafer.tell(observer);
         if let Some(trap) = wafer.first_trap() {
             break (trap, t); // P-8
         }
@@ -117,6 +123,7 @@ pub fn run_counting(
             None => break (wafer.at_rest(t), wafer.clock.end_of_activity), // E-2
         };
     };
+    wafer.close(stop.1);
     let outcome = Outcome { stop: stop.0, cycle: stop.1, state: wafer.state };
     (outcome, contention)
 }
@@ -144,8 +151,12 @@ struct Wafer<'a> {
     to_host: BTreeMap<(Cycle, usize), u32>,
     /// P-8: instruction and fault, by tile.
     traps: BTreeMap<usize, (u16, pe_isa::Fault)>,
+    /// X-3, by tile.
+    accounts: Vec<Account>,
     state: FinalState,
     clock: Clock,
+    /// What happened in this cycle, where an observer wants to know.
+    events: Option<Vec<Event>>,
 }
 
 /// What a tile does in one cycle.
@@ -166,12 +177,14 @@ impl<'a> Wafer<'a> {
             image,
             script,
             routers: tiles.clone().map(|at| Router::new(image, at)).collect(),
+            accounts: tiles.clone().map(|_| Account::default()).collect(),
             pes: tiles.map(|at| Pe::new(image, at)).collect(),
             lanes: image.host_in.iter().map(|p| HostLane::new(image, p)).collect(),
             to_host: BTreeMap::new(),
             traps: BTreeMap::new(),
             state: FinalState::initial(image),
             clock,
+            events: None,
         }
     }
 
@@ -214,6 +227,32 @@ impl<'a> Wafer<'a> {
         ports.filter(|&p| self.lanes[p].decide(self, p, t)).collect()
     }
 
+    /// notes what the PE spends cycle `t` on, before what was decided is carried out.
+    fn account(&mut self, at: usize, decided: &Decided, t: Cycle) {
+        if let Some(pe) = &self.pes[at] {
+            self.accounts[at].note(t, pe.spends(t, &decided.pe));
+        }
+    }
+
+    /// Shows the observer what happened in this cycle.
+    fn tell(&mut self, observer: &mut dyn Observer) {
+        let events = self.events.iter_mut().flat_map(|events| events.drain(..));
+        events.for_each(|event| observer.event(&event));
+    }
+
+    fn saw(&mut self, t: Cycle, at: usize, what: What) {
+        if let Some(events) = &mut self.events {
+            events.push(Event { cycle: t, tile: PeIdx(at as u32), what });
+        }
+    }
+
+    /// the run stops at `stop`.
+    fn close(&mut self, stop: Cycle) {
+        for (pe, account) in self.state.pes.iter_mut().zip(&self.accounts) {
+            pe.cycles = account.close(stop);
+        }
+    }
+
     fn carry_out(&mut self, at: usize, decided: &Decided, t: Cycle) {
         router::fire(self, at, &decided.firing, t);
         let Some(pe) = self.pes[at].as_mut() else {
@@ -236,6 +275,8 @@ impl<'a> Wafer<'a> {
         }
         let ends = (&mut self.state, &mut self.clock);
         pe.discard_and_launch(&decided.pe, (at, t), machine, ends);
+        let seen = std::mem::take(&mut pe.seen);
+        seen.into_iter().for_each(|what| self.saw(t, at, what));
     }
 
     /// Whether the FIFO behind output `out` of router `at` has a free slot for the color.

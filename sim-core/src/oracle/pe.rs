@@ -1,6 +1,7 @@
 //! PEs: queues, tasks and threads; rules P, K, R. What a step does is in `step.rs`.
 
-use super::fifo::{Clock, Fifo};
+use super::fifo::{Clock, Fifo, Wavelet};
+use crate::observe::What;
 use crate::run::{FinalState, WaitFor};
 use fabric::WaferImage;
 use pe_isa::semantics::Issued;
@@ -66,6 +67,8 @@ pub(super) struct Pe<'a> {
     launch_from: Cycle,
     ///
     queue_cursor: usize,
+    /// What it did in this cycle, for observers.
+    pub(super) seen: Vec<What>,
 }
 
 /// What a PE does in one cycle.
@@ -126,6 +129,7 @@ impl<'a> Pe<'a> {
             thread_cursor: 0,
             launch_from: Cycle::ZERO,
             queue_cursor: 0,
+            seen: Vec::new(),
         })
     }
 
@@ -134,9 +138,20 @@ impl<'a> Pe<'a> {
         fifo.expect("checked: the queue is bound")
     }
 
-    pub(super) fn output(&mut self, queue: u8) -> &mut Fifo {
+    /// Takes the head of an input queue at `t`.
+    pub(super) fn take(&mut self, queue: u8, t: Cycle, clock: &mut Clock) -> Wavelet {
+        let fifo = self.input(queue);
+        let (wavelet, color) = (fifo.pop(t, clock), fifo.color);
+        self.seen.push(What::Take { wavelet: wavelet.of(color) });
+        wavelet
+    }
+
+    /// F-5: puts a wavelet into an output queue, which it can leave from `leaves` on.
+    pub(super) fn put(&mut self, queue: u8, leaves: Cycle, wavelet: Wavelet, clock: &mut Clock) {
         let fifo = self.outputs[usize::from(queue)].as_mut();
-        fifo.expect("checked: the queue is bound")
+        let fifo = fifo.expect("checked: the queue is bound");
+        fifo.push_from(leaves, wavelet, clock);
+        self.seen.push(What::Put { wavelet: wavelet.of(fifo.color), leaves });
     }
 
     pub(super) fn bound_inputs(&self) -> impl Iterator<Item = &Fifo> {
@@ -284,10 +299,18 @@ impl<'a> Pe<'a> {
         if self.main.is_some() || t < self.launch_from {
             return None;
         }
-        let tasks = self.program.tasks.iter().enumerate();
-        let ready = tasks.filter(|(at, task)| !self.blocked[*at] && self.has_cause(*at, task, t));
-        let first = ready.min_by_key(|(at, task)| (task.priority, *at));
+        let first = self.ready_tasks(t).min_by_key(|(at, task)| (task.priority, *at));
         first.map(|(at, _)| at)
+    }
+
+    /// K-2.
+    fn ready_tasks(&self, t: Cycle) -> impl Iterator<Item = (usize, &Task)> {
+        let tasks = self.program.tasks.iter().enumerate();
+        tasks.filter(move |(at, task)| !self.blocked[*at] && self.has_cause(*at, task, t))
+    }
+
+    pub(super) fn some_task_is_ready(&self, t: Cycle) -> bool {
+        self.ready_tasks(t).next().is_some()
     }
 
     /// K-2, but for being blocked.
@@ -330,15 +353,12 @@ impl<'a> Pe<'a> {
     }
 
     /// the head of an output queue goes up; returns its color too.
-    pub(super) fn send(
-        &mut self,
-        queue: usize,
-        t: Cycle,
-        clock: &mut Clock,
-    ) -> (Color, super::fifo::Wavelet) {
+    pub(super) fn send(&mut self, queue: usize, t: Cycle, clock: &mut Clock) -> (Color, Wavelet) {
         self.queue_cursor = (queue + 1) % self.outputs.len();
         let fifo = self.outputs[queue].as_mut().expect("a decision saw a queue");
-        (fifo.color, fifo.pop(t, clock))
+        let (wavelet, color) = (fifo.pop(t, clock), fifo.color);
+        self.seen.push(What::Rise { wavelet: wavelet.of(color) });
+        (color, wavelet)
     }
 
     /// P-7 and K-3, after the step of the same cycle.
@@ -350,7 +370,7 @@ impl<'a> Pe<'a> {
         (state, clock): (&mut FinalState, &mut Clock),
     ) {
         for &queue in &acts.discards {
-            self.input(queue as u8).pop(t, clock);
+            self.take(queue as u8, t, clock);
             state.pes[at].wavelets_in += 1;
             clock.activity(t + Cycles(1)); // E-1
         }
@@ -359,7 +379,7 @@ impl<'a> Pe<'a> {
         match task.kind {
             TaskKind::Local => self.activated[launched] = false,
             TaskKind::Data(queue, reg) | TaskKind::Control(queue, reg) => {
-                state.regs[at][usize::from(reg.0)] = self.input(queue.0).pop(t, clock).payload;
+                state.regs[at][usize::from(reg.0)] = self.take(queue.0, t, clock).payload;
                 state.pes[at].wavelets_in += 1;
             }
         }

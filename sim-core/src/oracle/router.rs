@@ -2,6 +2,7 @@
 
 use super::fifo::{Fifo, Key, Link, Wavelet};
 use super::{Contention, Decided, Wafer};
+use crate::observe::What;
 use fabric::{PeIdx, Port, Ports, WaferImage};
 use pe_isa::semantics::pop_switch_command;
 use pe_isa::{Color, Cycle, Cycles, Ratio};
@@ -126,6 +127,7 @@ pub(super) fn fire(wafer: &mut Wafer, at: usize, firing: &Firing, t: Cycle) {
         let router = &mut wafer.routers[at];
         let fifo = router.fifos.get_mut(&key).expect("a decision saw it");
         let mut wavelet = fifo.pop(t, &mut wafer.clock);
+        let head = wavelet;
         let route = wafer.image.routes(PeIdx(at as u32));
         let positions = route.and_then(|set| set.get(color)).map_or(1, |r| r.positions.len());
         if wavelet.control && positions > 1 {
@@ -139,6 +141,7 @@ pub(super) fn fire(wafer: &mut Wafer, at: usize, firing: &Firing, t: Cycle) {
             router.links[out.index()].depart(t, &mut wafer.clock);
             wafer.state.links[at][out.index()] += 1;
         }
+        wafer.saw(t, at, What::Fire { from: key.0, to: tx, wavelet: head.of(color) });
         for out in tx.iter() {
             deliver(wafer, at, out, color, wavelet, t);
         }
@@ -210,6 +213,7 @@ pub(super) fn send_from_host(wafer: &mut Wafer, port: usize, t: Cycle) {
     lane.link.depart(t, &mut wafer.clock);
     let wavelet = Wavelet { control: next.control, payload: next.payload };
     let (tile, key) = (lane.tile, lane.key);
+    wafer.saw(t, tile, What::Enter { port: key.0, wavelet: wavelet.of(key.1) });
     push_mesh(wafer, tile, key, wavelet, t);
 }
 

@@ -2,6 +2,7 @@
 
 use super::fifo::{Clock, Wavelet};
 use super::pe::{Effect, Op, Pe, Running, elements_per_step};
+use crate::observe::What;
 use crate::run::{FinalState, PeCounters};
 use fabric::Machine;
 use pe_isa::semantics::{Issued, PeMemory, alu, execute, issue};
@@ -76,6 +77,7 @@ impl Pe<'_> {
         self.free_from = bench.t + Cycles(cost);
         self.thread_cursor = (thread + 1) % threads;
         bench.counters().busy_cycles += cost;
+        self.seen.push(What::Step { cycles: cost });
         bench.clock.activity(self.free_from); // E-1
         Ok(())
     }
@@ -138,7 +140,7 @@ impl Pe<'_> {
             }
             Instr::SendCtrl { queue, payload } => {
                 let wavelet = Wavelet { control: true, payload: bench.src(payload) };
-                self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
+                self.put(queue.0, end, wavelet, bench.clock); // F-5
                 bench.counters().wavelets_out += 1;
             }
             // K-2
@@ -200,7 +202,7 @@ impl Pe<'_> {
         let mut payloads = [0, 0];
         for (payload, source) in payloads.iter_mut().zip([op.vector.a, op.vector.b]) {
             if let Operand::FabIn(queue, _) = source {
-                *payload = self.input(queue.0).pop(t, bench.clock).payload;
+                *payload = self.take(queue.0, t, bench.clock).payload;
                 bench.counters().wavelets_in += 1;
             }
         }
@@ -211,7 +213,7 @@ impl Pe<'_> {
         let end = t + Cycles(k);
         if let Operand::FabOut(queue, _) = op.vector.dst {
             let wavelet = Wavelet { control: false, payload };
-            self.output(queue.0).push_from(end, wavelet, bench.clock); // F-5
+            self.put(queue.0, end, wavelet, bench.clock); // F-5
             bench.counters().wavelets_out += 1;
         }
         bench.counters().fabric_steps += 1;

@@ -7,13 +7,15 @@ use crate::oracle;
 /// Runs the case that the bytes of `data` choose on oracle and engine. Where they end, zeros follow, the plainest choices.
 ///
 /// # Panics
-/// When the two differ, or the oracle's counters break a rule of conservation.
+/// When the two differ, or one of them breaks a rule of conservation.
 pub fn runners_agree(data: &[u8]) {
     let case = generate::case(&Choices { left: data }.case());
-    let want = case.run(oracle::run);
-    let broken = conserve::violations(&case, &want);
-    assert!(broken.is_empty(), "oracle: {broken:#?}");
-    if let Some(difference) = want.difference(&case.run(engine)) {
+    let (want, got) = (case.run(oracle::run), case.run(engine));
+    for (who, record) in [("oracle", &want), ("engine", &got)] {
+        let broken = conserve::violations(&case, record);
+        assert!(broken.is_empty(), "{who}: {broken:#?}");
+    }
+    if let Some(difference) = want.difference(&got) {
         let first = case.first_difference(oracle::run, engine);
         panic!("oracle and engine: {difference}; by limit: {first:?}");
     }

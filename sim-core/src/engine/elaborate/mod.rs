@@ -134,6 +134,8 @@ fn empty_net(image: &WaferImage) -> Net {
     Net {
         now: 0,
         epoch: 0,
+        watched: false,
+        watch: super::watch::Watch::default(),
         activity: 0,
         wheel: Wheel::new(),
         fifos: Fifos::new(delays(machine)),
@@ -268,6 +270,7 @@ impl Builder<'_> {
             queued: 0,
             out_count: code.outs,
             out_cursor: 0,
+            full_cycles: 0,
             streaming: false,
         });
         // The first visit notes what the PE waits for.
@@ -294,6 +297,7 @@ impl Builder<'_> {
             regs,
             sram: begin..self.sram.len(),
             counters: PeCounters::default(),
+            accounted: 0,
         });
     }
 

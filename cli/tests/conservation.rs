@@ -1,0 +1,87 @@
+//! Do generated kernels and a whole model keep the laws of conservation, and does watching change a cycle?
+//! (The checker is `sim_core::testing::conserve`; random wafers go through it in `sim-core/tests`.)
+
+use compiler::kernels::{REGISTRY, generate};
+use compiler::{Mapping, Options};
+use fabric::{Machine, WaferImage, presets};
+use models::ModelDir;
+use pe_isa::Cycle;
+use sim_core::testing::{Record, Runner, conserve, watched};
+use sim_core::{
+    Host, HostScript, HostWavelet, NoObserver, StopReason, Verdict, engine, oracle, testing,
+};
+use std::path::Path;
+
+const LIMIT: Cycle = Cycle(50_000_000);
+
+/// Runs an image under observation and asserts that it keeps the laws.
+fn assert_conserves(
+    what: &str,
+    runner: Runner,
+    (image, script): (&WaferImage, &HostScript),
+    host: &mut dyn Host,
+) -> Record {
+    let record = watched(runner, image, script, host, LIMIT);
+    let broken = conserve::of_run(image, script, &record);
+    assert!(broken.is_empty(), "{what}: {broken:#?}");
+    record
+}
+
+#[test]
+fn do_kernels_of_every_preset_conserve_wavelets_credits_and_cycles() {
+    let script = HostScript::default();
+    for preset in ["wse2", "wse3", "wse3-sdk"] {
+        let machine =
+            Machine { width: 16, height: 16, ..presets::preset(preset).expect("a preset") };
+        for entry in &REGISTRY {
+            let what = format!("{} on {preset}", entry.name);
+            let kernel = generate(entry.name, &machine, &[]).expect("defaults fit");
+            let run = (&kernel.image, &script);
+            let record = assert_conserves(&what, testing::engine, run, &mut Vec::new());
+            assert_eq!(record.outcome.stop, StopReason::Finished, "{what}");
+            let blind = engine::run(run.0, run.1, &mut Vec::new(), LIMIT, &mut NoObserver);
+            assert!(blind == record.outcome, "{what}: watching changed the run");
+            if preset == "wse3" {
+                let slow = assert_conserves(&what, oracle::run, run, &mut Vec::new());
+                assert_eq!(record.difference(&slow), None, "{what}: engine and oracle");
+            }
+        }
+    }
+}
+
+/// Ends the run at its first token.
+struct OneToken(compiler::Protocol);
+
+impl Host for OneToken {
+    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
+        match self.0.output(port, payload) {
+            Some(_) => Verdict::Stop,
+            None => Verdict::Continue,
+        }
+    }
+}
+
+#[test]
+fn does_a_model_conserve_wavelets_credits_and_cycles_until_its_first_token() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/stdlib-1m");
+    let model = ModelDir::open(path).expect("the model opens");
+    let machine = presets::preset(presets::DEFAULT).expect("a preset");
+    let prompt = vec![73, 77];
+    let options = Options { contexts: vec![3], mapping: Mapping::default(), ..Options::default() };
+    let weights = model.weights().expect("weights are there");
+    let compiled =
+        compiler::compile(model.graph(), weights, &machine, &options).expect("it compiles");
+    let word = |(n, payload)| {
+        let cycle = Cycle(machine.host_arrival_cycle(n as u64));
+        HostWavelet { cycle, payload, control: false }
+    };
+    let ports = compiled.protocol.inputs(&[prompt], &[1]).into_iter();
+    let ports = ports.map(|words| words.into_iter().enumerate().map(word).collect()).collect();
+    let (image, script) = (&compiled.image, HostScript { ports });
+    let host = || OneToken(compiled.protocol.clone());
+    let record = assert_conserves("stdlib-1m", testing::engine, (image, &script), &mut host());
+    assert_eq!(record.outcome.stop, StopReason::Host);
+    assert!(record.events.len() > 500_000, "{} events", record.events.len());
+    let blind = engine::run(image, &script, &mut host(), LIMIT, &mut NoObserver);
+    assert!(blind == record.outcome, "watching changed the run");
+}

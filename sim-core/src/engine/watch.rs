@@ -1,0 +1,120 @@
+//! What the engine tells an observer. Moves are noted by FIFO where they happen, and get their tiles,
+//! ports and colors at the end of the cycle; without an observer for them nothing is noted.
+
+use super::Engine;
+use super::net::Net;
+use crate::observe::{Event, Observer, Wavelet, What};
+use fabric::{PeIdx, Port};
+use pe_isa::{Color, Cycle};
+
+/// A move or a step, as its maker knows it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Note {
+    /// When it happens: now, but for a rise that is certain already.
+    pub(super) cycle: u64,
+    pub(super) what: Noted,
+    /// The FIFO that is left, or entered by [`Noted::Put`] and [`Noted::Enter`]; the PE of a step.
+    pub(super) at: u32,
+    pub(super) payload: u32,
+    pub(super) control: bool,
+}
+
+/// As [`What`].
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Noted {
+    Step(u64),
+    Enter,
+    Put(u64),
+    Rise,
+    /// The output ports as bits.
+    Fire(u8),
+    Take,
+}
+
+/// What there is to tell, and where it happens.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watch {
+    pub(super) notes: Vec<Note>,
+    /// Tile, port (of a router) and color of each FIFO.
+    places: Vec<(PeIdx, Port, Color)>,
+}
+
+impl Net {
+    /// Notes that the wavelet at the head of `fifo` leaves it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_head(&mut self, fifo: u32, what: Noted) {
+        let head = self.fifos[fifo].head().expect("what leaves is here");
+        self.note(fifo, what, head.payload, head.control);
+    }
+
+    /// Notes a move of this cycle.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note(&mut self, at: u32, what: Noted, payload: u32, control: bool) {
+        self.watch.notes.push(Note { cycle: self.now, what, at, payload, control });
+    }
+
+    /// Notes that a wavelet leaves its output queue at `cycle`, which is certain already.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_rise(&mut self, queue: u32, cycle: u64, payload: u32, control: bool) {
+        self.watch.notes.push(Note { cycle, what: Noted::Rise, at: queue, payload, control });
+    }
+}
+
+impl Engine {
+    /// From now on moves are noted.
+    pub(super) fn watch(&mut self) {
+        self.net.watched = true;
+        let mut places = vec![(PeIdx(0), Port::Ramp, Color(0)); self.net.fifos.len() as usize];
+        for (tile, &first) in self.tiles.first_fifo.iter().enumerate() {
+            let Some(plan) = self.plans.get(self.tiles.plan[tile] as usize) else { continue };
+            for (&(port, color), place) in plan.keys.iter().zip(&mut places[first as usize..]) {
+                *place = (PeIdx(tile as u32), port, color);
+            }
+        }
+        for pe in &self.pes {
+            let program = &self.codes[pe.code as usize].program;
+            for (queues, first) in [(&program.in_queues, pe.ins), (&program.out_queues, pe.outs)] {
+                for (&color, at) in queues.iter().flatten().zip(first as usize..) {
+                    places[at] = (pe.tile, Port::Ramp, color);
+                }
+            }
+        }
+        self.net.watch.places = places;
+    }
+
+    /// Tells the observer what was noted in this cycle.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn tell(&mut self, observer: &mut (impl Observer + ?Sized)) {
+        let mut notes = std::mem::take(&mut self.net.watch.notes);
+        for note in notes.drain(..) {
+            observer.event(&self.event(&note));
+        }
+        self.net.watch.notes = notes;
+    }
+
+    fn event(&self, note: &Note) -> Event {
+        let cycle = Cycle(note.cycle);
+        if let Noted::Step(cycles) = note.what {
+            let tile = self.pes[note.at as usize].tile;
+            return Event { cycle, tile, what: What::Step { cycles } };
+        }
+        let (tile, port, color) = self.net.watch.places[note.at as usize];
+        let wavelet = Wavelet { color, control: note.control, payload: note.payload };
+        let what = match note.what {
+            Noted::Step(cycles) => What::Step { cycles },
+            Noted::Enter => What::Enter { port, wavelet },
+            Noted::Put(leaves) => What::Put { wavelet, leaves: Cycle(leaves) },
+            Noted::Rise => What::Rise { wavelet },
+            Noted::Fire(ports) => {
+                let to = Port::ALL.into_iter().filter(|p| ports >> p.index() & 1 != 0).collect();
+                What::Fire { from: port, to, wavelet }
+            }
+            Noted::Take => What::Take { wavelet },
+        };
+        Event { cycle, tile, what }
+    }
+}

@@ -1,0 +1,198 @@
+//! All that can be seen of a run, written down, and how two runs differ.
+
+use super::{Case, Runner};
+use crate::observe::{Event, Observer};
+use crate::run::{Host, HostScript, Outcome, StopReason, Verdict};
+use fabric::{PeIdx, WaferImage};
+use pe_isa::Cycle;
+
+/// A mark that a PE has passed, with a hash of its SRAM at that moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mark {
+    /// When.
+    pub cycle: Cycle,
+    /// Which PE.
+    pub pe: PeIdx,
+    /// Number of this mark among those of the PE.
+    pub ordinal: usize,
+    /// Its label.
+    pub mark: u16,
+    /// Hash of the SRAM.
+    pub sram: u64,
+}
+
+/// All that can be seen of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What the runner returned.
+    pub outcome: Outcome,
+    /// What the host received: cycle, port, payload.
+    pub received: Vec<(Cycle, usize, u32)>,
+    /// The marks, in the order in which they were passed.
+    pub marks: Vec<Mark>,
+    /// The events, sorted.
+    pub events: Vec<Event>,
+}
+
+/// Takes everything; ends the run at the `stop_after`-th wavelet.
+struct Listener {
+    received: Vec<(Cycle, usize, u32)>,
+    stop_after: Option<usize>,
+}
+
+impl Host for Listener {
+    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+        self.received.push((cycle, port, payload));
+        if self.stop_after == Some(self.received.len()) { Verdict::Stop } else { Verdict::Continue }
+    }
+}
+
+/// Passes on what the host receives, and writes it down.
+struct Tap<'a> {
+    host: &'a mut dyn Host,
+    received: Vec<(Cycle, usize, u32)>,
+}
+
+impl Host for Tap<'_> {
+    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+        self.received.push((cycle, port, payload));
+        self.host.receive(cycle, port, payload)
+    }
+}
+
+/// Runs an image for a host, and writes down all that can be seen but marks.
+pub fn watched(
+    runner: Runner,
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+) -> Record {
+    let mut tap = Tap { host, received: Vec::new() };
+    let mut events = Events::default();
+    let outcome = runner(image, script, &mut tap, limit, &mut events);
+    let events = events.until_the_end(&outcome);
+    Record { outcome, received: tap.received, marks: Vec::new(), events }
+}
+
+/// Writes down events.
+#[derive(Debug, Default)]
+struct Events(Vec<Event>);
+
+impl Events {
+    /// Those of a run that ended so, sorted; without those that were told and never came to be.
+    fn until_the_end(self, outcome: &Outcome) -> Vec<Event> {
+        // P-8: all decisions of a trap's cycle are taken.
+        let trapped = matches!(outcome.stop, StopReason::Trap { .. });
+        let end = outcome.cycle.0 + u64::from(trapped);
+        let Events(mut events) = self;
+        events.retain(|event| event.cycle.0 < end);
+        events.sort_unstable();
+        events
+    }
+}
+
+impl Observer for Events {
+    fn sees_events(&self) -> bool {
+        true
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.0.push(*event);
+    }
+}
+
+/// Writes down marks and events.
+#[derive(Debug, Default)]
+struct Recorder {
+    marks: Vec<Mark>,
+    events: Events,
+}
+
+impl Observer for Recorder {
+    fn sees_events(&self) -> bool {
+        true
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.events.event(event);
+    }
+
+    fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
+        let bytes: Vec<u8> = sram.iter().flat_map(|w| w.to_le_bytes()).collect();
+        let hash = blake3::hash(&bytes);
+        let mut low = [0; 8];
+        low.copy_from_slice(&hash.as_bytes()[..8]);
+        self.marks.push(Mark {
+            cycle,
+            pe,
+            ordinal: self.marks.iter().filter(|m| m.pe == pe).count(),
+            mark,
+            sram: u64::from_le_bytes(low),
+        });
+    }
+}
+
+impl Case {
+    /// Runs the case and writes down all that can be seen.
+    pub fn run(&self, runner: Runner) -> Record {
+        let mut host = Listener { received: Vec::new(), stop_after: self.stop_after };
+        let mut recorder = Recorder::default();
+        let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut recorder);
+        let mut marks = std::mem::take(&mut recorder.marks);
+        marks.sort();
+        let events = recorder.events.until_the_end(&outcome);
+        Record { outcome, received: host.received, marks, events }
+    }
+}
+
+impl Record {
+    /// The first difference between two records in words, most telling first; `None` where they
+    /// are equal.
+    pub fn difference(&self, other: &Record) -> Option<String> {
+        let (a, b) = (&self.outcome, &other.outcome);
+        if a.cycle != b.cycle || a.stop != b.stop {
+            return Some(format!(
+                "stops: {:?} at {} and {:?} at {}",
+                a.stop, a.cycle, b.stop, b.cycle
+            ));
+        }
+        if self.received != other.received {
+            return Some(format!("host: {:?} and {:?}", self.received, other.received));
+        }
+        if let Some((x, y)) = self.marks.iter().zip(&other.marks).find(|(x, y)| x != y) {
+            return Some(format!("marks: {x:?} and {y:?}"));
+        }
+        if self.marks.len() != other.marks.len() {
+            let (x, y) = (self.marks.len(), other.marks.len());
+            return Some(format!("marks: {x} and {y} of them"));
+        }
+        let mut events = self.events.iter().zip(&other.events);
+        if let Some((x, y)) = events.find(|(x, y)| x != y) {
+            return Some(format!("events: {x:?} and {y:?}"));
+        }
+        if self.events.len() != other.events.len() {
+            let (x, y) = (self.events.len(), other.events.len());
+            return Some(format!("events: {x} and {y} of them"));
+        }
+        let (s, o) = (&a.state, &b.state);
+        for at in 0..s.sram.len() {
+            if s.pes[at] != o.pes[at] {
+                return Some(format!("tile {at}: {:?} and {:?}", s.pes[at], o.pes[at]));
+            }
+            if s.links[at] != o.links[at] {
+                let (x, y) = (s.links[at], o.links[at]);
+                return Some(format!("tile {at}: links {x:?} and {y:?}"));
+            }
+            if s.regs[at] != o.regs[at] {
+                return Some(format!("tile {at}: {:x?} and {:x?}", s.regs[at], o.regs[at]));
+            }
+            let words = s.sram[at].iter().zip(&o.sram[at]);
+            if let Some(word) = words.clone().position(|(x, y)| x != y) {
+                let (x, y) = (s.sram[at][word], o.sram[at][word]);
+                return Some(format!("tile {at}: SRAM word {word} is {x:08x} and {y:08x}"));
+            }
+        }
+        (self != other).then(|| "the records differ in shape".to_string())
+    }
+}
