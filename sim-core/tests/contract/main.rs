@@ -1,7 +1,9 @@
 //! Is every rule of the timing contract kept to the cycle? Small wafers whose cycles were worked
 //! out by hand, run on every runner (see `harness::runners`).
 
+mod costs;
 mod end_rules;
 mod fabric_rules;
 mod harness;
+mod latencies;
 mod pe_rules;
