@@ -77,7 +77,7 @@ const COLLECTIVES: [Collective; 6] = [
     Collective {
         title: "Two-phase reduce",
         about: "`two-phase-reduce`: T = max(C, E / N + L) + (2 T_R + 1) D with D = 2 √P − 2, C = 2 B, E = 2 B (P − √P), \
-                N = L = P − 1. Squares: the formula has √P groups of √P.",
+                N = L = P − 1; 484 is the largest square below 512.",
         kernel: "two-phase-reduce",
         sizes: &SQUARES,
         published: published::two_phase,

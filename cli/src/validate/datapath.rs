@@ -3,7 +3,7 @@
 use super::cause;
 use super::figure::{Measure, Published, add, exact, instead};
 use super::job::Plan;
-use super::probe::probe;
+use super::probe::marked;
 use super::row::Figure;
 use anyhow::Result;
 use fabric::Machine;
@@ -17,7 +17,7 @@ struct Rate {
     setups: Vec<Published>,
 }
 
-/// A line of code between marks, over vectors of N elements. `T` is their type.
+/// A line of code between marks, over vectors `d` and `a` of `n` elements of a type.
 fn cycles(m: &Machine, code: &str, dtype: &str, n: u32) -> Result<u64> {
     let text = format!(
         "param N = 8
@@ -32,8 +32,7 @@ fn cycles(m: &Machine, code: &str, dtype: &str, n: u32) -> Result<u64> {
         }}
         place p at (0, 0)"
     );
-    let seen = probe(m, &text, &[("N", i64::from(n))])?;
-    Ok(seen.mark(2)? - seen.mark(1)?)
+    marked(m, &text, &[("N", i64::from(n))])
 }
 
 /// Cycles per element, and cycles beside them, from runs of `n` and `2 n` elements.
@@ -56,13 +55,11 @@ fn setup(m: &Machine, code: &str, dtype: &str, n: u32) -> Result<Figure> {
 const FMAC: &str = "fmac d, a, 0.5";
 const COPY: &str = "mov d, a";
 const ADD: &str = "add d, d, a";
+const SUM: &str = "add.f32 r1, r1, a";
 
+/// The sum is f32, the factors f16.
 fn fmac_mixed(m: &Machine) -> Result<Figure> {
-    // The sum is f32, the factors f16.
-    let cycles = |n: i64| -> Result<u64> {
-        let seen = probe(m, MIXED, &[("N", n)])?;
-        Ok(seen.mark(2)? - seen.mark(1)?)
-    };
+    let cycles = |n| marked(m, MIXED, &[("N", n)]);
     Ok((1460.0 / (cycles(2920)? - cycles(1460)?) as f64).into())
 }
 
@@ -107,20 +104,14 @@ program p {
 place p at (0, 0)";
 
 fn rows(m: &Machine) -> Result<Figure> {
-    let cycles = |r, c| -> Result<u64> {
-        let seen = probe(m, MATRIX, &[("R", r), ("C", c)])?;
-        Ok(seen.mark(2)? - seen.mark(1)?)
-    };
+    let cycles = |r, c| marked(m, MATRIX, &[("R", r), ("C", c)]);
     // The same elements in nine rows and in one.
     Ok(((cycles(9, 16)? - cycles(1, 144)?) as f64 / 8.0).into())
 }
 
 /// Multiply-adds per cycle of tiles of 32 rows, from one of 64 columns and one of 128.
 fn gemv(m: &Machine) -> Result<Figure> {
-    let cycles = |k| -> Result<u64> {
-        let seen = probe(m, GEMV, &[("K", k), ("M", 32)])?;
-        Ok(seen.mark(2)? - seen.mark(1)?)
-    };
+    let cycles = |k| marked(m, GEMV, &[("K", k), ("M", 32)]);
     Ok((64.0 * 32.0 / (cycles(128)? - cycles(64)?) as f64).into())
 }
 
@@ -227,5 +218,3 @@ pub(super) fn plan(plan: &mut Plan) {
     let tile = [exact("wse3-sdk", "SIM", 1.9).near().see(cause::ROWS)];
     add(plan, ("GEMV on one tile, f16", "multiply-adds/cycle"), gemv, tile);
 }
-
-const SUM: &str = "add.f32 r1, r1, a";

@@ -1,17 +1,15 @@
-//! Latencies and rates of links, ramps, tasks and the host, each measured by a program.
+//! Latencies of links, ramps and tasks, each measured by a program.
 
 use super::cause;
 use super::figure::{add, exact, instead};
 use super::job::Plan;
-use super::probe::{Seen, kernel_cycles, probe, run};
+use super::probe::{kernel_cycles, marked, probe};
 use super::row::Figure;
 use anyhow::{Result, ensure};
-use fabric::{HostIn, HostOut, Machine, PeIdx, Port, Ports, Route, RouteSet, WaferImage};
-use pe_isa::{Color, Cycle};
-use sim_core::{HostScript, HostWavelet};
+use fabric::Machine;
 
 /// Words of the host go through one tile, straight on or around a bend.
-const THROUGH: &str = "
+pub(super) const THROUGH: &str = "
 param BEND = 0
 color c
 route c: W -> E at (0..2, 0)
@@ -183,33 +181,9 @@ pub(super) fn plan(plan: &mut Plan) {
     add(plan, ("data task, for each wavelet", "cycles"), data_task, tasks);
     add(plan, ("branch, not taken", "cycles"), |m| between(m, 1, 2), sdk(3));
     add(plan, ("branch, taken", "cycles"), |m| between(m, 2, 3), sdk(6));
-
-    plan.section("Rates and the host's link", "From long streams. Full rate: the least `queue_depth` with which a stream is as fast as with 64.");
-    let rates = [
-        exact("wse2", "SDK, HPDC", 1u64),
-        exact("wse3", "CS3", 1.125),
-        exact("wse3-sdk", "SIM", 1.001).near(),
-    ];
-    add(
-        plan,
-        ("a wavelet on a link", "cycles"),
-        |m| Ok(link(m, m.fabric.queue_depth)?.into()),
-        rates,
-    );
-    let depth = [exact("wse2", "rule F-1", 2u64), exact("wse3-sdk", "rule F-1", 4u64)];
-    add(plan, ("slots for full rate: hop + credit", "slots"), full_rate, depth);
-    let latency = ["wse2", "wse3"].map(|preset| exact(preset, "CS3", 8.0).near());
-    add(
-        plan,
-        ("host link, one way", "µs"),
-        |m| Ok((host_latency(m)? as f64 / m.clock_hz as f64 * 1e6).into()),
-        latency,
-    );
-    let bandwidth = ["wse2", "wse3"].map(|preset| exact(preset, "system data", 1.2).near());
-    add(plan, ("host link, towards the wafer", "Tb/s"), host_rate, bandwidth);
 }
 
-fn message_cycles(m: &Machine, hops: u32, words: u32) -> Result<u64> {
+pub(super) fn message_cycles(m: &Machine, hops: u32, words: u32) -> Result<u64> {
     kernel_cycles(m, "message", &[("N", hops), ("B", words)])
 }
 
@@ -229,7 +203,7 @@ fn ramp(m: &Machine) -> Result<u64> {
 }
 
 /// The probes' way to the host without its link's latency.
-fn near_host(m: &Machine) -> Machine {
+pub(super) fn near_host(m: &Machine) -> Machine {
     let mut machine = m.clone();
     machine.host.latency_ns = 0;
     machine
@@ -265,7 +239,7 @@ fn completed(m: &Machine) -> Result<Figure> {
 }
 
 fn message(m: &Machine) -> Result<Figure> {
-    between_marks(&probe(m, MESSAGE, &[])?, 1, 2)
+    Ok(marked(m, MESSAGE, &[])?.into())
 }
 
 fn data_task(m: &Machine) -> Result<Figure> {
@@ -275,60 +249,6 @@ fn data_task(m: &Machine) -> Result<Figure> {
 }
 
 fn between(m: &Machine, from: u16, to: u16) -> Result<Figure> {
-    between_marks(&probe(m, BRANCHES, &[])?, from, to)
-}
-
-fn between_marks(seen: &Seen, from: u16, to: u16) -> Result<Figure> {
+    let seen = probe(m, BRANCHES, &[])?;
     Ok((seen.mark(to)? - seen.mark(from)?).into())
-}
-
-/// Cycles per wavelet of a stream over one hop.
-fn link(m: &Machine, depth: u32) -> Result<f64> {
-    let mut machine = m.clone();
-    machine.fabric.queue_depth = depth;
-    let cycles = |words| message_cycles(&machine, 1, words);
-    Ok((cycles(4096)? - cycles(2048)?) as f64 / 2048.0)
-}
-
-fn full_rate(m: &Machine) -> Result<Figure> {
-    let best = link(m, 64)?;
-    for depth in 1..64 {
-        if link(m, depth)? <= best {
-            return Ok(u64::from(depth).into());
-        }
-    }
-    Ok(64u64.into())
-}
-
-fn host_latency(m: &Machine) -> Result<u64> {
-    let through = |m: &Machine| probe(m, THROUGH, &[])?.arrival();
-    Ok(through(m)? - through(&near_host(m))?)
-}
-
-/// Terabits per second of 65,536 words that the host sends as fast as its link lets it, through 64 ports.
-fn host_rate(m: &Machine) -> Result<Figure> {
-    const PORTS: u64 = 64;
-    const WORDS: u64 = 1 << 16;
-    let machine = Machine { width: 1, height: PORTS as u32, ..m.clone() };
-    let mut image = WaferImage::empty(machine.clone());
-    let color = Color(0);
-    let through = Route::fixed(color, Port::West, Ports::one(Port::East));
-    let routes = image.intern_routes(RouteSet { routes: vec![through] });
-    for at in 0..PORTS as u32 {
-        let tile = PeIdx(at);
-        image.tiles[at as usize].routes = Some(routes);
-        image.host_in.push(HostIn { tile, port: Port::West, color });
-        image.host_out.push(HostOut { tile, port: Port::East, color });
-    }
-    let word = |n: u64| HostWavelet {
-        cycle: Cycle(machine.host_arrival_cycle(n)),
-        payload: 0,
-        control: false,
-    };
-    let ports = (0..PORTS).map(|port| (port..WORDS).step_by(PORTS as usize).map(word).collect());
-    let seen = run(&image, &HostScript { ports: ports.collect() })?;
-    ensure!(seen.received.len() as u64 == WORDS, "all words come back");
-    let cycles = seen.received[seen.received.len() - 1] - seen.received[0];
-    let bits = 32.0 * (WORDS - 1) as f64;
-    Ok((bits / cycles as f64 * machine.clock_hz as f64 / 1e12).into())
 }

@@ -1,6 +1,6 @@
 //! `wafersim validate`: every published figure that a program can show, beside the one that the engine gives.
 //!
-//! Each kind of figure has a file; a [`plan`](fn@plan) is what they measure, in the order of the page.
+//! Each kind of figure has a file; [`plan`] lists them in the order of the page.
 
 mod cause;
 mod collectives;
@@ -9,6 +9,7 @@ mod datapath;
 mod figure;
 mod job;
 mod latencies;
+mod links;
 mod page;
 mod probe;
 mod published;
@@ -68,6 +69,7 @@ fn plan() -> Plan {
     let mut plan = Plan::default();
     collectives::plan(&mut plan);
     latencies::plan(&mut plan);
+    links::plan(&mut plan);
     datapath::plan(&mut plan);
     storage::plan(&mut plan);
     plan

@@ -151,7 +151,8 @@ did not predict its difference would be outside, and the command would end with 
 | = contract | the one under *contract*, whatever the difference |
 | contract + n | at least the one under *contract*, and at most n more |
 
-Cycles of collectives are *work*: from the first step to the end of the last one, which is what the formulas count. Sources: HPDC \
+All sizes of the grids are legal here; two-phase reduce takes squares, since the formula has √P groups of √P. \
+The authors of the formulas report them within 4 % of a CS-2 as a rule. Cycles of collectives are *work*: from the first step to the end of the last one, which is what the formulas count. Sources: HPDC \
 (Luczynski et al., *Near-Optimal Wafer-Scale Reduce*, HPDC 2024, arXiv 2404.15888; a WSE-2, T_R = 2), CS3 and SIM (FABRICA, \
 docs/PERFORMANCE_MODEL.md: measurements of a CS-3, and readings of the vendor's simulator), SDK (the vendor's documentation \
 and examples), Q (pedronahum/cerebras-csl-skills).

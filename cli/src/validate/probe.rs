@@ -88,6 +88,12 @@ pub(super) fn probe(machine: &Machine, text: &str, params: &[(&str, i64)]) -> Re
     run(&kernel.image, &session::script(&kernel.host))
 }
 
+/// Cycles between mark 1 and mark 2 of a text.
+pub(super) fn marked(machine: &Machine, text: &str, params: &[(&str, i64)]) -> Result<u64> {
+    let seen = probe(machine, text, params)?;
+    Ok(seen.mark(2)? - seen.mark(1)?)
+}
+
 /// Runs an image.
 pub(super) fn run(image: &WaferImage, script: &HostScript) -> Result<Seen> {
     let (mut host, mut marks) = (Vec::new(), Marks(Vec::new()));
