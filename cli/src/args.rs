@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     Compile(CompileArgs),
     Exec(ExecArgs),
+    Validate(ValidateArgs),
     Machine(MachineArgs),
 }
 
@@ -129,6 +130,23 @@ impl ExecArgs {
     pub(crate) fn kernel(&self) -> &Path {
         self.kernel.as_deref().unwrap_or(Path::new(""))
     }
+}
+
+/// Compare every published figure with the simulated one; exit code 3 where one lies outside what is allowed.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Leave out the rows that take long
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Write the page to a file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Print one JSON document (schema wafersim.validate/1)
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No progress
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 /// List the machines that are built in, or show all constants of one.

@@ -24,6 +24,7 @@ mod run;
 mod session;
 mod settings;
 mod summary;
+mod validate;
 
 use args::{Cli, Command};
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, started),
         Command::Compile(args) => compile::compile(&args),
         Command::Exec(args) => exec::exec(&args, started),
+        Command::Validate(args) => validate::validate(&args),
         Command::Machine(args) => machine::machine(&args.command),
     });
     failure::exit_code(done)

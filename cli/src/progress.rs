@@ -28,6 +28,20 @@ impl Progress {
         Progress { bar, shares_terminal: std::io::stdout().is_terminal() }
     }
 
+    /// Starts a bar of so many steps; hidden when `quiet`.
+    pub(crate) fn steps(message: &str, count: usize, quiet: bool) -> Progress {
+        let progress = Progress::start(message, quiet);
+        let style = ProgressStyle::with_template("{spinner} {msg} {pos}/{len} [{elapsed}]");
+        progress.bar.set_style(style.expect("the template is well-formed"));
+        progress.bar.set_length(count as u64);
+        progress
+    }
+
+    /// Says that a step is done.
+    pub(crate) fn step(&self) {
+        self.bar.inc(1);
+    }
+
     /// Says what is being done.
     pub(crate) fn say(&self, message: &str) {
         self.bar.set_message(message.to_string());

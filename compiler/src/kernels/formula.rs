@@ -1,8 +1,5 @@
-//! Predicted cycles: the exact ones of the timing contract, and the published ones that they are compared with.
-//!
-//! Sources: Luczynski et al., *Near-Optimal Wafer-Scale Reduce*, HPDC 2024 (arXiv 2404.15888), on a WSE-2; FABRICA,
-//! docs/PERFORMANCE_MODEL.md, on the vendor's simulator of a WSE-3. `p` PEs in a line, `b` wavelets, `tr` the cycles of
-//! a ramp.
+//! Exact cycles of kernels, where the timing contract makes them a formula. What was published about such programs stands
+//! with its comparison in `cli` (`wafersim validate`).
 
 use fabric::Machine;
 
@@ -33,7 +30,7 @@ pub fn stop(machine: &Machine, work: u64) -> u64 {
     start(machine) + work + machine.pe.cost.scalar_cycles
 }
 
-/// Cycles of work in a run that stopped at `cycle`: from the first step to the end of the last one, which is what the
+/// Cycles of work in a run that stopped at `cycle`: from the first step to the end of the last one, which is what
 /// published formulas count.
 pub fn work(machine: &Machine, cycle: u64) -> u64 {
     cycle - stop(machine, 0)
@@ -66,49 +63,4 @@ pub fn multiply_adds(machine: &Machine, rows: u32, len: u32) -> u64 {
     let writes = (4 * elements).div_ceil(u64::from(cost.write_bytes_per_cycle));
     let work = cost.fmac_32.cycles_for(elements).max(reads).max(writes);
     cost.setup_fmac_32 + work + cost.row_cycles * u64::from(rows - 1)
-}
-
-/// One message of `b` words over one hop, end to end with dispatch (machine.md's ledger: 19 for 8 words on `wse3-sdk`).
-pub fn message(dispatch: f64, b: f64, tr: f64, hop: f64) -> f64 {
-    dispatch + tr + (b - 1.0) + hop + tr + 1.0
-}
-
-/// `n` store-and-forward stages of `b` words on `wse3-sdk` (FABRICA).
-pub fn relay(n: f64, b: f64) -> f64 {
-    1.001 * n * b + 16.1 * n + 16.5
-}
-
-/// Broadcast in a row (HPDC 2024). In a rectangle, `p - 1` is the hops to its far corner.
-pub fn broadcast(p: f64, b: f64, tr: f64) -> f64 {
-    b + p - 1.0 + 2.0 * tr + 1.0
-}
-
-/// Star reduce (HPDC 2024).
-pub fn star(p: f64, b: f64, tr: f64) -> f64 {
-    b * (p - 1.0) + 2.0 * tr + 1.0
-}
-
-/// Chain reduce (HPDC 2024).
-pub fn chain(p: f64, b: f64, tr: f64) -> f64 {
-    b + (2.0 * tr + 2.0) * (p - 1.0)
-}
-
-/// Binary-tree reduce (HPDC 2024).
-pub fn tree(p: f64, b: f64, tr: f64) -> f64 {
-    let rounds = p.log2();
-    let links = b * p / (2.0 * (p - 1.0)) * rounds + p - 1.0;
-    (b * rounds).max(links) + (2.0 * tr + 1.0) * rounds
-}
-
-/// Two-phase reduce (HPDC 2024) with groups of √p: `max(C, E / N + L) + (2 tr + 1) D` with depth `D` = 2√p − 2, most
-/// elements through one PE `C` = 2b, element-hops `E` = 2b (p − √p), links `N` = p − 1, hops `L` = p − 1.
-pub fn two_phase(p: f64, b: f64, tr: f64) -> f64 {
-    let s = p.sqrt();
-    let links = 2.0 * b * (p - s) / (p - 1.0) + p - 1.0;
-    (2.0 * b).max(links) + (2.0 * tr + 1.0) * (2.0 * s - 2.0)
-}
-
-/// Ring all-reduce in a row, the ring closed by a wire over the whole row (HPDC 2024).
-pub fn ring(p: f64, b: f64, tr: f64) -> f64 {
-    2.0 * (p - 1.0) * b / p + 4.0 * p - 6.0 + 2.0 * (p - 1.0) * (2.0 * tr + 1.0)
 }

@@ -2,7 +2,9 @@
 //! out by hand, run on every runner (see `harness::runners`).
 
 mod account_rules;
+mod costs;
 mod end_rules;
 mod fabric_rules;
 mod harness;
+mod latencies;
 mod pe_rules;
