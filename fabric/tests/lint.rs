@@ -204,8 +204,8 @@ fn is_an_overflow_told_in_bytes_with_its_pe() {
     assert_eq!(
         findings(source),
         [
-            "error[sram-overflow]: tile (5,2): SRAM over by 4 bytes on PE (5,2): 12 of code and 44968 of data, \
-          44976 are usable"
+            "error[sram-overflow]: tile (5,2): SRAM over by 4 bytes on PE (5,2): 12 of code and 44,968 of data, \
+          44,976 are usable"
         ]
     );
 }

@@ -182,13 +182,13 @@ fn is_the_host_told_that_sends_no_more() {
         program receive { mem v: f32[8]; task main activated: mov v, in(red); end }
         place receive at (0, 0); route red: W -> R at (0, 0)
         host in feed: red at (0, 0) W
-        send feed: f32[3] = i";
+        send feed: f32[3] at 1200 = i";
     assert_eq!(
         report(source),
         lines(&[
             "a thread waits for what never comes:",
             "  PE (0,0), main thread (task t0), instruction 0 `mov.f32 d0, in(c0) over [8]`",
-            "    waits since cycle 12 for a wavelet of color c0 from W",
+            "    waits since cycle 1,206 for a wavelet of color c0 from W",
             "  to release it, the host must send more on color c0 into side W of tile (0,0); it has sent all",
         ])
     );

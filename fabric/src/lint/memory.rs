@@ -2,6 +2,7 @@
 
 use super::{Findings, Kind};
 use crate::geometry::PeIdx;
+use pe_isa::grouped;
 
 pub(super) fn check(found: &mut Findings<'_>) {
     let image = found.image;
@@ -17,10 +18,13 @@ fn check_tile(found: &mut Findings<'_>, idx: PeIdx, code: u32) {
     let usable = found.image.machine.usable_bytes();
     let need = u64::from(code) + u64::from(tile.sram_bytes);
     if need > u64::from(usable) {
-        let (over, data) = (need - u64::from(usable), tile.sram_bytes);
         let message = format!(
-            "SRAM over by {over} bytes on PE {}: {code} of code and {data} of data, {usable} are usable",
-            found.image.coord(idx)
+            "SRAM over by {} bytes on PE {}: {} of code and {} of data, {} are usable",
+            grouped(need - u64::from(usable)),
+            found.image.coord(idx),
+            grouped(code.into()),
+            grouped(tile.sram_bytes.into()),
+            grouped(usable.into())
         );
         found.error(Kind::SramOverflow, idx, message);
     }

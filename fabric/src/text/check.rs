@@ -2,7 +2,7 @@
 
 use super::kernel::{Ending, Expect, Kernel};
 use pe_isa::asm::{Diagnostic, Span};
-use pe_isa::{Cycle, DType};
+use pe_isa::{Cycle, DType, grouped};
 
 /// What is seen of a run.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,8 @@ pub fn differences(kernel: &Kernel, seen: &Observed) -> Vec<Difference> {
     let mut found = Vec::new();
     if kernel.ending != seen.ending {
         let (want, got) = (kernel.ending.name(), seen.ending.name());
-        let message = format!("the run ended at cycle {}: {got}, expected: {want}", seen.cycle);
+        let cycle = grouped(seen.cycle.0);
+        let message = format!("the run ended at cycle {cycle}: {got}, expected: {want}");
         found.push(Difference { span: kernel.ending_span, message });
     }
     for (expect, span) in &kernel.expects {
@@ -58,8 +59,9 @@ fn unmet(kernel: &Kernel, expect: &Expect, seen: &Observed) -> Option<String> {
     match expect {
         Expect::Cycles { value, within } => {
             let cycle = seen.cycle.0;
-            let far = cycle.abs_diff(*value) > *within;
-            far.then(|| format!("the run took {cycle} cycles, expected {value}"))
+            let told =
+                || format!("the run took {} cycles, expected {}", grouped(cycle), grouped(*value));
+            (cycle.abs_diff(*value) > *within).then(told)
         }
         Expect::Memory { place, values, within } => {
             let sram = seen.sram.get(place.tile.0 as usize).map_or(&[][..], Vec::as_slice);
