@@ -110,6 +110,19 @@ fn are_results_shown_and_parameters_and_machine_taken() {
 }
 
 #[test]
+fn does_the_table_name_the_pe_that_has_the_most_of_each() {
+    let table = wafersim(&["exec", &kernel("broadcast.wsk")]).out;
+    let row = |first: &str| {
+        let line = table.lines().find(|line| line.contains(first)).expect("a row");
+        line.split(['│', '|', ' ']).filter(|cell| !cell.is_empty()).map(String::from).collect()
+    };
+    let (most, of): (Vec<String>, Vec<String>) = (row("most"), row("of PE"));
+    // 24 PEs: the roots send 16 words over the first hop, the others receive them.
+    assert_eq!(most[5..8], ["16", "16", "16"], "{table}");
+    assert_eq!(of[2 + 4..], ["(1,0)", "(0,0)", "(0,0)"], "{table}");
+}
+
+#[test]
 fn is_the_document_complete_and_a_function_of_the_inputs() {
     let folder = Folder::new();
     let path = folder.file("negate.wsk", NEGATE);
@@ -268,10 +281,12 @@ fn are_options_that_do_not_go_with_the_program_refused() {
         let args: Vec<&str> = ["exec", &gemv].iter().chain(more).copied().collect();
         assert_fails(1, &args, parts);
     };
-    refused(&["--param", "Q=1"], &["gemv.wsk", "no parameter `Q`", "P, M, N"]);
+    refused(&["--param", "Q=1"], &["gemv.wsk: --param Q=1: ", "no parameter `Q`", "P, M, N"]);
+    refused(&["--param", "P=2", "--param", "P=3"], &["--param P=2 and --param P=3", "one value"]);
     refused(&["--param", "P"], &["--param P", "NAME=VALUE"]);
     refused(&["--param", "P=four"], &["--param P=four", "`four`"]);
-    refused(&["--param", "P=65"], &["gemv.wsk:", "64 × 64 tiles"]);
+    let declared = "gemv.wsk:3:7: --param P=65 stands in place of this";
+    refused(&["--param", "P=65"], &["gemv.wsk:", "64 × 64 tiles", declared]);
     refused(&["--limit", "0"], &["--limit"]);
     refused(&["--machine", "wse9"], &["`wse9`"]);
     refused(&["--set", "machine.fabric.hop_cycle=1"], &["`machine.fabric.hop_cycles`"]);

@@ -97,7 +97,7 @@ impl Args {
         let mut args = Vec::new();
         for param in entry.params {
             let (most, because) = param.limit(machine);
-            let found = given.iter().rev().find(|(name, _)| name == param.name);
+            let found = given.iter().find(|(name, _)| name == param.name);
             let value = match found {
                 Some((_, Value::Int(value))) => *value,
                 _ => i64::from(param.default.min(most)),

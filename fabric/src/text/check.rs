@@ -20,7 +20,8 @@ pub struct Observed<'a> {
 /// An expectation that was not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The statement that was not met; `None` for an ending that goes without saying.
+    /// The statement that was not met; `None` for an ending that goes without saying, and for all that a
+    /// kernel expects that was not read from a text.
     pub span: Option<Span>,
     /// What was expected, and what was found.
     pub message: String,
@@ -49,7 +50,7 @@ pub fn differences(kernel: &Kernel, seen: &Observed) -> Vec<Difference> {
     }
     for (expect, span) in &kernel.expects {
         if let Some(message) = unmet(kernel, expect, seen) {
-            found.push(Difference { span: Some(*span), message });
+            found.push(Difference { span: *span, message });
         }
     }
     found
