@@ -8,6 +8,7 @@ mod compile;
 mod exec;
 mod failure;
 mod figures;
+mod findings;
 mod kernel;
 mod listener;
 mod listing;

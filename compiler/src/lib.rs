@@ -43,7 +43,7 @@ pub use options::{Goal, Mapping, Numerics, Options};
 pub use plan::{Plan, PlannedStage};
 pub use protocol::{NewToken, Protocol};
 
-use fabric::{Machine, WaferImage};
+use fabric::{Finding, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 
 /// A model on a wafer.
@@ -55,13 +55,15 @@ pub struct Compiled {
     pub plan: Plan,
     /// How to talk to it.
     pub protocol: Protocol,
+    /// What the linter finds suspicious in the image; it has no errors.
+    pub warnings: Vec<Finding>,
 }
 
 /// Compiles a model for a machine.
 ///
 /// # Errors
 /// All reasons why the model cannot be lowered or does not fit, with the smallest grid that would do; all
-/// errors that the linter finds in the image.
+/// errors that the linter finds in the image, with kinds and cures.
 pub fn compile(
     graph: &DecoderGraph,
     weights: &Weights,
@@ -72,15 +74,11 @@ pub fn compile(
     let stages = place::place(machine, &estimate, &options.mapping)?;
     verify::placement(machine, estimate.layers, &stages);
     let image = assemble::assemble(graph, weights, &estimate, &stages)?;
-    let findings = fabric::lint(&image);
-    let errors: Vec<String> = findings
-        .iter()
-        .filter(|f| f.error)
-        .map(|f| format!("tile {}: {}", f.at, f.message))
-        .collect();
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        fabric::lint(&image).into_iter().partition(|finding| finding.error);
     if !errors.is_empty() {
-        return Err(CompileError { diagnostics: errors });
+        return Err(CompileError { diagnostics: errors.iter().map(ToString::to_string).collect() });
     }
     let plan = Plan::new(&image, &stages, &estimate, graph.context);
-    Ok(Compiled { image, plan, protocol: Protocol::default() })
+    Ok(Compiled { image, plan, protocol: Protocol::default(), warnings })
 }
