@@ -7,11 +7,15 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use compiler::kernels::{self, Entry};
 use fabric::text::{Kernel, Value, parse};
 use fabric::{Machine, ProgramId, binary, lint, presets};
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Cursor, Expr, Scope};
 use std::path::Path;
 
 /// Steps that the value of a `--param` may take.
 const PARAM_FUEL: u64 = 1 << 16;
+
+/// Some editors begin files with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A kernel without errors of the linter, and the text it was made from, if it was.
 pub(crate) struct Loaded {
@@ -49,6 +53,7 @@ pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
         Loaded { kernel: Kernel::of_image(image, host), source: None }
     } else {
         let source = String::from_utf8(bytes).map_err(|error| not_text(&name, &error))?;
+        let source = source.strip_prefix(BYTE_ORDER_MARK).map_or(source.clone(), String::from);
         let kernel = parse(&source, &name, &machine(args)?, &params(args)?)?;
         Loaded { kernel, source: Some(source) }
     };
@@ -76,8 +81,14 @@ fn params(args: &ExecArgs) -> Result<Vec<(String, Value)>> {
     Ok(params)
 }
 
-/// Has the linter judge a kernel.
+/// Has the linter judge a kernel that has something to run.
 fn sound(loaded: Loaded, args: &ExecArgs, name: &str) -> Result<Loaded> {
+    let image = &loaded.kernel.image;
+    if image.host_in.is_empty() && image.tiles.iter().all(|tile| tile.program.is_none()) {
+        bail!(
+            "{name} has nothing to run: it puts no program on any tile; write `place NAME at (0, 0)`"
+        );
+    }
     findings::judge(lint(&loaded.kernel.image), name, args.quiet)?;
     Ok(loaded)
 }
@@ -85,9 +96,12 @@ fn sound(loaded: Loaded, args: &ExecArgs, name: &str) -> Result<Loaded> {
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
     std::fs::read(path).map_err(|e| {
+        let built_in = kernels::REGISTRY.iter().map(|entry| entry.name);
+        let near = nearest(&name.to_string(), built_in);
+        let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
         anyhow!(
             "{name} could not be read: {e}; give a kernel (.wsk), an image, or a name that \
-             `wafersim exec --list` shows"
+             `wafersim exec --list` shows{hint}"
         )
     })
 }

@@ -261,6 +261,12 @@ fn are_files_that_are_no_programs_refused_with_place_and_cure() {
     assert_fails(1, &["exec", &folder.path("")], &["could not be read"]);
     let bytes = folder.file("bytes.wsk", b"param P = 1\nlet a = \xff\n");
     assert_fails(1, &["exec", &bytes], &["bytes.wsk:2: byte 20", "not UTF-8", "no image"]);
+    let empty = folder.file("empty.wsk", "// nothing\n");
+    let parts = ["empty.wsk has nothing to run", "`place NAME at (0, 0)`"];
+    assert_fails(1, &["exec", &empty], &parts);
+    assert_fails(1, &["exec", "chain_reduce"], &["did you mean `chain-reduce`?"]);
+    let marked = folder.file("marked.wsk", format!("\u{feff}{NEGATE}"));
+    assert_eq!(wafersim(&["exec", &marked]).code, Some(0));
     let broken =
         folder.file("broken.wsk", "program p {\n    task t activated:\n        mvo r1, 2\n}\n");
     let parts = ["broken.wsk:3:9: ", " 3 |         mvo r1, 2\n", "  |         ^^^", "`mov`"];

@@ -4,6 +4,7 @@ use super::Entry;
 use super::error::KernelError;
 use fabric::Machine;
 use fabric::text::Value;
+use pe_isa::asm::spelling::nearest;
 
 /// The largest legal value of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,12 @@ impl Args {
         for (name, value) in given {
             if !entry.params.iter().any(|p| p.name == name) {
                 let names: Vec<&str> = entry.params.iter().map(|p| p.name).collect();
-                return Err(wrong(format!("no parameter `{name}` (it has {})", names.join(", "))));
+                let hint = match nearest(name, names.iter().copied()) {
+                    Some(near) => format!("; did you mean `{near}`?"),
+                    None => String::new(),
+                };
+                let names = names.join(", ");
+                return Err(wrong(format!("no parameter `{name}`{hint} (it has {names})")));
             }
             if !matches!(value, Value::Int(_)) {
                 return Err(wrong(format!("{name} is an integer")));

@@ -55,6 +55,7 @@ pub(super) fn kernel(
         params: Vec::new(),
         colors: Vec::new(),
         programs: Programs::new(tiles),
+        is_misplaced: false,
         route_sets: BTreeMap::new(),
         routes: Routes::new(tiles),
         host_in: Vec::new(),
@@ -79,6 +80,8 @@ struct Elaborator {
     /// Numbers of the named colors.
     colors: Vec<i64>,
     programs: Programs,
+    /// Whether some program could not be placed: what is said of its tiles cannot be judged.
+    is_misplaced: bool,
     route_sets: BTreeMap<String, RouteSetId>,
     /// Routes that are stated one by one.
     routes: Routes,
@@ -123,7 +126,16 @@ impl Elaborator {
             }
             let step = self.scope.burn(1, item.span).and_then(|()| self.item(item));
             if let Err(error) = step {
-                self.errors.push(error);
+                let of_tile = matches!(
+                    item.kind,
+                    ItemKind::At(..)
+                        | ItemKind::Result(..)
+                        | ItemKind::Expect(..)
+                        | ItemKind::Probe(..)
+                );
+                if !(of_tile && self.is_misplaced) {
+                    self.errors.push(error);
+                }
             }
         }
     }
@@ -139,7 +151,11 @@ impl Elaborator {
             ItemKind::Color(all) => all.iter().try_for_each(|(n, e)| self.color(n, e.as_ref())),
             ItemKind::Program(def) => self.program(def),
             ItemKind::Routes(name, routes) => self.route_block(name, routes),
-            ItemKind::Place(def) => self.place(def),
+            ItemKind::Place(def) => {
+                let placed = self.place(def);
+                self.is_misplaced |= placed.is_err();
+                placed
+            }
             ItemKind::At(rect, body) => self.at(rect, body),
             ItemKind::Route(route, rect) => self.route(route, rect),
             ItemKind::Path { color, points, broadcast } => self.path(color, points, *broadcast),
