@@ -39,26 +39,34 @@ pub struct Param {
 }
 
 /// PEs in a row.
-pub(super) const P: Param = Param {
-    name: "P",
-    about: "PEs in the row",
-    default: 8,
-    least: 2,
-    most: Most::Columns,
-    sized: false,
-};
+pub(super) const P: Param = Param::places("P", "PEs in the row", 8, 2, Most::Columns);
 
 /// Elements of each PE's vector.
-pub(super) const B: Param = Param {
-    name: "B",
-    about: "f32 elements of a vector, one wavelet each",
-    default: 64,
-    least: 1,
-    most: Most::Is(4096),
-    sized: true,
-};
+pub(super) const B: Param =
+    Param::elements("B", "f32 elements of a vector, one wavelet each", 64, 4096);
 
 impl Param {
+    /// A number of PEs or hops.
+    pub(super) const fn places(
+        name: &'static str,
+        about: &'static str,
+        default: u32,
+        least: u32,
+        most: Most,
+    ) -> Param {
+        Param { name, about, default, least, most, sized: false }
+    }
+
+    /// A number of elements in the SRAM of a PE, from 1.
+    pub(super) const fn elements(
+        name: &'static str,
+        about: &'static str,
+        default: u32,
+        most: u32,
+    ) -> Param {
+        Param { name, about, default, least: 1, most: Most::Is(most), sized: true }
+    }
+
     /// The largest legal value on a machine, and what sets it.
     pub fn limit(&self, machine: &Machine) -> (u32, String) {
         let Machine { width, height, name, .. } = machine;
