@@ -41,13 +41,15 @@ pub enum Kind {
     UnturnedSwitch,
     /// A burst longer than the queues on its way, where it would have to fit.
     BurstTooLong,
+    /// A receiver that takes a color only after something that stands behind it.
+    LateReceiver,
     /// A host port that is not at the edge, has no route or is there twice.
     HostPort,
 }
 
 impl Kind {
     /// Every kind, in the order of the docs.
-    pub const ALL: [Kind; 19] = [
+    pub const ALL: [Kind; 20] = [
         Kind::BrokenImage,
         Kind::MalformedProgram,
         Kind::UnboundTask,
@@ -66,6 +68,7 @@ impl Kind {
         Kind::NothingArrives,
         Kind::UnturnedSwitch,
         Kind::BurstTooLong,
+        Kind::LateReceiver,
         Kind::HostPort,
     ];
 
@@ -90,6 +93,7 @@ impl Kind {
             Kind::NothingArrives => "nothing-arrives",
             Kind::UnturnedSwitch => "unturned-switch",
             Kind::BurstTooLong => "burst-too-long",
+            Kind::LateReceiver => "late-receiver",
             Kind::HostPort => "host-port",
         }
     }
@@ -136,6 +140,9 @@ impl Kind {
             }
             Kind::BurstTooLong => {
                 "receive in a microthread (`async`) before sending, or send in pieces that fit"
+            }
+            Kind::LateReceiver => {
+                "receive the color first or in a microthread (`async`), or send in pieces that fit"
             }
             Kind::HostPort => {
                 "put host ports on the wafer's edge, one a color, where a route begins or ends"

@@ -3,7 +3,7 @@
 //! * `kind`: the kinds of findings, their names and cures.
 //! * `programs`, `memory`, `routes`, `hosts`: what can be seen at one tile and its neighbours.
 //! * `loops`, `reach`: what can be seen only by following a color over the wafer.
-//! * `burst`: sends that wait for each other.
+//! * `burst`, `late`: sends that wait for each other, receivers that stall what they wait for.
 //!
 //! Time and memory are linear in tiles × colors: routes are followed a color at a time, and no
 //! router's port twice.
@@ -13,6 +13,7 @@ mod burst;
 mod cycle;
 mod hosts;
 mod kind;
+mod late;
 mod loops;
 mod memory;
 mod opening;
@@ -61,6 +62,7 @@ pub fn lint(image: &WaferImage) -> Vec<Finding> {
     found.errors();
     reach::check(&mut found);
     burst::check(&mut found);
+    late::check(&mut found);
     found.sorted()
 }
 
