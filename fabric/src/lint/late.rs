@@ -15,7 +15,7 @@ use crate::geometry::{PeIdx, Port};
 use crate::image::WaferImage;
 use pe_isa::Color;
 
-/// What one PE sends on one color, and who takes it late.
+/// What one PE sends on one color, where who takes it late stalls somebody.
 struct Tree {
     from: PeIdx,
     color: Color,
@@ -40,8 +40,18 @@ struct Graph<'a> {
     image: &'a WaferImage,
     openings: Vec<Option<Opening>>,
     trees: Vec<Tree>,
-    /// The tree on which a PE's first receive takes a color.
-    receives: Vec<(PeIdx, Color, usize)>,
+    receives: Vec<Receive>,
+}
+
+/// A color of a PE's first receive.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Receive {
+    to: PeIdx,
+    color: Color,
+    from: PeIdx,
+    words: u64,
+    /// The tree on which it comes, if somebody stalls that.
+    tree: Option<usize>,
 }
 
 pub(super) fn check(found: &mut Findings<'_>) {
@@ -81,18 +91,26 @@ impl<'a> Graph<'a> {
         let queues = self.image.program(from).map_or(&[][..], |program| &program.out_queues);
         let Some(queue) = queues.iter().position(|&c| c == Some(color)) else { return };
         let Some(near) = wiring.near(pe_isa::OutQueue(queue as u8)) else { return };
-        let mut late = Vec::new();
+        let (mut late, mut receives) = (Vec::new(), Vec::new());
         for (to, fit) in wiring.arrivals(from) {
             let Some(opening) = self.opening(to) else { continue };
-            if opening.first.iter().any(|(c, _)| *c == color) {
-                self.receives.push((to, color, self.trees.len()));
-            } else if !opening.taken.contains(&color) {
-                late.push((fit, to));
+            match opening.first.iter().find(|(c, _)| *c == color) {
+                Some(&(_, words)) => receives.push(Receive { to, color, from, words, tree: None }),
+                None if opening.taken.contains(&color) => {}
+                None => late.push((fit, to)),
             }
         }
         late.sort_unstable();
-        let before = self.trees.last().map_or(self.image.tiles.len(), |t| t.node + t.late.len());
-        self.trees.push(Tree { from, color, near, late, node: before });
+        let sends = self.opening(from).into_iter().flat_map(|o| &o.sends);
+        let sent = sends.filter(|s| s.color == color).map(|s| s.words.saturating_sub(near));
+        let most = receives.iter().map(|r| r.words).chain(sent).max().unwrap_or(0);
+        if late.first().is_some_and(|(fit, _)| *fit < most) {
+            receives.iter_mut().for_each(|r| r.tree = Some(self.trees.len()));
+            let last = self.trees.last();
+            let node = last.map_or(self.image.tiles.len(), |t| t.node + t.late.len());
+            self.trees.push(Tree { from, color, near, late, node });
+        }
+        self.receives.append(&mut receives);
     }
 
     fn opening(&self, at: PeIdx) -> Option<&Opening> {
@@ -125,34 +143,30 @@ impl<'a> Graph<'a> {
             let stalled = |t: &Tree| t.stalls(send.words.saturating_sub(t.near));
             all.extend(tree.and_then(|t| Some((stalled(t)?, t, send.words, t.near))));
         }
-        for (tree, words) in self.firsts(pe, opening) {
-            all.extend(tree.stalls(words).map(|node| (node, tree, words, 0)));
+        for receive in self.firsts(pe) {
+            let tree = receive.tree.map(|tree| &self.trees[tree]);
+            all.extend(tree.and_then(|t| Some((t.stalls(receive.words)?, t, receive.words, 0))));
         }
         all
     }
 
     /// The senders that a PE's first receive waits for, which send too little before they have received themselves.
     fn waits(&self, pe: PeIdx) -> Vec<(PeIdx, Color)> {
-        let Some(opening) = self.opening(pe) else { return Vec::new() };
-        let withholds = |&(tree, words): &(&Tree, u64)| {
-            self.opening(tree.from).is_some_and(|sender| {
-                let sent =
-                    sender.sends.iter().find(|s| s.color == tree.color).map_or(0, |s| s.words);
-                sent < words && !sender.passed.contains(&tree.color)
+        let withholds = |receive: &&Receive| {
+            self.opening(receive.from).is_some_and(|sender| {
+                let sent = sender.sends.iter().find(|s| s.color == receive.color);
+                let sent = sent.map_or(0, |s| s.words);
+                sent < receive.words && !sender.passed.contains(&receive.color)
             })
         };
-        let firsts = self.firsts(pe, opening).into_iter().filter(withholds);
-        firsts.map(|(tree, _)| (tree.from, tree.color)).collect()
+        self.firsts(pe).iter().filter(withholds).map(|r| (r.from, r.color)).collect()
     }
 
-    /// The trees of the colors of a PE's first receive, with the words that it takes.
-    fn firsts(&self, pe: PeIdx, opening: &Opening) -> Vec<(&Tree, u64)> {
-        let tree = |&(color, words): &(Color, u64)| {
-            let at = self.receives.partition_point(|(p, c, _)| (*p, *c) < (pe, color));
-            let found = self.receives.get(at).filter(|(p, c, _)| (*p, *c) == (pe, color))?;
-            Some((&self.trees[found.2], words))
-        };
-        opening.first.iter().filter_map(tree).collect()
+    /// The colors of a PE's first receive.
+    fn firsts(&self, pe: PeIdx) -> &[Receive] {
+        let from = self.receives.partition_point(|r| r.to < pe);
+        let count = self.receives[from..].partition_point(|r| r.to == pe);
+        &self.receives[from..from + count]
     }
 
     /// The cycle in words; none if it is one of bursts alone, or one of PEs that all receive before they send, which the
