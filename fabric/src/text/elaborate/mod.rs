@@ -9,7 +9,7 @@ mod routes;
 mod tiles;
 
 use super::Mistakes;
-use super::ast::{Item, ItemKind, Point, Range};
+use super::ast::{ExpectDef, Item, ItemKind, Point, Range};
 use super::kernel::{Ending, Expect, Kernel, Place};
 use crate::geometry::{PeCoord, PeIdx, Port};
 use crate::host::HostPlan;
@@ -130,7 +130,7 @@ impl Elaborator {
                     item.kind,
                     ItemKind::At(..)
                         | ItemKind::Result(..)
-                        | ItemKind::Expect(..)
+                        | ItemKind::Expect(ExpectDef::Memory(..), _)
                         | ItemKind::Probe(..)
                 );
                 if !(of_tile && self.is_misplaced) {
