@@ -3,6 +3,7 @@
 use crate::args::{CompileArgs, Emit};
 use crate::defects;
 use crate::failure::{Failure, note};
+use crate::findings;
 use crate::output::{print, print_json, write_file};
 use crate::progress::Progress;
 use crate::requests::{self, Request};
@@ -51,6 +52,9 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         session::host_plan(&compiled, &requests, &graph.eos_ids)
     };
     progress.end();
+    if !args.quiet {
+        findings::tell(&compiled.warnings, &args.model.display().to_string(), usize::MAX);
+    }
     if let Some(path) = &args.output {
         write_file(path, &binary::write(&compiled.image, &host))?;
     }

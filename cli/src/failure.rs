@@ -49,8 +49,9 @@ pub(crate) fn note(message: &str) {
 }
 
 /// Prints something that is probably wrong although it does not keep the command from its result.
-pub(crate) fn warning(message: &str) {
-    say("warning", AnsiColor::Yellow, message);
+/// `kind` stands behind the word, in brackets of its own; it may be empty.
+pub(crate) fn warning(kind: &str, message: &str) {
+    say(&format!("warning{kind}"), AnsiColor::Yellow, message);
 }
 
 fn say(kind: &str, color: AnsiColor, message: &str) {

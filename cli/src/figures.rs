@@ -1,17 +1,6 @@
 //! Numbers as people read them.
 
-/// `1234567` as `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
+pub(crate) use pe_isa::grouped;
 
 /// Seconds in the unit that leaves one to three digits before the point.
 pub(crate) fn seconds(s: f64) -> String {
@@ -59,9 +48,6 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
         assert_eq!(seconds(2.5e-5), "25.0 µs");
         assert_eq!(seconds(0.1234), "123 ms");
         assert_eq!(seconds(61.0), "61.0 s");

@@ -1,20 +1,21 @@
 //! What `wafersim exec` runs: a text or an image in binary form, read, put on its machine, linted.
 
 use crate::args::{ExecArgs, WaferArgs};
-use crate::failure::warning;
+use crate::findings;
 use crate::settings::Settings;
 use anyhow::{Context as _, Result, anyhow, bail};
 use compiler::kernels::{self, Entry};
 use fabric::text::{Kernel, Value, parse};
-use fabric::{Finding, Machine, ProgramId, binary, lint, presets};
+use fabric::{Machine, ProgramId, binary, lint, presets};
+use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Cursor, Expr, Scope};
 use std::path::Path;
 
-/// Warnings of the linter that are shown; the rest are counted.
-const SHOWN_WARNINGS: usize = 16;
-
 /// Steps that the value of a `--param` may take.
 const PARAM_FUEL: u64 = 1 << 16;
+
+/// Some editors begin files with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A kernel without errors of the linter, and the text it was made from, if it was.
 pub(crate) struct Loaded {
@@ -52,6 +53,7 @@ pub(crate) fn load(args: &ExecArgs) -> Result<Loaded> {
         Loaded { kernel: Kernel::of_image(image, host), source: None }
     } else {
         let source = String::from_utf8(bytes).map_err(|error| not_text(&name, &error))?;
+        let source = source.strip_prefix(BYTE_ORDER_MARK).map_or(source.clone(), String::from);
         let kernel = parse(&source, &name, &machine(args)?, &params(args)?)?;
         Loaded { kernel, source: Some(source) }
     };
@@ -69,25 +71,37 @@ fn built_in(name: &str) -> Option<&'static Entry> {
 }
 
 fn params(args: &ExecArgs) -> Result<Vec<(String, Value)>> {
-    args.param.iter().map(|p| param(p)).collect()
+    let params: Vec<_> = args.param.iter().map(|p| param(p)).collect::<Result<_>>()?;
+    for (at, (name, _)) in params.iter().enumerate() {
+        if let Some(before) = params[..at].iter().position(|(other, _)| other == name) {
+            let (first, second) = (&args.param[before], &args.param[at]);
+            bail!("--param {first} and --param {second}: give {name} one value");
+        }
+    }
+    Ok(params)
 }
 
-/// Has the linter judge a kernel.
+/// Has the linter judge a kernel that has something to run.
 fn sound(loaded: Loaded, args: &ExecArgs, name: &str) -> Result<Loaded> {
-    let (warnings, sound) = judge(lint(&loaded.kernel.image), name);
-    if !args.quiet {
-        warnings.iter().for_each(|text| warning(text));
+    let image = &loaded.kernel.image;
+    if image.host_in.is_empty() && image.tiles.iter().all(|tile| tile.program.is_none()) {
+        bail!(
+            "{name} has nothing to run: it puts no program on any tile; write `place NAME at (0, 0)`"
+        );
     }
-    sound?;
+    findings::judge(lint(&loaded.kernel.image), name, args.quiet)?;
     Ok(loaded)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     let name = path.display();
     std::fs::read(path).map_err(|e| {
+        let built_in = kernels::REGISTRY.iter().map(|entry| entry.name);
+        let near = nearest(&name.to_string(), built_in);
+        let hint = near.map_or(String::new(), |n| format!(" (did you mean `{n}`?)"));
         anyhow!(
             "{name} could not be read: {e}; give a kernel (.wsk), an image, or a name that \
-             `wafersim exec --list` shows"
+             `wafersim exec --list` shows{hint}"
         )
     })
 }
@@ -128,23 +142,6 @@ fn param(text: &str) -> Result<(String, Value)> {
     Ok((name.trim().to_string(), value))
 }
 
-/// What the linter's findings come to: warnings, and one failure for all errors.
-fn judge(findings: Vec<Finding>, name: &str) -> (Vec<String>, Result<()>) {
-    let (errors, warnings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.error);
-    let words =
-        |f: &Finding| format!("tile {}: {} [{}]; {}", f.at, f.message, f.kind, f.kind.cure());
-    let told = |f: &Finding| format!("{name}: {}", words(f));
-    let mut shown: Vec<String> = warnings.iter().take(SHOWN_WARNINGS).map(told).collect();
-    if warnings.len() > SHOWN_WARNINGS {
-        shown.push(format!("{name}: and {} more", warnings.len() - SHOWN_WARNINGS));
-    }
-    if errors.is_empty() {
-        return (shown, Ok(()));
-    }
-    let told: Vec<String> = errors.iter().map(|e| format!("\n  {}", words(e))).collect();
-    (shown, Err(anyhow!("{name} cannot run:{}", told.concat())))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,23 +158,5 @@ mod tests {
                 "{wrong}"
             );
         }
-    }
-
-    #[test]
-    fn are_all_errors_one_failure_and_warnings_none() {
-        let finding = |error, x| Finding {
-            kind: fabric::lint::Kind::RouteLoop,
-            error,
-            at: fabric::PeCoord::new(x, 0),
-            message: format!("m{x}"),
-        };
-        let (warnings, sound) = judge((0..20).map(|x| finding(false, x)).collect(), "k");
-        assert!(sound.is_ok() && warnings.len() == SHOWN_WARNINGS + 1, "{warnings:?}");
-        assert!(warnings[1].starts_with("k: tile (1,0): m1 [route-loop]; "), "{}", warnings[1]);
-        assert_eq!(warnings[16], "k: and 4 more");
-        let (warnings, sound) = judge((0..40).map(|x| finding(x > 0, x)).collect(), "k");
-        let told = sound.expect_err("there are errors").to_string();
-        assert!(told.starts_with("k cannot run:\n  tile (1,0): m1 [route-loop]; "), "{told}");
-        assert_eq!((told.lines().count(), warnings.len()), (40, 1));
     }
 }

@@ -12,7 +12,7 @@ const REGIONS: usize = 64;
 const ROWS: usize = 16;
 const VALUES: usize = 16;
 
-/// PEs whose counters stand one by one; of more only totals and maxima.
+/// PEs whose counters stand one by one; of more only totals, maxima and who has them.
 const PES: usize = 16;
 
 /// Counters of a PE: name and place.
@@ -35,6 +35,10 @@ const CYCLES: [Column; 5] = [
     ("waiting, input", |pe| pe.cycles.waiting_input),
     ("idle", |pe| pe.cycles.idle),
 ];
+
+fn place(pe: &PeEntry) -> String {
+    format!("({},{})", pe.tile[0], pe.tile[1])
+}
 
 /// The regions that the text asks for, and what reached the host.
 pub(crate) fn results(report: &ExecReport) -> String {
@@ -72,20 +76,24 @@ fn table(title: &str, columns: &[Column], pes: &[PeEntry]) -> Table {
     table.load_style(STYLE);
     let header = columns.iter().map(|(name, _)| name.to_string());
     table.set_header(std::iter::once(title.to_string()).chain(header));
-    let row = |name: String, value: &dyn Fn(&Column) -> u64| {
-        let cells = columns.iter().map(|column| grouped(value(column)));
-        std::iter::once(name).chain(cells).collect::<Vec<_>>()
+    let row = |name: String, cell: &dyn Fn(&Column) -> String| {
+        std::iter::once(name).chain(columns.iter().map(cell)).collect::<Vec<_>>()
     };
     if pes.len() <= PES {
         for pe in pes {
-            table.add_row(row(format!("({},{})", pe.tile[0], pe.tile[1]), &|(_, of)| of(pe)));
+            table.add_row(row(place(pe), &|(_, of)| grouped(of(pe))));
         }
     } else {
-        let most = |(_, of): &Column| pes.iter().map(of).max().unwrap_or(0);
-        table.add_row(row("most".to_string(), &most));
+        // The first of those that have the most.
+        let most = |of: &fn(&PeEntry) -> u64| pes.iter().rev().max_by_key(|pe| of(pe));
+        let count = |(_, of): &Column| most(of).map_or_else(String::new, |pe| grouped(of(pe)));
+        let of_pe =
+            |(_, of): &Column| most(of).filter(|pe| of(pe) > 0).map_or_else(String::new, place);
+        table.add_row(row("most".to_string(), &count));
+        table.add_row(row("of PE".to_string(), &of_pe));
     }
     let all = format!("all {}", grouped(pes.len() as u64));
-    table.add_row(row(all, &|(_, of)| pes.iter().map(of).sum()));
+    table.add_row(row(all, &|(_, of)| grouped(pes.iter().map(of).sum())));
     for column in 1..=columns.len() {
         let column = table.column_mut(column).expect("the header has these columns");
         column.set_cell_alignment(CellAlignment::Right);

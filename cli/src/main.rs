@@ -9,6 +9,7 @@ mod defects;
 mod exec;
 mod failure;
 mod figures;
+mod findings;
 mod kernel;
 mod listener;
 mod listing;

@@ -56,6 +56,11 @@ impl Progress {
         self.bar.set_message(format!("simulating: cycle {cycle}, {tokens} new tokens"));
     }
 
+    /// Takes the line away while something else is printed.
+    pub(crate) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
+
     /// Makes room for text that is about to be printed.
     pub(crate) fn give_way(&self) {
         if self.shares_terminal {

@@ -30,6 +30,12 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
     let graph = job.model.graph();
     let mut compiled = session::place(graph, weights, &job.settings, &positions)?;
+    if !args.quiet && !compiled.warnings.is_empty() {
+        let count = compiled.warnings.len();
+        progress.suspend(|| {
+            note(&format!("the linter warns of {count} things; `wafersim compile` tells them"))
+        });
+    }
     let mut tap = LogitsTap::new(&compiled.image).filter(|_| args.check_reference);
     let finished = job.simulate(args, &mut compiled, &progress, tap.as_mut())?;
     if args.check_reference {

@@ -4,6 +4,7 @@ use crate::args::WaferArgs;
 use anyhow::{Context as _, Result, bail};
 use compiler::{Mapping, Numerics};
 use fabric::{Machine, overrides, presets};
+use pe_isa::asm::spelling::nearest;
 use std::path::Path;
 
 /// First part of the keys that `--set` takes.
@@ -80,7 +81,7 @@ impl Settings {
 
     fn explain_group(&self, group: &str, key: &str) -> String {
         let machine = serde_json::to_value(&self.machine).expect("a machine is plain data");
-        let meant = match presets::nearest(group, &GROUPS) {
+        let meant = match nearest(group, GROUPS) {
             Some(near) => format!("; did you mean `{}`?", key.replacen(group, near, 1)),
             None if machine.get(group).is_some() => format!("; did you mean `machine.{key}`?"),
             None => String::new(),

@@ -5,6 +5,10 @@ use pe_isa::{
     Shape, ShapeId, Size, Src, Task, TaskId, TaskKind, Thread, VecOp, Vector,
 };
 
+/// Switch commands of a control wavelet that moves the first switch on its way to its next position, and no other (contract
+/// rule S-3).
+pub(crate) const SWITCH_FIRST: u32 = 0b01;
+
 /// Where a forward jump will land; see [`Asm::place`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Label(usize);

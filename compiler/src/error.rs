@@ -5,7 +5,7 @@ use std::fmt;
 /// Everything that stands in the way, collected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct CompileError {
-    /// One sentence each.
+    /// One sentence each; of the linter's errors a second line with the cure.
     pub diagnostics: Vec<String>,
 }
 
@@ -21,7 +21,7 @@ impl fmt::Display for CompileError {
         let shown = self.diagnostics.iter().take(20);
         for (at, diagnostic) in shown.enumerate() {
             let lead = if at == 0 { "" } else { "\n  " };
-            write!(f, "{lead}{diagnostic}")?;
+            write!(f, "{lead}{}", diagnostic.replace('\n', "\n  "))?;
         }
         match self.diagnostics.len() {
             0..=20 => Ok(()),

@@ -57,7 +57,7 @@ use assemble::Placed;
 use colors::Colors;
 use detour::{Ground, Laid};
 use estimate::Estimate;
-use fabric::{DefectMap, Machine, WaferImage};
+use fabric::{DefectMap, Finding, Machine, WaferImage};
 use lanes::Lanes;
 use models::{DecoderGraph, Weights};
 use place::{Cut, Stage};
@@ -76,13 +76,15 @@ pub struct Compiled {
     pub mapping: Mapping,
     /// What was done to get past dead PEs and links.
     pub detours: Detours,
+    /// What the linter finds suspicious in the image; it has no errors.
+    pub warnings: Vec<Finding>,
 }
 
 /// Compiles a model for a machine.
 ///
 /// # Errors
 /// All reasons why the model cannot be lowered or does not fit, with the smallest grid that would do; all
-/// errors that the linter finds in the image.
+/// errors that the linter finds in the image, with kinds and cures.
 pub fn compile(
     graph: &DecoderGraph,
     weights: &Weights,
@@ -95,14 +97,10 @@ pub fn compile(
     let Wired { cut, stages, laid, lanes } = &wired;
     let placed = Placed { stages, laid, lanes };
     let image = assemble::assemble(graph, weights, &estimate, &placed)?;
-    let findings = fabric::lint(&image);
-    let errors: Vec<String> = findings
-        .iter()
-        .filter(|f| f.error)
-        .map(|f| format!("tile {}: {}", f.at, f.message))
-        .collect();
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        fabric::lint(&image).into_iter().partition(|finding| finding.error);
     if !errors.is_empty() {
-        return Err(CompileError { diagnostics: errors });
+        return Err(CompileError { diagnostics: errors.iter().map(ToString::to_string).collect() });
     }
     let plan = Plan::new(&image, stages, &estimate, graph.context);
     let detours = laid.iter().map(|l| l.detours).sum();
@@ -112,7 +110,7 @@ pub fn compile(
         stage_height: cut.height,
         goal: options.mapping.goal,
     };
-    Ok(Compiled { image, plan, protocol: Protocol::default(), mapping, detours })
+    Ok(Compiled { image, plan, protocol: Protocol::default(), mapping, detours, warnings })
 }
 
 /// Cuts that are tried on a wafer with defects, whose rectangles may have no way around them.

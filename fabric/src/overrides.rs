@@ -1,7 +1,7 @@
 //! `--set key=value`: one key of a configuration changed by its dotted path.
 
 use crate::machine::{Machine, MachineError};
-use crate::presets::nearest;
+use pe_isa::asm::spelling::nearest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -26,7 +26,7 @@ pub fn set<T: Serialize + DeserializeOwned>(
         };
         if !map.contains_key(part) {
             let known: Vec<&str> = map.keys().map(String::as_str).collect();
-            let near = nearest(part, &known)
+            let near = nearest(part, known.iter().copied())
                 .map_or(String::new(), |n| format!("; did you mean `{walked}.{n}`?"));
             return Err(MachineError::Override(format!(
                 "{walked}.{part}: no such key{near} (keys here: {})",

@@ -1,6 +1,7 @@
 //! Machines that are built in.
 
 use crate::machine::{Machine, MachineError};
+use pe_isa::asm::spelling::nearest;
 
 /// Name of the machine that runs use unless told otherwise.
 pub const DEFAULT: &str = "wse3-64";
@@ -26,22 +27,12 @@ pub fn preset(name: &str) -> Result<Machine, MachineError> {
         Some((_, _, text)) => Machine::from_ron(text, name),
         None => {
             let names: Vec<&str> = PRESETS.iter().map(|(n, _, _)| *n).collect();
-            let near =
-                nearest(name, &names).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+            let near = nearest(name, names.iter().copied())
+                .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
             Err(MachineError::Unknown(format!(
                 "no machine is called `{name}`{near} (presets: {}; or give the path of a .ron file)",
                 names.join(", ")
             )))
         }
     }
-}
-
-/// The known name that is closest to a mistyped one, if any is close.
-pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), *k))
-        .min()
-        .filter(|(distance, k)| *distance <= 2.max(k.len() / 3))
-        .map(|(_, k)| k)
 }

@@ -204,8 +204,8 @@ fn is_an_overflow_told_in_bytes_with_its_pe() {
     assert_eq!(
         findings(source),
         [
-            "error[sram-overflow]: tile (5,2): SRAM over by 4 bytes on PE (5,2): 12 of code and 44968 of data, \
-          44976 are usable"
+            "error[sram-overflow]: tile (5,2): SRAM over by 4 bytes on PE (5,2): 12 of code and 44,968 of data, \
+          44,976 are usable"
         ]
     );
 }
@@ -241,6 +241,36 @@ fn is_an_exchange_told_that_is_longer_than_the_queues_hold() {
         ]
     );
     assert_eq!(findings(&exchange(29, 3, "async 0")), [""; 0]);
+}
+
+/// PE (0,0) multicasts `n` words to two PEs; (1,0) takes them only after an answer of (2,0), which that sends
+/// behind them.
+fn late(n: u32, taken: &str) -> String {
+    format!(
+        "color all = 3, answer = 4
+        program root {{ mem v: f32[{n}]; task main activated: mov out(all), v; end }}
+        program late {{ mem v: f32[{n}]; mem w: f32[4]; task main activated: {taken}; end }}
+        program answers {{ mem v: f32[{n}]; mem w: f32[4]
+            task main activated: mov v, in(all); mov out(answer), w; end }}
+        place root at (0, 0); place late at (1, 0); place answers at (2, 0)
+        broadcast all: (0, 0) -> (2, 0)
+        path answer: (2, 0) -> (1, 0)"
+    )
+}
+
+#[test]
+fn is_a_receiver_told_that_stalls_what_it_waits_for() {
+    let first_answer = "mov w, in(answer); mov v, in(all)";
+    // One router of 4, down 4 + 2 (the second queue: 6, bound after `answer`).
+    assert_eq!(findings(&late(12, first_answer)), [""; 0]);
+    assert_eq!(
+        findings(&late(13, first_answer)),
+        ["warning[late-receiver]: tile (1,0): none of these can go on: \
+          PE (1,0) first receives color c4, which PE (2,0) does not send yet; \
+          PE (2,0) first receives 13 words of color c3, of which no more than 12 pass while PE (1,0) takes none"]
+    );
+    assert_eq!(findings(&late(13, "mov v, in(all); mov w, in(answer)")), [""; 0]);
+    assert_eq!(findings(&late(13, "mov v, in(all) async 0; mov w, in(answer)")), [""; 0]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a processing element (PE) of the wafer can execute.
 //!
-//! * [`units`]: cycles and exact ratios, the only notion of time.
+//! * [`units`]: cycles and exact ratios, the only notion of time, and how they are printed.
 //! * [`dtype`]: the number formats of SRAM and wavelets.
 //! * [`operand`], [`instr`], [`program`]: the instruction set as data.
 //! * [`semantics`]: what each operation computes. It exists once; oracle and engine both call it.
@@ -30,7 +30,7 @@ pub use instr::{AluOp, Cond, Instr, OnDone, Src, Thread, VecOp, Vector};
 pub use operand::{Color, Dsd, DsdId, InQueue, Operand, OutQueue, Reg, Shape, ShapeId, Size};
 pub use program::{Program, Task, TaskId, TaskKind};
 pub use semantics::{Fault, PeMemory};
-pub use units::{Cycle, Cycles, Ratio};
+pub use units::{Cycle, Cycles, Ratio, grouped};
 
 /// Number of 32-bit scalar registers of a PE.
 pub const REGISTERS: usize = 32;

@@ -1,4 +1,4 @@
-//! Instants, spans and exact ratios. No floating-point time anywhere.
+//! Instants, spans and exact ratios, and numbers as people read them. No floating-point time anywhere.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
@@ -63,6 +63,19 @@ impl fmt::Display for Cycles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
+}
+
+/// `1234567` as `1,234,567`: every number of cycles, words or bytes in a sentence or table.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// An exact positive ratio, such as the 9/8 cycles per wavelet of a link.
@@ -199,6 +212,12 @@ mod tests {
         for bad in ["0", "", "-1", "1/0", "x", "1.", "1.2.3", "99999999999999999999"] {
             assert!(Ratio::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let all = [0, 999, 1_000, 1_234_567].map(grouped);
+        assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
     }
 
     #[test]

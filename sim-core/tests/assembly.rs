@@ -177,7 +177,9 @@ fn examples() -> Vec<(String, String)> {
     for entry in std::fs::read_dir(folder).expect("there are examples") {
         let path = entry.expect("entries can be read").path();
         let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        all.push((name, std::fs::read_to_string(&path).expect("kernels are text")));
+        let source = std::fs::read_to_string(&path).expect("kernels are text");
+        // One deliberately does not fit: here it is run at a size that does.
+        all.push((name, source.replace("param B = 11_240", "param B = 11_000")));
     }
     all.sort();
     all
@@ -293,6 +295,7 @@ fn do_their_formulas_hold_at_other_sizes() {
             "broadcast.wsk" => &[&[("P", 2), ("B", 1)], &[("P", 32), ("B", 128)]],
             "chain_reduce.wsk" => &[&[("P", 2), ("B", 8)], &[("P", 17), ("B", 3)]],
             "relay.wsk" => &[&[("P", 1), ("N", 1)], &[("P", 9), ("N", 20)]],
+            "queue_overflow.wsk" => &[&[("B", 1)], &[("B", 20)], &[("B", 33)]],
             "gemv.wsk" => &[&[("P", 2)], &[("P", 7), ("M", 3), ("N", 5)]],
             _ => &[],
         };

@@ -182,13 +182,13 @@ fn is_the_host_told_that_sends_no_more() {
         program receive { mem v: f32[8]; task main activated: mov v, in(red); end }
         place receive at (0, 0); route red: W -> R at (0, 0)
         host in feed: red at (0, 0) W
-        send feed: f32[3] = i";
+        send feed: f32[3] at 1200 = i";
     assert_eq!(
         report(source),
         lines(&[
             "a thread waits for what never comes:",
             "  PE (0,0), main thread (task t0), instruction 0 `mov.f32 d0, in(c0) over [8]`",
-            "    waits since cycle 12 for a wavelet of color c0 from W",
+            "    waits since cycle 1,206 for a wavelet of color c0 from W",
             "  to release it, the host must send more on color c0 into side W of tile (0,0); it has sent all",
         ])
     );
@@ -277,6 +277,37 @@ fn is_a_burst_that_just_fits_no_deadlock() {
     assert!(!warned(20) && warned(21));
 }
 
+/// PE (1,0) takes a multicast only after an answer that PE (2,0) sends behind it.
+#[test]
+fn does_a_late_receiver_that_is_warned_of_stall_its_tree() {
+    let source = |n: u32| {
+        format!(
+            "color all, answer
+            program root {{ mem v: f32[{n}]; task main activated: mov out(all), v; end }}
+            program late {{ mem v: f32[{n}]; mem w: f32[4]
+                task main activated: mov w, in(answer); mov v, in(all); end }}
+            program answers {{ mem v: f32[{n}]; mem w: f32[4]
+                task main activated: mov v, in(all); mov out(answer), w; end }}
+            place root at (0, 0); place late at (1, 0); place answers at (2, 0)
+            broadcast all: (0, 0) -> (2, 0); path answer: (2, 0) -> (1, 0)"
+        )
+    };
+    let seen = |n: u32| {
+        let mut machine = presets::preset("wse2").expect("a preset");
+        (machine.width, machine.height) = (6, 3);
+        let kernel = text::parse(&source(n), "late", &machine, &[]).expect("a kernel");
+        let warned = lint(&kernel.image).iter().any(|f| f.kind == fabric::lint::Kind::LateReceiver);
+        let (image, script) = (kernel.image, HostScript::default());
+        let case = Case { image, script, stop_after: None, limit: Cycle(10_000) };
+        (explained(&case, engine).is_some(), warned)
+    };
+    // The late receiver's queue and ramp hold 6 + 2; the linter counts the 4 of its router too.
+    assert_eq!(
+        [8, 9, 12, 13].map(seen),
+        [(false, false), (true, false), (true, false), (true, true)]
+    );
+}
+
 #[test]
 fn do_random_deadlocks_have_a_cause_and_warnings_of_bursts_come_true() {
     let cases = std::env::var("WAFERSIM_CASES").ok().and_then(|n| n.parse().ok());
@@ -287,14 +318,16 @@ fn do_random_deadlocks_have_a_cause_and_warnings_of_bursts_come_true() {
         ..Config::default()
     };
     let mut tests = TestRunner::new(config);
-    let (deadlocks, bursts) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+    let [deadlocks, bursts] = [0, 0].map(std::cell::Cell::new);
     let result = tests.run(&spec::case(), |spec| {
         let case = generate::case(&spec);
-        let is_burst = |f: &fabric::Finding| f.kind == fabric::lint::Kind::BurstTooLong;
-        let burst = lint(&case.image).iter().any(is_burst);
+        let found = lint(&case.image);
+        let warns = |kind| found.iter().any(|f| f.kind == kind);
+        let burst = warns(fabric::lint::Kind::BurstTooLong);
+        let late = warns(fabric::lint::Kind::LateReceiver);
         bursts.set(bursts.get() + u32::from(burst));
         let stop = case.run(engine).outcome.stop;
-        prop_assert!(!burst || stop != StopReason::Finished);
+        prop_assert!(!(burst || late) || stop != StopReason::Finished);
         if let StopReason::Deadlock { waits, heads } = stop {
             deadlocks.set(deadlocks.get() + 1);
             let report = deadlock::explain(&case.image, &waits, &heads).to_string();

@@ -1,6 +1,6 @@
 //! Norm and linear layer on a PE.
 
-use crate::asm::{Asm, mem, n};
+use crate::asm::{Asm, Mem, mem, n};
 use crate::emit::{Formats, f32_reg, regs};
 use crate::lines::LinePos;
 use pe_isa::{DType, Operand, VecOp};
@@ -18,13 +18,23 @@ pub(crate) struct TileAt {
 pub(crate) fn multiply(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sums: u32) {
     let (act, acc) = (f.numerics.activations, f.numerics.accumulate);
     asm.mov(&[n(tile.columns)], mem(sums, &[1], acc), Operand::Imm(0, acc));
-    asm.vec(
-        VecOp::Fmac,
-        &[n(tile.rows), n(tile.columns)],
-        mem(sums, &[0, 1], acc),
-        mem(tile.base, &[tile.stride, 1], f.numerics.weights),
-        mem(input, &[1, 0], act),
-    );
+    let matrix = mem(tile.base, &[tile.stride, 1], f.numerics.weights);
+    add_product(asm, (tile.rows, tile.columns), (sums, acc), matrix, (input, act));
+}
+
+/// `sums[inner] += Σ matrix[outer][inner] × factors[outer]`, in runs of multiply-adds that each add one factor's share to
+/// all sums: folding a run into one sum is slower (contract rule C-3). `sums` and `factors` are vectors, each an address
+/// and a type; the strides of `matrix` are those of the outer and the inner loop.
+pub(crate) fn add_product(
+    asm: &mut Asm,
+    (outer, inner): (u32, u32),
+    sums: (u32, DType),
+    matrix: Mem,
+    factors: (u32, DType),
+) {
+    let sums = mem(sums.0, &[0, 1], sums.1);
+    let factors = mem(factors.0, &[1, 0], factors.1);
+    asm.vec(VecOp::Fmac, &[n(outer), n(inner)], sums, matrix, factors);
 }
 
 /// Where a norm works.

@@ -10,7 +10,7 @@ use super::Entry;
 use super::draft::{Draft, Region, row, sum, vector};
 use super::error::KernelError;
 use super::params::{Args, B, P};
-use crate::asm::{Asm, mem, n};
+use crate::asm::{Asm, SWITCH_FIRST, mem, n};
 use fabric::{Machine, Port, Ports, Position, Route};
 use pe_isa::{Color, DType, Operand, VecOp};
 
@@ -21,9 +21,6 @@ pub(super) const BUTTERFLY: Entry = Entry {
     params: &[P, B],
     make: butterfly,
 };
-
-/// A control wavelet that moves the first switch on its way, and no other (contract rule S-3).
-const SWITCH_FIRST: u32 = 1;
 
 /// A PE's place in the exchange of a round.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use super::params::Args;
 use crate::asm::{Asm, Mem, mem};
 use crate::lines::TileRoutes;
-use fabric::text::{Expect, Kernel, Place, Span};
+use fabric::text::{Expect, Kernel, Place};
 use fabric::{HostPlan, Machine, PeCoord, PeIdx, Port, Ports, Route, Segment, WaferImage};
 use pe_isa::{Color, DType};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub(super) struct Draft {
     image: WaferImage,
     routes: BTreeMap<PeIdx, TileRoutes>,
     results: Vec<Place>,
-    expects: Vec<(Expect, Span)>,
+    expects: Vec<Expect>,
     oversized: bool,
 }
 
@@ -130,8 +130,7 @@ impl Draft {
     pub(super) fn expect(&mut self, at: PeCoord, region: &Region, values: &[f32]) {
         let place = region.at(self.image.index(at));
         let values = values.iter().map(|v| v.to_bits()).collect();
-        let expect = Expect::Memory { place, values, within: 0.0 };
-        self.expects.push((expect, Span::default()));
+        self.expects.push(Expect::Memory { place, values, within: 0.0 });
     }
 
     /// Shows a region after the run, and says what it must hold.
@@ -142,7 +141,7 @@ impl Draft {
 
     /// Says at which cycle the run stops.
     pub(super) fn cycles(&mut self, value: u64) {
-        self.expects.push((Expect::Cycles { value, within: 0 }, Span::default()));
+        self.expects.push(Expect::Cycles { value, within: 0 });
     }
 
     /// Whether so many bytes of data can fit into the SRAM of a PE. If not, neither does the draft, and its maker may
@@ -173,7 +172,7 @@ impl Draft {
             states_machine: false,
             params: args.values(),
             results: self.results,
-            expects: self.expects,
+            expects: self.expects.into_iter().map(|expect| (expect, None)).collect(),
             ..Kernel::of_image(self.image, HostPlan::default())
         }
     }

@@ -5,7 +5,7 @@ use super::error::KernelError;
 use super::matrix::{K, M, N, SIDE, left, multiply, product, right, tile};
 use super::params::Args;
 use super::{Entry, ring};
-use crate::asm::{Asm, n};
+use crate::asm::{Asm, SWITCH_FIRST, n};
 use crate::lines::{COLUMN, LineColors, ROW};
 use fabric::{Machine, PeCoord, Port, Ports, Position, Route};
 use pe_isa::{Color, DType};
@@ -15,7 +15,7 @@ pub(super) const CANNON: Entry = Entry {
     name: "gemm-cannon",
     about: "matrix product; tiles shift west and north on rings (Cannon), overlapped with multiplication",
     params: &[SIDE, M, K, N],
-    make: cannon,
+    make: |machine, args| gemm(machine, args, cannon),
 };
 
 /// In step t, column t of the left factor and row t of the right one are broadcast.
@@ -23,7 +23,7 @@ pub(super) const SUMMA: Entry = Entry {
     name: "gemm-summa",
     about: "matrix product; each step broadcasts a column of tiles along rows and a row along columns (SUMMA)",
     params: &[SIDE, M, K, N],
-    make: summa,
+    make: |machine, args| gemm(machine, args, summa),
 };
 
 /// What a PE holds: two tiles of each factor (one in use, one that arrives) and one of the product.
@@ -48,67 +48,69 @@ impl Tiles {
     }
 }
 
-fn sizes(args: &Args) -> (u32, u32, u32) {
-    (args.get("M"), args.get("K"), args.get("N"))
+/// What a PE of the square executes, its routes included, and which tiles of the two factors it holds before cycle 0, by row
+/// and column.
+type Program = fn(&mut Draft, &Square, PeCoord, &mut Asm) -> [(u32, u32); 2];
+
+/// The square of PEs, and what each of them holds.
+struct Square {
+    p: u32,
+    size: (u32, u32, u32),
+    tiles: Tiles,
 }
 
-/// Places the program of a PE whose factors' tiles before cycle 0 are `a` and `b`, numbered by row and column, and
-/// expects its tile of the product.
-fn place(draft: &mut Draft, at: PeCoord, asm: Asm, args: &Args, (a, b): ((u32, u32), (u32, u32))) {
-    let (m, k, cols) = sizes(args);
-    let tiles = Tiles::new((m, k, cols));
-    let data = [(&tiles.a[0], tile(left, a, (m, k))), (&tiles.b[0], tile(right, b, (k, cols)))];
-    draft.place(at, asm, tiles.bytes(), &data);
-    let want = product((at.y, at.x), (m, cols), args.get("P") * k);
-    if at == PeCoord::new(0, 0) {
-        draft.result(at, &tiles.c, &want);
-    } else {
-        draft.expect(at, &tiles.c, &want);
-    }
-}
-
-fn square(p: u32) -> impl Iterator<Item = PeCoord> {
-    (0..p).flat_map(move |y| (0..p).map(move |x| PeCoord::new(x, y)))
-}
-
-fn cannon(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
-    let p = args.get("P");
-    let size = sizes(args);
-    let tiles = Tiles::new(size);
+/// Programs every PE of the square, and expects its tile of the product.
+fn gemm(machine: &Machine, args: &Args, program: Program) -> Result<Draft, KernelError> {
+    let (p, m, k, cols) = (args.get("P"), args.get("M"), args.get("K"), args.get("N"));
+    let square = Square { p, size: (m, k, cols), tiles: Tiles::new((m, k, cols)) };
+    let tiles = &square.tiles;
     let mut draft = Draft::new(machine);
     if !draft.can_hold(tiles.bytes()) {
         return Ok(draft);
     }
-    for at in square(p) {
-        let before = |k: u32| (k + p - 1) % p;
-        // Rings run west and north: place 0 of a ring is the last PE of the line.
-        let sends = |k: u32, colors| ring::color(p - 1 - k, p, colors);
-        let from = |k: u32, colors| sends((k + 1) % p, colors);
-        draft.path(sends(at.x, ROW), at, PeCoord::new(before(at.x), at.y));
-        draft.path(sends(at.y, COLUMN), at, PeCoord::new(at.x, before(at.y)));
+    for at in (0..p).flat_map(|y| (0..p).map(move |x| PeCoord::new(x, y))) {
         let mut asm = Asm::new();
-        for step in 0..p {
-            let (now, next) = (step as usize % 2, (step as usize + 1) % 2);
-            let moves = [
-                (&tiles.a, sends(at.x, ROW), from(at.x, ROW)),
-                (&tiles.b, sends(at.y, COLUMN), from(at.y, COLUMN)),
-            ];
-            let last = step + 1 == p;
-            for (thread, (region, to, _)) in moves.iter().enumerate().filter(|_| !last) {
-                let target = asm.to(*to, DType::F32);
-                asm.mov_async(thread as u8, &[n(region[now].len())], target, region[now].flat());
-            }
-            multiply(&mut asm, [&tiles.a[now], &tiles.b[now], &tiles.c], size);
-            for (region, _, from) in moves.iter().filter(|_| !last) {
-                let source = asm.from(*from, DType::F32);
-                asm.mov(&[n(region[next].len())], region[next].flat(), source);
-            }
-        }
+        let [a, b] = program(&mut draft, &square, at, &mut asm);
         asm.end();
-        let skewed = (at.x + at.y) % p;
-        place(&mut draft, at, asm, args, ((at.y, skewed), (skewed, at.x)));
+        let data = [(&tiles.a[0], tile(left, a, (m, k))), (&tiles.b[0], tile(right, b, (k, cols)))];
+        draft.place(at, asm, tiles.bytes(), &data);
+        let want = product((at.y, at.x), (m, cols), p * k);
+        if at == PeCoord::new(0, 0) {
+            draft.result(at, &tiles.c, &want);
+        } else {
+            draft.expect(at, &tiles.c, &want);
+        }
     }
     Ok(draft)
+}
+
+fn cannon(draft: &mut Draft, square: &Square, at: PeCoord, asm: &mut Asm) -> [(u32, u32); 2] {
+    let Square { p, size, ref tiles } = *square;
+    let before = |k: u32| (k + p - 1) % p;
+    // Rings run west and north: place 0 of a ring is the last PE of the line.
+    let sends = |k: u32, colors| ring::color(p - 1 - k, p, colors);
+    let from = |k: u32, colors| sends((k + 1) % p, colors);
+    draft.path(sends(at.x, ROW), at, PeCoord::new(before(at.x), at.y));
+    draft.path(sends(at.y, COLUMN), at, PeCoord::new(at.x, before(at.y)));
+    let moves = [
+        (&tiles.a, sends(at.x, ROW), from(at.x, ROW)),
+        (&tiles.b, sends(at.y, COLUMN), from(at.y, COLUMN)),
+    ];
+    for step in 0..p {
+        let (now, next) = (step as usize % 2, (step as usize + 1) % 2);
+        let last = step + 1 == p;
+        for (thread, (region, to, _)) in moves.iter().enumerate().filter(|_| !last) {
+            let target = asm.to(*to, DType::F32);
+            asm.mov_async(thread as u8, &[n(region[now].len())], target, region[now].flat());
+        }
+        multiply(asm, [&tiles.a[now], &tiles.b[now], &tiles.c], size);
+        for (region, _, from) in moves.iter().filter(|_| !last) {
+            let source = asm.from(*from, DType::F32);
+            asm.mov(&[n(region[next].len())], region[next].flat(), source);
+        }
+    }
+    let skewed = (at.x + at.y) % p;
+    [(at.y, skewed), (skewed, at.x)]
 }
 
 /// The colors of the broadcasts of SUMMA along a line: from the root towards its high end and its low end.
@@ -159,40 +161,29 @@ impl Sweep {
             let target = asm.to(self.up, t);
             asm.mov(&[n(own.len())], target, own.flat());
             // The next router becomes the root. Ours, which has a switch unless it is the first, keeps its position.
-            asm.send_control(self.up, if at == 0 { 0b01 } else { 0b01_00 });
+            asm.send_control(self.up, if at == 0 { SWITCH_FIRST } else { SWITCH_FIRST << 2 });
         }
         if at > 0 {
             let target = asm.to(self.down, t);
             asm.mov(&[n(own.len())], target, own.flat());
             if at + 1 < p {
                 // From now on our router passes on what later roots send.
-                asm.send_control(self.down, 0b01);
+                asm.send_control(self.down, SWITCH_FIRST);
             }
         }
         own
     }
 }
 
-fn summa(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
-    let p = args.get("P");
-    let size = sizes(args);
-    let tiles = Tiles::new(size);
-    let mut draft = Draft::new(machine);
-    if !draft.can_hold(tiles.bytes()) {
-        return Ok(draft);
-    }
+fn summa(draft: &mut Draft, square: &Square, at: PeCoord, asm: &mut Asm) -> [(u32, u32); 2] {
+    let Square { p, size, ref tiles } = *square;
     let (row, column) = (Sweep::new(ROW), Sweep::new(COLUMN));
-    for at in square(p) {
-        row.route(&mut draft, at, (at.x, p), Port::West, Port::East);
-        column.route(&mut draft, at, (at.y, p), Port::North, Port::South);
-        let mut asm = Asm::new();
-        for step in 0..p {
-            let a = row.share(&mut asm, (at.x, p), step, &tiles.a);
-            let b = column.share(&mut asm, (at.y, p), step, &tiles.b);
-            multiply(&mut asm, [a, b, &tiles.c], size);
-        }
-        asm.end();
-        place(&mut draft, at, asm, args, ((at.y, at.x), (at.y, at.x)));
+    row.route(draft, at, (at.x, p), Port::West, Port::East);
+    column.route(draft, at, (at.y, p), Port::North, Port::South);
+    for step in 0..p {
+        let a = row.share(asm, (at.x, p), step, &tiles.a);
+        let b = column.share(asm, (at.y, p), step, &tiles.b);
+        multiply(asm, [a, b, &tiles.c], size);
     }
-    Ok(draft)
+    [(at.y, at.x), (at.y, at.x)]
 }

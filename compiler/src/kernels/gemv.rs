@@ -6,14 +6,14 @@ use super::matrix::{left, right};
 use super::params::{Args, Most, Param};
 use super::{Entry, formula};
 use crate::asm::{Asm, mem, n};
-use crate::emit::collective;
+use crate::emit::{collective, linear};
 use crate::lines::{COLUMN, LinePos, ROW};
 use fabric::{Machine, PeCoord, Port};
 use pe_isa::{DType, VecOp};
 
 /// A size of the tile that each PE holds.
 const fn tile(name: &'static str, about: &'static str) -> Param {
-    Param { name, about, default: 16, least: 1, most: Most::Is(4096), sized: true }
+    Param::elements(name, about, 16, 4096)
 }
 
 /// Pieces of the vector come down the columns, partial sums go west along the rows.
@@ -21,22 +21,8 @@ pub(super) const GEMV: Entry = Entry {
     name: "gemv",
     about: "matrix times vector: the vector comes down the columns, sums go west along the rows",
     params: &[
-        Param {
-            name: "W",
-            about: "columns of PEs",
-            default: 4,
-            least: 2,
-            most: Most::Columns,
-            sized: false,
-        },
-        Param {
-            name: "H",
-            about: "rows of PEs",
-            default: 4,
-            least: 2,
-            most: Most::Rows,
-            sized: false,
-        },
+        Param::places("W", "columns of PEs", 4, 2, Most::Columns),
+        Param::places("H", "rows of PEs", 4, 2, Most::Rows),
         tile("M", "rows of a PE's tile"),
         tile("N", "columns of a PE's tile"),
     ],
@@ -62,10 +48,9 @@ fn gemv(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
         line.route_chain(draft.routes(at), Port::West, Port::East);
         let mut asm = Asm::new();
         collective::share_in_place(&mut asm, &column, &[n(columns)], &v.flat());
-        // Columns of multiply-adds into the whole of `s`: sums into one element are slower (rule C-3).
-        let (sums, matrix) = (mem(s.address, &[0, 1], t), mem(a.address, &[1, columns], t));
-        let repeated = mem(v.address, &[1, 0], t);
-        asm.vec(VecOp::Fmac, &[n(columns), n(rows)], sums, matrix, repeated);
+        // A column of the row-major tile at a time.
+        let matrix = mem(a.address, &[1, columns], t);
+        linear::add_product(&mut asm, (columns, rows), (s.address, t), matrix, (v.address, t));
         collective::reduce(&mut asm, &line, VecOp::Add, &[n(rows)], &s.flat(), t);
         asm.end();
         let own = super::matrix::tile(left, (y, x), (rows, columns));

@@ -13,30 +13,9 @@ pub(super) const HALO: Entry = Entry {
     name: "halo",
     about: "each PE of a rectangle exchanges the edges of its block with its four neighbours",
     params: &[
-        Param {
-            name: "W",
-            about: "columns of PEs",
-            default: 8,
-            least: 1,
-            most: Most::Columns,
-            sized: false,
-        },
-        Param {
-            name: "H",
-            about: "rows of PEs",
-            default: 8,
-            least: 1,
-            most: Most::Rows,
-            sized: false,
-        },
-        Param {
-            name: "N",
-            about: "elements along each side of a PE's block, without the halo",
-            default: 16,
-            least: 1,
-            most: Most::Is(256),
-            sized: true,
-        },
+        Param::places("W", "columns of PEs", 8, 1, Most::Columns),
+        Param::places("H", "rows of PEs", 8, 1, Most::Rows),
+        Param::elements("N", "elements along each side of a PE's block, without the halo", 16, 256),
     ],
     make: halo,
 };

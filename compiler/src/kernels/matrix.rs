@@ -6,18 +6,12 @@ use crate::asm::{Asm, Mem, mem, n};
 use pe_isa::{DType, VecOp};
 
 /// PEs along each side of a square.
-pub(super) const SIDE: Param = Param {
-    name: "P",
-    about: "PEs along each side of the square",
-    default: 4,
-    least: 2,
-    most: Most::Square,
-    sized: false,
-};
+pub(super) const SIDE: Param =
+    Param::places("P", "PEs along each side of the square", 4, 2, Most::Square);
 
 /// A size of a tile.
 const fn size(name: &'static str, about: &'static str) -> Param {
-    Param { name, about, default: 8, least: 1, most: Most::Is(128), sized: true }
+    Param::elements(name, about, 8, 128)
 }
 
 /// Rows of a tile of the result.

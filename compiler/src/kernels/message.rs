@@ -13,10 +13,7 @@ use pe_isa::{DType, Operand};
 pub(super) const MESSAGE: Entry = Entry {
     name: "message",
     about: "one PE sends a vector to another, some hops east",
-    params: &[
-        Param { name: "N", about: "hops", default: 1, least: 1, most: Most::Hops, sized: false },
-        B,
-    ],
+    params: &[Param::places("N", "hops", 1, 1, Most::Hops), B],
     make: message,
 };
 
@@ -24,18 +21,7 @@ pub(super) const MESSAGE: Entry = Entry {
 pub(super) const MULTICAST: Entry = Entry {
     name: "multicast",
     about: "the first PE of a row gives its vector to every S-th of the others",
-    params: &[
-        P,
-        Param {
-            name: "S",
-            about: "distance of the receivers",
-            default: 2,
-            least: 1,
-            most: Most::Hops,
-            sized: false,
-        },
-        B,
-    ],
+    params: &[P, Param::places("S", "distance of the receivers", 2, 1, Most::Hops), B],
     make: multicast,
 };
 
@@ -43,17 +29,7 @@ pub(super) const MULTICAST: Entry = Entry {
 pub(super) const RELAY: Entry = Entry {
     name: "relay",
     about: "a vector goes from PE to PE; each stores all of it, then a task sends it on",
-    params: &[
-        Param {
-            name: "N",
-            about: "stages, one hop each",
-            default: 7,
-            least: 1,
-            most: Most::Hops,
-            sized: false,
-        },
-        B,
-    ],
+    params: &[Param::places("N", "stages, one hop each", 7, 1, Most::Hops), B],
     make: relay,
 };
 

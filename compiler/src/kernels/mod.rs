@@ -28,6 +28,7 @@ use draft::Draft;
 use fabric::Machine;
 use fabric::text::{Kernel, Value};
 use params::Args;
+use pe_isa::asm::spelling::nearest;
 
 /// A kernel that can be asked for by name.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +75,7 @@ pub fn generate(
 ) -> Result<Kernel, KernelError> {
     let entry = REGISTRY.iter().find(|e| e.name == name).ok_or_else(|| {
         let names: Vec<&str> = REGISTRY.iter().map(|e| e.name).collect();
-        let near = fabric::presets::nearest(name, &names);
+        let near = nearest(name, names.iter().copied());
         let hint = near.map_or(String::new(), |n| format!("; did you mean `{n}`?"));
         KernelError::Unknown { name: name.to_string(), hint, known: names.join(", ") }
     })?;

@@ -4,6 +4,7 @@ use super::Entry;
 use super::error::KernelError;
 use fabric::Machine;
 use fabric::text::Value;
+use pe_isa::asm::spelling::nearest;
 
 /// The largest legal value of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,26 +39,34 @@ pub struct Param {
 }
 
 /// PEs in a row.
-pub(super) const P: Param = Param {
-    name: "P",
-    about: "PEs in the row",
-    default: 8,
-    least: 2,
-    most: Most::Columns,
-    sized: false,
-};
+pub(super) const P: Param = Param::places("P", "PEs in the row", 8, 2, Most::Columns);
 
 /// Elements of each PE's vector.
-pub(super) const B: Param = Param {
-    name: "B",
-    about: "f32 elements of a vector, one wavelet each",
-    default: 64,
-    least: 1,
-    most: Most::Is(4096),
-    sized: true,
-};
+pub(super) const B: Param =
+    Param::elements("B", "f32 elements of a vector, one wavelet each", 64, 4096);
 
 impl Param {
+    /// A number of PEs or hops.
+    pub(super) const fn places(
+        name: &'static str,
+        about: &'static str,
+        default: u32,
+        least: u32,
+        most: Most,
+    ) -> Param {
+        Param { name, about, default, least, most, sized: false }
+    }
+
+    /// A number of elements in the SRAM of a PE, from 1.
+    pub(super) const fn elements(
+        name: &'static str,
+        about: &'static str,
+        default: u32,
+        most: u32,
+    ) -> Param {
+        Param { name, about, default, least: 1, most: Most::Is(most), sized: true }
+    }
+
     /// The largest legal value on a machine, and what sets it.
     pub fn limit(&self, machine: &Machine) -> (u32, String) {
         let Machine { width, height, name, .. } = machine;
@@ -88,7 +97,12 @@ impl Args {
         for (name, value) in given {
             if !entry.params.iter().any(|p| p.name == name) {
                 let names: Vec<&str> = entry.params.iter().map(|p| p.name).collect();
-                return Err(wrong(format!("no parameter `{name}` (it has {})", names.join(", "))));
+                let hint = match nearest(name, names.iter().copied()) {
+                    Some(near) => format!("; did you mean `{near}`?"),
+                    None => String::new(),
+                };
+                let names = names.join(", ");
+                return Err(wrong(format!("no parameter `{name}`{hint} (it has {names})")));
             }
             if !matches!(value, Value::Int(_)) {
                 return Err(wrong(format!("{name} is an integer")));
@@ -97,7 +111,7 @@ impl Args {
         let mut args = Vec::new();
         for param in entry.params {
             let (most, because) = param.limit(machine);
-            let found = given.iter().rev().find(|(name, _)| name == param.name);
+            let found = given.iter().find(|(name, _)| name == param.name);
             let value = match found {
                 Some((_, Value::Int(value))) => *value,
                 _ => i64::from(param.default.min(most)),

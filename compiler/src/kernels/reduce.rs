@@ -5,7 +5,7 @@ use super::draft::{Draft, Region, row, sum, vector};
 use super::error::KernelError;
 use super::params::{Args, B, P};
 use super::{Entry, formula};
-use crate::asm::{Asm, n};
+use crate::asm::{Asm, SWITCH_FIRST, n};
 use crate::emit::collective;
 use crate::lines::{COLUMN, LinePos, ROW};
 use fabric::{Machine, Port, Ports, Position, Route};
@@ -34,9 +34,6 @@ pub(super) const TWO_PHASE: Entry = Entry {
     params: &[P, B],
     make: two_phase,
 };
-
-/// A control wavelet that moves the first switch on its way to its next position, and no other (contract rule S-3).
-const SWITCH_FIRST: u32 = 1;
 
 fn star(machine: &Machine, args: &Args) -> Result<Draft, KernelError> {
     let (p, b) = (args.get("P"), args.get("B"));

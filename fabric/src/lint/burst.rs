@@ -54,58 +54,28 @@ pub(super) fn check(found: &mut Findings<'_>) {
     }
 }
 
-/// The bursts of one color without switches. Each router is passed at most once: it takes the color
-/// from one port only, so it belongs to one sender.
+/// The bursts of one color without switches.
 fn collect<'a>(
     wiring: &Wiring<'_>,
     of: &impl Fn(PeIdx) -> Option<&'a Opening>,
     bursts: &mut Vec<Burst>,
 ) {
-    let image = wiring.image;
+    let color = wiring.color;
     for (from, route) in wiring.tiles() {
-        let send = of(from).and_then(|o| o.sends.iter().find(|s| s.color == wiring.color));
+        let send = of(from).and_then(|o| o.sends.iter().find(|s| s.color == color));
         let Some(send) = send.filter(|_| route.receives().contains(Port::Ramp)) else { continue };
-        let machine = &image.machine;
-        let depth = u64::from(machine.fabric.queue_depth);
-        let Some(&queue) = machine.pe.output_queues.get(usize::from(send.queue.0)) else {
+        let Some(near) = wiring.near(send.queue).filter(|near| *near < send.words) else {
             continue;
         };
-        // Rules F-5 and F-3.
-        let near = u64::from(queue) + depth + machine.pe.ramp_cycles;
-        let mut open = vec![(from, near)];
-        while let Some((at, fit)) = open.pop() {
-            if fit >= send.words {
-                continue;
-            }
-            let outs = wiring.route(at).map(|r| r.transmits()).unwrap_or_default();
-            for tx in outs.iter() {
-                if tx == Port::Ramp {
-                    bursts.extend(arrival(wiring, of, at, fit).map(|fit| {
-                        let color = wiring.color;
-                        Burst { from, to: at, color, words: send.words, fit }
-                    }));
-                } else if let Some(next) = wiring.next(at, tx) {
-                    open.push((next, fit + depth)); // Rule F-2.
-                }
+        for (to, behind) in wiring.arrivals(from) {
+            let (words, fit) = (send.words, near + behind);
+            let takes_none =
+                of(to).is_some_and(|o| !o.sends.is_empty() && !o.taken.contains(&color));
+            if takes_none && fit < words {
+                bursts.push(Burst { from, to, color, words, fit });
             }
         }
     }
-    bursts.retain(|b| b.fit < b.words);
-}
-
-/// Words that fit on the way into the PE at `at`, if it takes none before it has sent its own.
-fn arrival<'a>(
-    wiring: &Wiring<'_>,
-    of: &impl Fn(PeIdx) -> Option<&'a Opening>,
-    at: PeIdx,
-    fit: u64,
-) -> Option<u64> {
-    let opening = of(at)?;
-    let queue = wiring.image.program(at)?.in_queue(wiring.color)?;
-    let pe = &wiring.image.machine.pe;
-    let depth = *pe.input_queues.get(usize::from(queue.0))?;
-    // Rule F-4.
-    (!opening.taken.contains(&wiring.color)).then_some(fit + u64::from(depth) + pe.ramp_cycles)
 }
 
 fn message(image: &WaferImage, chain: &[&Burst]) -> String {

@@ -11,14 +11,14 @@ pub(super) fn check(found: &mut Findings<'_>) {
     let mut known = BTreeSet::new();
     for (tile, port, color, inward) in ends {
         if !known.insert((inward, tile, port, color)) {
-            let message = format!("two host ports in one direction at {port} have color {color}");
+            let message = format!("two host ports of one direction at {port} have color {color}");
             found.error(Kind::HostPort, tile, message);
         }
         let (width, height) = (image.machine.width, image.machine.height);
         let on_edge =
             port != Port::Ramp && image.coord(tile).neighbour(port, width, height).is_none();
         if !on_edge {
-            let message = format!("host port {port} is not on the wafer's edge");
+            let message = format!("the host port at {port} is not on the wafer's edge");
             found.error(Kind::HostPort, tile, message);
             continue;
         }
@@ -27,7 +27,10 @@ pub(super) fn check(found: &mut Findings<'_>) {
             if inward { r.receives().contains(port) } else { r.transmits().contains(port) }
         });
         if !good {
-            let message = format!("host port {port} has no route for color {color}");
+            let way = if inward { "from" } else { "to" };
+            let message = format!(
+                "the host port at {port} has color {color}, for which the router has no route {way} there"
+            );
             found.error(Kind::HostPort, tile, message);
         }
     }

@@ -41,6 +41,8 @@ pub enum Kind {
     UnturnedSwitch,
     /// A burst longer than the queues on its way, where it would have to fit.
     BurstTooLong,
+    /// A receiver that takes a color only after something that stands behind it.
+    LateReceiver,
     /// A host port that is not at the edge, has no route or is there twice.
     HostPort,
     /// A PE that does not work, but would have to.
@@ -51,7 +53,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the docs.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::BrokenImage,
         Kind::MalformedProgram,
         Kind::UnboundTask,
@@ -70,6 +72,7 @@ impl Kind {
         Kind::NothingArrives,
         Kind::UnturnedSwitch,
         Kind::BurstTooLong,
+        Kind::LateReceiver,
         Kind::HostPort,
         Kind::DeadPe,
         Kind::DeadLink,
@@ -96,6 +99,7 @@ impl Kind {
             Kind::NothingArrives => "nothing-arrives",
             Kind::UnturnedSwitch => "unturned-switch",
             Kind::BurstTooLong => "burst-too-long",
+            Kind::LateReceiver => "late-receiver",
             Kind::HostPort => "host-port",
             Kind::DeadPe => "dead-pe",
             Kind::DeadLink => "dead-link",
@@ -144,6 +148,9 @@ impl Kind {
             }
             Kind::BurstTooLong => {
                 "receive in a microthread (`async`) before sending, or send in pieces that fit"
+            }
+            Kind::LateReceiver => {
+                "receive the color first or in a microthread (`async`), or send in pieces that fit"
             }
             Kind::HostPort => {
                 "put host ports on the wafer's edge, one a color, where a route begins or ends"

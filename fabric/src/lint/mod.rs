@@ -3,7 +3,7 @@
 //! * `kind`: the kinds of findings, their names and cures.
 //! * `programs`, `memory`, `routes`, `hosts`, `defects`: what can be seen at one tile and its neighbours.
 //! * `loops`, `reach`: what can be seen only by following a color over the wafer.
-//! * `burst`: sends that wait for each other.
+//! * `burst`, `late`: sends that wait for each other, receivers that stall what they wait for.
 //!
 //! Time and memory are linear in tiles × colors: routes are followed a color at a time, and no
 //! router's port twice.
@@ -14,6 +14,7 @@ mod cycle;
 mod defects;
 mod hosts;
 mod kind;
+mod late;
 mod loops;
 mod memory;
 mod opening;
@@ -62,6 +63,7 @@ pub fn lint(image: &WaferImage) -> Vec<Finding> {
     found.errors();
     reach::check(&mut found);
     burst::check(&mut found);
+    late::check(&mut found);
     found.sorted()
 }
 

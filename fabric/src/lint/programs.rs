@@ -44,6 +44,9 @@ fn kind(error: &ProgramError) -> Kind {
 /// Tasks that the program itself keeps from ever being launched.
 fn idle(program: &Program) -> Vec<String> {
     let mut messages = Vec::new();
+    if program.tasks.is_empty() && !program.instrs.is_empty() {
+        messages.push("it has instructions but no task, so none is ever executed".to_string());
+    }
     for (at, idle) in idle_tasks(program).into_iter().enumerate() {
         let Some(header) = task_header(program, TaskId(at as u8)) else { continue };
         let why = match idle {

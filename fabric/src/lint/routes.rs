@@ -52,23 +52,35 @@ fn of_set(set: &RouteSet, fabric: &crate::machine::Fabric) -> Vec<String> {
     let most = usize::from(fabric.switch_positions);
     for pair in set.routes.windows(2) {
         if pair[0].color >= pair[1].color {
-            messages.push(format!("route of color {} is out of order", pair[1].color));
+            let (first, second) = (pair[0].color, pair[1].color);
+            messages.push(format!(
+                "the route of color {second} stands behind that of color {first}; routes are in the order \
+                 of their colors"
+            ));
         }
     }
     for route in &set.routes {
         let color = route.color;
         if color.0 >= fabric.colors {
-            messages.push(format!("color {color} is beyond the machine's {}", fabric.colors));
+            let (count, last) = (fabric.colors, Color(fabric.colors - 1));
+            messages.push(format!(
+                "color {color} does not exist; the machine has {count}, c0 to {last}"
+            ));
         }
         if route.positions.is_empty() || route.positions.len() > most {
-            messages.push(format!("route of color {color} has 1 to {most} positions"));
+            let count = route.positions.len();
+            messages
+                .push(format!("the route of color {color} has {count} positions, not 1 to {most}"));
         }
         if route.positions.iter().any(|p| p.tx.is_empty()) {
-            messages.push(format!("route of color {color} sends nowhere"));
+            messages.push(format!("the route of color {color} sends nowhere"));
         }
-        let reflect = |p: &Position| p.rx != Port::Ramp && p.tx.contains(p.rx);
-        if route.positions.iter().any(reflect) {
-            messages.push(format!("route of color {color} sends back where it came from"));
+        let reflects = |p: &&Position| p.rx != Port::Ramp && p.tx.contains(p.rx);
+        if let Some(position) = route.positions.iter().find(reflects) {
+            let rx = position.rx;
+            messages.push(format!(
+                "the route of color {color} sends back through {rx}, where it takes from"
+            ));
         }
     }
     messages

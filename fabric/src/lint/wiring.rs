@@ -3,7 +3,7 @@
 use crate::geometry::{PeIdx, Port};
 use crate::image::WaferImage;
 use crate::route::Route;
-use pe_isa::Color;
+use pe_isa::{Color, OutQueue};
 
 /// The routes of one color.
 pub(super) struct Wiring<'a> {
@@ -69,5 +69,35 @@ impl<'a> Wiring<'a> {
     pub(super) fn previous(&self, at: PeIdx, rx: Port) -> Option<PeIdx> {
         let previous = self.neighbour(at, rx)?;
         self.route(previous)?.transmits().contains(rx.opposite()).then_some(previous)
+    }
+
+    /// The PEs that wavelets reach which come up the ramp at `from`, over routes without switches: each with the
+    /// words that the FIFOs behind the first router hold on the way to it while it takes none (rules F-2, F-4). No
+    /// router is passed twice: each takes the color from one port only.
+    pub(super) fn arrivals(&self, from: PeIdx) -> Vec<(PeIdx, u64)> {
+        let machine = &self.image.machine;
+        let mut found = Vec::new();
+        let mut open = vec![(from, 0)];
+        while let Some((at, fit)) = open.pop() {
+            let outs = self.route(at).map(Route::transmits).unwrap_or_default();
+            for tx in outs.iter() {
+                if let Some(next) = self.next(at, tx).filter(|_| tx != Port::Ramp) {
+                    open.push((next, fit + u64::from(machine.fabric.queue_depth)));
+                }
+            }
+            let queue = self.image.program(at).and_then(|p| p.in_queue(self.color));
+            let depth = queue.and_then(|q| machine.pe.input_queues.get(usize::from(q.0)));
+            if let Some(&depth) = depth.filter(|_| outs.contains(Port::Ramp)) {
+                found.push((at, fit + u64::from(depth) + machine.pe.ramp_cycles));
+            }
+        }
+        found
+    }
+
+    /// Words of a PE that its output queue and its router's up FIFO hold (rules F-5 and F-3).
+    pub(super) fn near(&self, queue: OutQueue) -> Option<u64> {
+        let machine = &self.image.machine;
+        let depth = *machine.pe.output_queues.get(usize::from(queue.0))?;
+        Some(u64::from(depth) + u64::from(machine.fabric.queue_depth) + machine.pe.ramp_cycles)
     }
 }

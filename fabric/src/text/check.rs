@@ -2,7 +2,7 @@
 
 use super::kernel::{Ending, Expect, Kernel};
 use pe_isa::asm::{Diagnostic, Span};
-use pe_isa::{Cycle, DType};
+use pe_isa::{Cycle, DType, grouped};
 
 /// What is seen of a run.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,8 @@ pub struct Observed<'a> {
 /// An expectation that was not met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The statement that was not met; `None` for an ending that goes without saying.
+    /// The statement that was not met; `None` for an ending that goes without saying, and for all that a
+    /// kernel expects that was not read from a text.
     pub span: Option<Span>,
     /// What was expected, and what was found.
     pub message: String,
@@ -43,12 +44,13 @@ pub fn differences(kernel: &Kernel, seen: &Observed) -> Vec<Difference> {
     let mut found = Vec::new();
     if kernel.ending != seen.ending {
         let (want, got) = (kernel.ending.name(), seen.ending.name());
-        let message = format!("the run ended at cycle {}: {got}, expected: {want}", seen.cycle);
+        let cycle = grouped(seen.cycle.0);
+        let message = format!("the run ended at cycle {cycle}: {got}, expected: {want}");
         found.push(Difference { span: kernel.ending_span, message });
     }
     for (expect, span) in &kernel.expects {
         if let Some(message) = unmet(kernel, expect, seen) {
-            found.push(Difference { span: Some(*span), message });
+            found.push(Difference { span: *span, message });
         }
     }
     found
@@ -58,8 +60,9 @@ fn unmet(kernel: &Kernel, expect: &Expect, seen: &Observed) -> Option<String> {
     match expect {
         Expect::Cycles { value, within } => {
             let cycle = seen.cycle.0;
-            let far = cycle.abs_diff(*value) > *within;
-            far.then(|| format!("the run took {cycle} cycles, expected {value}"))
+            let told =
+                || format!("the run took {} cycles, expected {}", grouped(cycle), grouped(*value));
+            (cycle.abs_diff(*value) > *within).then(told)
         }
         Expect::Memory { place, values, within } => {
             let sram = seen.sram.get(place.tile.0 as usize).map_or(&[][..], Vec::as_slice);

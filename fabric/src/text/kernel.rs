@@ -127,8 +127,8 @@ pub struct Kernel {
     pub ending: Ending,
     /// The statement that says so.
     pub ending_span: Option<Span>,
-    /// What else is expected, with the statement that says so.
-    pub expects: Vec<(Expect, Span)>,
+    /// What else is expected, with the statement that says so if there is a text.
+    pub expects: Vec<(Expect, Option<Span>)>,
 }
 
 impl Kernel {

@@ -28,9 +28,10 @@ use std::fmt;
 /// All mistakes that were found in a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Errors {
-    /// The mistakes, in the order of their places.
+    /// The mistakes in the text, in the order of their places.
     pub list: Vec<Diagnostic>,
-    /// The mistakes as people read them: each with its line and a caret.
+    /// The same as people read them, each with its line and a caret; before them values for parameters
+    /// that the text does not have, behind them what was given for those that it has.
     pub rendered: String,
 }
 
@@ -40,20 +41,38 @@ impl fmt::Display for Errors {
     }
 }
 
-impl Errors {
-    fn new(mut list: Vec<Diagnostic>, source: &str, file_name: &str) -> Errors {
+/// What was found in a text before it is put into words.
+struct Mistakes {
+    /// Values given for parameters that the text does not have.
+    unknown: Vec<String>,
+    list: Vec<Diagnostic>,
+    /// What else there is to know, at its place.
+    notes: Vec<Diagnostic>,
+}
+
+impl Mistakes {
+    fn of(list: Vec<Diagnostic>) -> Mistakes {
+        Mistakes { unknown: Vec::new(), list, notes: Vec::new() }
+    }
+
+    fn rendered(mut self, source: &str, file_name: &str) -> Errors {
+        let list = &mut self.list;
         list.sort_by_key(|d| d.span);
         list.dedup();
         list.truncate(pe_isa::asm::MOST_ERRORS);
-        list.iter_mut().for_each(|d| d.locate(source));
-        let rendered = list.iter().map(|d| d.render(source, file_name)).collect();
-        Errors { list, rendered }
+        let unknown = self.unknown.iter().map(|message| format!("{file_name}: {message}\n"));
+        let mut rendered: String = unknown.collect();
+        for diagnostic in list.iter_mut().chain(&mut self.notes) {
+            diagnostic.locate(source);
+            rendered.push_str(&diagnostic.render(source, file_name));
+        }
+        Errors { list: self.list, rendered }
     }
 }
 
 /// Reads a kernel or a printed image. `machine` is the machine it is for, unless the text states
-/// one; `params` override the values of the text's `param` statements; `file_name` names the
-/// source in errors.
+/// one; `params` (on the command line `--param NAME=VALUE`) override the values of the text's `param`
+/// statements; `file_name` names the source in errors.
 ///
 /// # Errors
 /// Every mistake that can be told apart from the others: syntax, names, values out of range,
@@ -68,8 +87,8 @@ pub fn parse(
     let mut cursor = Cursor::new(source);
     let items = parse::items(&mut cursor);
     if !cursor.errors.is_empty() {
-        return Err(Errors::new(cursor.errors, source, file_name));
+        return Err(Mistakes::of(cursor.errors).rendered(source, file_name));
     }
     drop(cursor);
-    elaborate::kernel(&items, machine, params).map_err(|list| Errors::new(list, source, file_name))
+    elaborate::kernel(&items, machine, params).map_err(|found| found.rendered(source, file_name))
 }

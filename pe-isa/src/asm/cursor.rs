@@ -5,6 +5,8 @@ use super::expr::Expr;
 use super::lexer::{self, Kind, Token};
 use super::{DEEPEST_BLOCK, MOST_ERRORS};
 
+const UNCLOSED: &str = "this `{` is never closed";
+
 /// What a parsing step gives.
 pub type Parsed<T> = Result<T, Diagnostic>;
 
@@ -229,7 +231,9 @@ impl<'a> Cursor<'a> {
                 break;
             }
             if self.at_end() {
-                self.report(Diagnostic::new(open, "this `{` is never closed").cure("add a `}`"));
+                // All behind it was read as what it is not.
+                self.errors.retain(|e| e.span < open || e.message == UNCLOSED);
+                self.report(Diagnostic::new(open, UNCLOSED).cure("add a `}`"));
                 break;
             }
             if let Err(error) = statement(self, &mut body) {

@@ -90,7 +90,7 @@ impl<'a> Lexer<'a> {
             '"' => self.text(rest)?,
             c => {
                 let Some(mark) = MARKS.iter().find(|m| rest.starts_with(**m)) else {
-                    let message = format!("`{}` has no meaning here", c.escape_default());
+                    let message = format!("`{}` has no meaning here", c.escape_debug());
                     return Err(self.error(c.len_utf8(), &message));
                 };
                 match *mark {

@@ -96,6 +96,10 @@ fn statement(cursor: &mut Cursor, body: &mut Vec<Statement>) -> Parsed<()> {
             body.push(condition(cursor)?);
             return Ok(());
         }
+        "program" | "place" | "route" | "path" => {
+            let message = format!("`{}` cannot stand within a program", word.text);
+            return Err(Diagnostic::new(word.span, message).cure("is a `}` missing before it?"));
+        }
         _ => Statement::Instr(line(cursor, word)?),
     };
     body.push(statement);

@@ -6,7 +6,7 @@ use super::scene::{Node, Scene};
 use crate::run::{Head, Wait, WaitFor};
 use fabric::{PeIdx, Port, Ports};
 use pe_isa::asm::print;
-use pe_isa::{Color, flow};
+use pe_isa::{Color, flow, grouped};
 use std::fmt::Write as _;
 
 /// Links of a chain that are told, half from its beginning and half from its end; the rest are counted.
@@ -60,7 +60,7 @@ fn heading(cause: &Cause) -> String {
     let behind = |told: usize| match cause.threads.saturating_sub(told) {
         0 => String::new(),
         1 => "; 1 more thread waits for them".to_string(),
-        n => format!("; {n} more threads wait for them"),
+        n => format!("; {} more threads wait for them", grouped(n as u64)),
     };
     match (&cause.end, circle) {
         (None, 0) => format!("wavelets wait for each other{}:", behind(0)),
@@ -78,7 +78,8 @@ fn heading(cause: &Cause) -> String {
 fn told(scene: &Scene<'_>, cause: &Cause, link: &Link<'_>) -> String {
     let Node::Thread(at) = link.first else { return wavelet(scene, cause, link) };
     let wait = &scene.waits[at];
-    let mut text = format!("{}\n    waits since cycle {} ", thread(scene, wait), wait.since.0);
+    let since = grouped(wait.since.0);
+    let mut text = format!("{}\n    waits since cycle {since} ", thread(scene, wait));
     let other = link.then.map(|to| scene.image.coord(scene.waits[to].pe));
     match wait.waits_for {
         WaitFor::Input(color) => {
@@ -146,7 +147,7 @@ fn way(scene: &Scene<'_>, between: &[Node], place: &str) -> Option<String> {
         .collect();
     let (first, last) = (heads.first()?, heads.last()?);
     let words: u64 = heads.iter().map(|head| u64::from(head.words)).sum();
-    let words = if words == 1 { "1 word".to_string() } else { format!("{words} words") };
+    let words = if words == 1 { "1 word".to_string() } else { format!("{} words", grouped(words)) };
     let (from, to) = (scene.image.coord(first.pe), scene.image.coord(last.pe));
     let from = if first.pe == last.pe { String::new() } else { format!("from tile {from} ") };
     let end = match last.port {

@@ -134,6 +134,8 @@ impl Pe {
             net.wake_pe(self.index, next.max(net.now + 1));
         }
         if self.running.is_power_of_two() && self.is_stream(net, code) {
+            // A launch that ended before the wait for the operation began is none of the stream's.
+            self.account(net.now, net, code);
             let op = self.ops[self.running.trailing_zeros() as usize].as_ref();
             let op = op.expect("a running operation");
             self.accounted = self.accounted.max(net.gates[self.index as usize].free_at);

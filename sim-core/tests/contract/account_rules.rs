@@ -91,11 +91,9 @@ fn does_a_step_that_outlives_the_run_count_up_to_the_stop() {
     });
 }
 
-#[test]
-fn does_a_launch_count_between_the_steps_of_a_microthread() {
-    // Issue at 5, `activate` at 6, `end` at 7, launch in 8 … 12, and then a wait for the microthread.
-    // Its ten words are there at 10, 12, … 28, so 9 and 11 are launching, 13, 15, … 27 waiting. The
-    // second operation is issued at 29 and dispatched in 31 and 32, `end` is taken at 30.
+/// A PE that receives ten words in a microthread and launches a task that needs the same microthread for
+/// one more; the words are there at `first`, `first` + 2, ….
+fn launch_behind_a_microthread(first: u64) -> (fabric::WaferImage, sim_core::HostScript) {
     let mut w = WaferBuilder::new(near(1, 1));
     w.route(0, 0, Port::West, &[Port::Ramp]);
     w.host_in(0, Port::West, 0);
@@ -104,9 +102,28 @@ fn does_a_launch_count_between_the_steps_of_a_microthread() {
     let [ten, one] = [10, 1].map(|n| micro(recv(p, queue, n), 0, OnDone::Nothing));
     let after = p.task(TaskKind::Local, 0, &[one, Instr::End]);
     p.main(&[ten, Instr::Activate(after), Instr::End]);
-    let words = (0..11).map(|n| host_words(1, 7 + 2 * n)[0]).collect();
-    on_all(&w.finish(), &sim_core::HostScript { ports: vec![words] }, |r| {
+    let words = (0..11).map(|n| host_words(1, first - 3 + 2 * n)[0]).collect();
+    (w.finish(), sim_core::HostScript { ports: vec![words] })
+}
+
+#[test]
+fn does_a_launch_count_between_the_steps_of_a_microthread() {
+    // Issue at 5, `activate` at 6, `end` at 7, launch in 8 … 12, and then a wait for the microthread.
+    // Its ten words are there at 10, 12, … 28, so 9 and 11 are launching, 13, 15, … 27 waiting. The
+    // second operation is issued at 29 and dispatched in 31 and 32, `end` is taken at 30.
+    let (image, script) = launch_behind_a_microthread(10);
+    on_all(&image, &script, |r| {
         assert_eq!(r.outcome.cycle.0, 34);
         assert_eq!(spent(r, 0), [16, 10, 0, 8, 0]);
+    });
+}
+
+#[test]
+fn does_a_launch_count_when_nothing_else_happens_until_long_after_it() {
+    // As above, with words at 30, 32, … 48: the launch is over at 13, the wait for the first word at 30.
+    let (image, script) = launch_behind_a_microthread(30);
+    on_all(&image, &script, |r| {
+        assert_eq!(r.outcome.cycle.0, 54);
+        assert_eq!(spent(r, 0), [16, 12, 0, 26, 0]);
     });
 }

@@ -46,20 +46,20 @@ impl Elaborator {
             }
             ExpectDef::Cycles(expr) => {
                 let value = self.scope.within(expr, "the cycle", 0, i64::MAX)? as u64;
-                self.expects.push((Expect::Cycles { value, within: within as u64 }, span));
+                self.expects.push((Expect::Cycles { value, within: within as u64 }, Some(span)));
             }
             ExpectDef::Host(name, dtype, count, values) => {
                 let port = self.host_port(false, name)?;
                 let values = self.payloads(name, *dtype, count, values)?;
                 let dtype = *dtype;
-                self.expects.push((Expect::Host { port, dtype, values, within }, span));
+                self.expects.push((Expect::Host { port, dtype, values, within }, Some(span)));
             }
             ExpectDef::Memory(name, rect, values) => self.each_tile(rect, |e, tile| {
                 let (instance, region) = e.region(tile, name)?;
                 let values = e.region_values(&instance, &region, values, name.span)?;
                 let (address, dtype, extents) = (region.address, region.dtype, region.extents);
                 let place = Place { tile, name: name.text.clone(), address, dtype, extents };
-                e.expects.push((Expect::Memory { place, values, within }, span));
+                e.expects.push((Expect::Memory { place, values, within }, Some(span)));
                 Ok(())
             })?,
         }

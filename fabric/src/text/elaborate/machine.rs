@@ -13,7 +13,11 @@ pub(super) fn stated(items: &[Item]) -> Step<(Option<Machine>, &[Item])> {
         return Ok((None, items));
     };
     let machine = Machine::from_ron(&text.text, "machine");
-    let error = |e: crate::MachineError| Diagnostic::new(text.span, e.to_string());
+    let error = |e: crate::MachineError| {
+        Diagnostic::new(text.span, e.to_string()).cure(
+            "`machine` holds the text of a machine file; for one by its name leave it out and give --machine",
+        )
+    };
     Ok((Some(machine.map_err(error)?), rest))
 }
 

@@ -3,18 +3,20 @@
 mod expects;
 mod hosts;
 mod machine;
+mod params;
 mod programs;
 mod routes;
 mod tiles;
 
-use super::ast::{Item, ItemKind, Point, Range};
+use super::Mistakes;
+use super::ast::{ExpectDef, Item, ItemKind, Point, Range};
 use super::kernel::{Ending, Expect, Kernel, Place};
 use crate::geometry::{PeCoord, PeIdx, Port};
 use crate::host::HostPlan;
 use crate::image::{RouteSetId, WaferImage};
 use crate::machine::Machine;
+use params::Override;
 use pe_isa::asm::cursor::Name;
-use pe_isa::asm::spelling::nearest;
 use pe_isa::asm::{Diagnostic, Expr, MOST_ERRORS, Scope, Span, Value};
 use programs::Programs;
 use routes::Routes;
@@ -39,8 +41,8 @@ pub(super) fn kernel(
     items: &[Item],
     machine: &Machine,
     params: &[(String, Value)],
-) -> Result<Kernel, Vec<Diagnostic>> {
-    let (stated, items) = machine::stated(items).map_err(|e| vec![e])?;
+) -> Result<Kernel, Mistakes> {
+    let (stated, items) = machine::stated(items).map_err(|e| Mistakes::of(vec![e]))?;
     let states_machine = stated.is_some();
     let machine = stated.unwrap_or_else(|| machine.clone());
     let tiles = machine.tiles();
@@ -49,10 +51,11 @@ pub(super) fn kernel(
     let mut elaborator = Elaborator {
         image: WaferImage::empty(machine),
         scope,
-        overrides: params.iter().map(|(name, value)| (name.clone(), *value, false)).collect(),
+        overrides: params.iter().map(Override::new).collect(),
         params: Vec::new(),
         colors: Vec::new(),
         programs: Programs::new(tiles),
+        is_misplaced: false,
         route_sets: BTreeMap::new(),
         routes: Routes::new(tiles),
         host_in: Vec::new(),
@@ -64,7 +67,6 @@ pub(super) fn kernel(
         errors: Vec::new(),
     };
     elaborator.items(items);
-    elaborator.unused_overrides();
     elaborator.intern_routes();
     elaborator.finish(states_machine)
 }
@@ -73,12 +75,13 @@ pub(super) fn kernel(
 struct Elaborator {
     image: WaferImage,
     scope: Scope,
-    /// Parameters given from outside, and whether the text has them.
-    overrides: Vec<(String, Value, bool)>,
+    overrides: Vec<Override>,
     params: Vec<(String, Value)>,
     /// Numbers of the named colors.
     colors: Vec<i64>,
     programs: Programs,
+    /// Whether some program could not be placed: what is said of its tiles cannot be judged.
+    is_misplaced: bool,
     route_sets: BTreeMap<String, RouteSetId>,
     /// Routes that are stated one by one.
     routes: Routes,
@@ -87,14 +90,16 @@ struct Elaborator {
     host: HostPlan,
     results: Vec<Place>,
     ending: Option<(Ending, Span)>,
-    expects: Vec<(Expect, Span)>,
+    expects: Vec<(Expect, Option<Span>)>,
     errors: Vec<Diagnostic>,
 }
 
 impl Elaborator {
-    fn finish(self, states_machine: bool) -> Result<Kernel, Vec<Diagnostic>> {
-        if !self.errors.is_empty() {
-            return Err(self.errors);
+    fn finish(self, states_machine: bool) -> Result<Kernel, Mistakes> {
+        let unknown = self.unknown_overrides();
+        if !self.errors.is_empty() || !unknown.is_empty() {
+            let notes = self.override_notes();
+            return Err(Mistakes { unknown, list: self.errors, notes });
         }
         let mut host = self.host;
         host.sends.iter_mut().for_each(|words| words.sort_by_key(|w| w.cycle));
@@ -121,7 +126,16 @@ impl Elaborator {
             }
             let step = self.scope.burn(1, item.span).and_then(|()| self.item(item));
             if let Err(error) = step {
-                self.errors.push(error);
+                let of_tile = matches!(
+                    item.kind,
+                    ItemKind::At(..)
+                        | ItemKind::Result(..)
+                        | ItemKind::Expect(ExpectDef::Memory(..), _)
+                        | ItemKind::Probe(..)
+                );
+                if !(of_tile && self.is_misplaced) {
+                    self.errors.push(error);
+                }
             }
         }
     }
@@ -137,7 +151,11 @@ impl Elaborator {
             ItemKind::Color(all) => all.iter().try_for_each(|(n, e)| self.color(n, e.as_ref())),
             ItemKind::Program(def) => self.program(def),
             ItemKind::Routes(name, routes) => self.route_block(name, routes),
-            ItemKind::Place(def) => self.place(def),
+            ItemKind::Place(def) => {
+                let placed = self.place(def);
+                self.is_misplaced |= placed.is_err();
+                placed
+            }
             ItemKind::At(rect, body) => self.at(rect, body),
             ItemKind::Route(route, rect) => self.route(route, rect),
             ItemKind::Path { color, points, broadcast } => self.path(color, points, *broadcast),
@@ -183,36 +201,6 @@ impl Elaborator {
         self.fresh(name)?;
         self.scope.define(&name.text, value.as_ref().copied().unwrap_or(Value::Int(1)));
         value
-    }
-
-    fn param(&mut self, name: &Name, default: &Expr) -> Step<()> {
-        let given = self.overrides.iter_mut().find(|(n, _, _)| *n == name.text);
-        let value = match given {
-            Some((_, value, used)) => {
-                *used = true;
-                Ok(*value)
-            }
-            None => self.scope.eval(default),
-        };
-        let value = self.define(name, value)?;
-        self.params.push((name.text.clone(), value));
-        Ok(())
-    }
-
-    fn unused_overrides(&mut self) {
-        for (name, _, used) in &self.overrides {
-            if !used {
-                let near = nearest(name, self.params.iter().map(|(n, _)| n.as_str()));
-                let names: Vec<&str> = self.params.iter().map(|(n, _)| n.as_str()).collect();
-                let cure = match near {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None if names.is_empty() => "it has none at all".to_string(),
-                    None => format!("its parameters: {}", names.join(", ")),
-                };
-                let message = format!("the text has no parameter `{name}`");
-                self.errors.push(Diagnostic::new(Span::default(), message).cure(cure));
-            }
-        }
     }
 
     fn definition(&mut self, name: &Name, parameters: Option<&[Name]>, body: &Expr) -> Step<()> {

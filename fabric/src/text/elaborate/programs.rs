@@ -116,7 +116,10 @@ impl Elaborator {
             let (want, got) = (def.parameters.len(), arguments.len());
             let message = format!("`{}` takes {want} arguments, not {got}", name.text);
             let names: Vec<&str> = def.parameters.iter().map(|p| p.text.as_str()).collect();
-            let cure = format!("they are: {}", names.join(", "));
+            let cure = match names[..] {
+                [] => format!("write `{}` alone", name.text),
+                _ => format!("they are: {}", names.join(", ")),
+            };
             return Err(Diagnostic::new(name.span, message).cure(cure));
         }
         let key: Vec<(bool, u64)> = arguments.iter().map(bits).collect();

@@ -67,7 +67,10 @@ impl Elaborator {
                 for argument in arguments {
                     values.push(e.scope.eval(argument)?);
                 }
-                let Some(instance) = e.instance(name, &values)? else { return Ok(()) };
+                let Some(instance) = e.instance(name, &values)? else {
+                    e.is_misplaced = true;
+                    return Ok(());
+                };
                 e.vacant(tile, def.rect.span)?;
                 e.image.tiles[tile.0 as usize].program = Some(instance.id);
                 sram = instance.assembled.sram_bytes;
@@ -142,12 +145,20 @@ impl Elaborator {
     pub(super) fn region(&self, tile: PeIdx, name: &Name) -> Step<(std::rc::Rc<Instance>, Region)> {
         let at = self.image.coord(tile);
         let Some(instance) = self.programs.on(tile) else {
-            return Err(Diagnostic::new(name.span, format!("no program is placed on tile {at}")));
+            return Err(Diagnostic::new(name.span, format!("no program is placed on tile {at}"))
+                .cure("name a tile that has one, or `place` one there"));
         };
         let regions = &instance.assembled.regions;
         let Some(region) = regions.get(&name.text).cloned() else {
             let near = nearest(&name.text, regions.keys().map(String::as_str));
-            let cure = near.map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+            let all = || regions.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+            let cure = match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if regions.is_empty() => {
+                    "it has none at all; declare one with `mem`".to_string()
+                }
+                None => format!("it has {}", all().join(", ")),
+            };
             let message = format!("the program on tile {at} has no region `{}`", name.text);
             return Err(Diagnostic::new(name.span, message).cure(cure));
         };
@@ -250,11 +261,21 @@ pub(super) fn elements(
             scope.burn(count, span)?;
             let level = scope.level();
             INDICES[..extents.len()].iter().for_each(|name| scope.enter(name, Value::Int(0)));
-            let all = (0..count).map(|at| indexed(scope, expr, dtype, extents, at)).collect();
+            let all: Step<Vec<u32>> =
+                (0..count).map(|at| indexed(scope, expr, dtype, extents, at)).collect();
             scope.leave(level);
-            all
+            all.map_err(|error| with_indices(error, extents.len()))
         }
     }
+}
+
+/// Adds which indices there are where another one is asked for.
+fn with_indices(error: Diagnostic, rank: usize) -> Diagnostic {
+    if !INDICES[rank..].iter().any(|name| error.message == Scope::unknown_message(name)) {
+        return error;
+    }
+    let known = INDICES[..rank].join(", ");
+    error.cure(format!("indices count the extents; here there is no other than {known}"))
 }
 
 fn indexed(scope: &mut Scope, expr: &Expr, dtype: DType, extents: &[u32], at: u64) -> Step<u32> {

@@ -103,7 +103,7 @@ fn item(cursor: &mut Cursor, all: &mut Vec<Item>) -> Parsed<()> {
         "stage" => stage(cursor)?,
         "probe" => probe(cursor)?,
         other => {
-            let near = nearest(other, WORDS.into_iter()).map(|n| format!("did you mean `{n}`?"));
+            let near = nearest(other, WORDS).map(|n| format!("did you mean `{n}`?"));
             let message = format!("`{other}` begins no statement");
             let error = pe_isa::asm::Diagnostic::new(word.span, message);
             return Err(error.cure(near.unwrap_or_default()));
