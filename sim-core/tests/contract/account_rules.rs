@@ -92,7 +92,7 @@ fn does_a_step_that_outlives_the_run_count_up_to_the_stop() {
 }
 
 /// A PE that receives ten words in a microthread and launches a task that needs the same microthread for
-/// one more; the words are there at `first`, `first` + 2, ….
+/// one more; the words are there at `first`, `first` + 2, …. A mark has the PE visited when the launch is over.
 fn launch_behind_a_microthread(first: u64) -> (fabric::WaferImage, sim_core::HostScript) {
     let mut w = WaferBuilder::new(near(1, 1));
     w.route(0, 0, Port::West, &[Port::Ramp]);
@@ -100,7 +100,7 @@ fn launch_behind_a_microthread(first: u64) -> (fabric::WaferImage, sim_core::Hos
     let p = w.program(0);
     let queue = p.bind_in(0);
     let [ten, one] = [10, 1].map(|n| micro(recv(p, queue, n), 0, OnDone::Nothing));
-    let after = p.task(TaskKind::Local, 0, &[one, Instr::End]);
+    let after = p.task(TaskKind::Local, 0, &[Instr::Mark(1), one, Instr::End]);
     p.main(&[ten, Instr::Activate(after), Instr::End]);
     let words = (0..11).map(|n| host_words(1, first - 3 + 2 * n)[0]).collect();
     (w.finish(), sim_core::HostScript { ports: vec![words] })
