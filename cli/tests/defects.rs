@@ -88,7 +88,7 @@ fn is_a_map_that_leaves_no_way_refused_with_the_reason() {
     let row = ["machine.width=300", "machine.height=1", r#"machine.defects.links=[[20,0,"East"]]"#];
     let said = refusal(&row);
     assert!(said.contains("no way with a free color leads from tile"), "{said}");
-    assert!(said.contains("0 PEs and 1 links there are dead"), "{said}");
+    assert!(said.contains("dead PEs there: 0, dead links: 1 ("), "{said}");
     let said = refusal(&["machine.defects.pes=[[64,0]]"]);
     assert!(said.contains("defects.pes = (64, 0) is outside the grid of 64 x 64 tiles"), "{said}");
     let said = refusal(&["machine.defects.rate=1.5"]);
