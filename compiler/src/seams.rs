@@ -34,11 +34,14 @@ impl Live {
         dead > 1 && 4 * dead > self.width
     }
 
-    /// The next `count` rows from `y` on that rectangles use, with or without those to give up.
-    fn next_rows(&self, y: u32, count: u32, gives_up: bool) -> Option<Vec<u32>> {
-        let usable = (y..self.rows.len() as u32).filter(|&y| !(gives_up && self.is_given_up(y)));
-        let rows: Vec<u32> = usable.take(count as usize).collect();
-        (rows.len() == count as usize).then_some(rows)
+    /// The next rows from `y` on for rectangles of a cut: those with PEs enough, with or without those to give up.
+    fn next_rows(&self, y: u32, cut: &Cut, gives_up: bool) -> Option<Vec<u32>> {
+        let is_usable = |&y: &u32| {
+            self.rows[y as usize].len() >= cut.width as usize && !(gives_up && self.is_given_up(y))
+        };
+        let usable = (y..self.rows.len() as u32).filter(is_usable);
+        let rows: Vec<u32> = usable.take(cut.height as usize).collect();
+        (rows.len() == cut.height as usize).then_some(rows)
     }
 
     /// The narrowest of the windows that end first: `w` live PEs in each of the rows, none before column `from`.
@@ -170,7 +173,7 @@ fn pack_bands(live: &Live, cut: &Cut, wanted: usize, gives_up: bool) -> Option<V
     let mut cells = Vec::new();
     let mut corridor = 0;
     while cells.len() < wanted {
-        let rows = live.next_rows(corridor + 1, cut.height, gives_up)?;
+        let rows = live.next_rows(corridor + 1, cut, gives_up)?;
         let before = cells.len();
         let mut from = 1;
         while cells.len() < wanted
