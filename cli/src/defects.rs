@@ -1,6 +1,6 @@
 //! What a wafer's defects cost: counted, and measured against the same wafer without them.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::progress::Progress;
 use crate::requests::Request;
 use crate::session::{self, Answer, Session};
@@ -33,6 +33,7 @@ pub(crate) struct Ran<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a [Request],
     pub(crate) compiled: &'a Compiled,
+    pub(crate) quiet: bool,
 }
 
 impl Ran<'_> {
@@ -40,12 +41,12 @@ impl Ran<'_> {
     /// compares those of the first request with `answer`.
     ///
     /// # Errors
-    /// As placing and running the model.
+    /// As running the model.
     pub(crate) fn compare(
         &self,
         answer: &Answer,
         progress: &Progress,
-    ) -> Result<HealthyEntry, Failure> {
+    ) -> Result<Option<HealthyEntry>, Failure> {
         progress.say("running without defects, to compare");
         let settings = Settings {
             machine: Machine { defects: Defects::default(), ..self.settings.machine.clone() },
@@ -54,7 +55,17 @@ impl Ran<'_> {
             overrides: Vec::new(),
         };
         let positions: Vec<usize> = self.requests.iter().map(Request::positions).collect();
-        let mut compiled = session::place(self.graph, self.weights, &settings, &positions)?;
+        // Lanes can be shorter there, and then hold fewer requests. What has run is worth its report all the same.
+        let mut compiled = match session::place(self.graph, self.weights, &settings, &positions) {
+            Ok(compiled) => compiled,
+            Err(reason) => {
+                if !self.quiet {
+                    let told = format!("not compared with the wafer without defects: {reason}");
+                    progress.suspend(|| note(&told));
+                }
+                return Ok(None);
+            }
+        };
         let shorter =
             |r: &Request| Request { max_new: r.max_new.min(COMPARED), is_cut: false, ..r.clone() };
         let requests: Vec<Request> = self.requests.iter().map(shorter).collect();
@@ -65,9 +76,9 @@ impl Ran<'_> {
         let finished = session.simulate(&mut compiled, &mut |_, _| Ok(()), None)?;
         let healthy = &finished.answers[0];
         let latency = |answer: &Answer| Latency::of(&settings.machine, &answer.cycles);
-        Ok(HealthyEntry::compare(
+        Ok(Some(HealthyEntry::compare(
             (&answer.ids, &latency(answer)),
             (&healthy.ids, &latency(healthy)),
-        ))
+        )))
     }
 }

@@ -2,6 +2,11 @@
 
 pub(crate) use pe_isa::grouped;
 
+/// A number of things, such as `1 link` or `1,234 links`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    format!("{} {thing}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// Seconds in the unit that leaves one to three digits before the point.
 pub(crate) fn seconds(s: f64) -> String {
     let (factor, unit) = match s {
@@ -48,6 +53,8 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
+        assert_eq!(counted(1, "link"), "1 link");
+        assert_eq!(counted(1234, "link"), "1,234 links");
         assert_eq!(seconds(2.5e-5), "25.0 µs");
         assert_eq!(seconds(0.1234), "123 ms");
         assert_eq!(seconds(61.0), "61.0 s");

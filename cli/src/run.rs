@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
         progress.say("computing the reference");
     }
     let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
-    let defects = job.defects(weights, &compiled, &finished, &progress)?;
+    let defects = job.defects(args.quiet, (weights, &compiled), &finished, &progress)?;
     progress.end();
     let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
     print_result(args, &report, check.as_deref())
@@ -126,16 +126,16 @@ impl Job {
     /// What the wafer's defects cost, if it has any.
     fn defects(
         &self,
-        weights: &Weights,
-        compiled: &Compiled,
+        quiet: bool,
+        (weights, compiled): (&Weights, &Compiled),
         finished: &Finished,
         progress: &Progress,
     ) -> Result<Option<DefectsEntry>, Failure> {
         let Settings { machine, .. } = &self.settings;
         let Some(counted) = defects::count(machine, compiled.detours) else { return Ok(None) };
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
-        let ran = Ran { graph, weights, settings, requests, compiled };
-        let healthy = Some(ran.compare(&finished.answers[0], progress)?);
+        let ran = Ran { graph, weights, settings, requests, compiled, quiet };
+        let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
 

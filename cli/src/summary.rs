@@ -1,6 +1,6 @@
 //! The table that ends a run: the report, for people.
 
-use crate::figures::{bytes, grouped, prefixed, seconds};
+use crate::figures::{bytes, counted, grouped, prefixed, seconds};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use std::fmt::Write as _;
 use traces::{DefectsEntry, RequestEntry, RunReport};
@@ -52,13 +52,13 @@ pub(crate) fn answers(report: &RunReport) -> String {
 /// What was done about defects, in two lines.
 pub(crate) fn defects(entry: &DefectsEntry) -> String {
     format!(
-        "\ndefects          {} dead PEs and {} dead links on the wafer\n\
-         ways around      {} live PEs left out, {} nets longer by {} links\n",
-        grouped(entry.dead_pes),
-        grouped(entry.dead_links),
-        grouped(entry.spare_pes),
-        grouped(entry.longer_nets),
-        grouped(entry.extra_links)
+        "\ndefects          {} and {} on the wafer\n\
+         ways around      {} left out, {} longer by {}\n",
+        counted(entry.dead_pes, "dead PE"),
+        counted(entry.dead_links, "dead link"),
+        counted(entry.spare_pes, "live PE"),
+        counted(entry.longer_nets, "net"),
+        counted(entry.extra_links, "link")
     )
 }
 
@@ -92,10 +92,10 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
 
 fn defect_rows(entry: &DefectsEntry) -> Vec<Row> {
     let row = |what: &str, count: String, more: String| [what.to_string(), count, more];
-    let links = format!("{} links", grouped(entry.dead_links));
-    let longer = format!("{} links longer", grouped(entry.extra_links));
+    let links = counted(entry.dead_links, "link");
+    let longer = format!("{} longer", counted(entry.extra_links, "link"));
     let mut rows = vec![
-        row("dead on the wafer", format!("{} PEs", grouped(entry.dead_pes)), links),
+        row("dead on the wafer", counted(entry.dead_pes, "PE"), links),
         row("nets around them", grouped(entry.longer_nets), longer),
     ];
     let Some(healthy) = &entry.healthy else { return rows };

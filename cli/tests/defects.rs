@@ -78,6 +78,21 @@ fn does_a_bad_pe_cost_a_column_and_not_a_row() {
 }
 
 #[test]
+fn is_a_run_reported_that_the_whole_wafer_has_no_room_for() {
+    // The head lies further off, so that the lane back to the embedding holds more requests than on the whole wafer.
+    let model = model("models/stdlib-1m");
+    let mut args = vec!["run", &model, "--max-new-tokens", "1", "--json"];
+    args.extend(["--prompt-ids", "5"].repeat(45));
+    args.extend(["--set", "machine.defects.rate=0.3"]);
+    let call = wafersim(&args);
+    assert_eq!(call.code, Some(0), "{}", call.err);
+    assert!(call.err.contains("not compared with the wafer without defects"), "{}", call.err);
+    let report: Value = serde_json::from_str(&call.out).expect("the report is JSON");
+    assert!(report["defects"]["dead_pes"].as_u64() > Some(1000));
+    assert!(report["defects"].get("healthy").is_none());
+}
+
+#[test]
 fn is_a_map_that_leaves_no_way_refused_with_the_reason() {
     let said = refusal(&["machine.defects.rate=1"]);
     assert!(said.contains("4096 of its PEs are dead"), "{said}");
@@ -88,7 +103,7 @@ fn is_a_map_that_leaves_no_way_refused_with_the_reason() {
     let row = ["machine.width=300", "machine.height=1", r#"machine.defects.links=[[20,0,"East"]]"#];
     let said = refusal(&row);
     assert!(said.contains("no way with a free color leads from tile"), "{said}");
-    assert!(said.contains("0 PEs and 1 links there are dead"), "{said}");
+    assert!(said.contains("dead PEs there: 0, dead links: 1 ("), "{said}");
     let said = refusal(&["machine.defects.pes=[[64,0]]"]);
     assert!(said.contains("defects.pes = (64, 0) is outside the grid of 64 x 64 tiles"), "{said}");
     let said = refusal(&["machine.defects.rate=1.5"]);

@@ -167,7 +167,7 @@ fn shortest(ground: &Ground<'_>, stage: &Stage, at: usize, net: &Net) -> Option<
     let mut best: Option<Way> = None;
     for color in [net.color.0].into_iter().chain(others).map(Color) {
         if let Some(way) = ways::around(ground, stage, at, net, color)
-            && best.as_ref().is_none_or(|b| way.links < b.links)
+            && best.as_ref().is_none_or(|b| way.links.len() < b.links.len())
         {
             best = Some(way);
         }
@@ -190,7 +190,7 @@ impl Laid {
         let color = way.color;
         let mut routes: BTreeMap<PeCoord, (Port, Ports)> = BTreeMap::new();
         routes.insert(tile_of(stage, net.source), (Port::Ramp, Ports::NONE));
-        for (from, port) in &way.steps {
+        for (from, port) in &way.links {
             let (width, height) = (ground.machine.width, ground.machine.height);
             let next = from.neighbour(*port, width, height).expect("ways stay on the grid");
             let out = routes.get_mut(from).expect("steps follow one another");
@@ -210,7 +210,7 @@ impl Laid {
             let ends = net.sinks.iter().chain([&net.source]);
             self.renamed.extend(ends.map(|&node| ((node, net.color), color)));
         }
-        let extra = way.links - net.steps.len();
+        let extra = way.links.len() - net.steps.len();
         self.detours.longer_nets += u64::from(extra > 0);
         self.detours.extra_links += extra as u64;
     }
@@ -220,12 +220,16 @@ fn no_way(ground: &Ground<'_>, stage: &Stage, net: &Net) -> CompileError {
     let (width, height) = stage.window();
     let last = net.sinks.last().copied().unwrap_or(net.source);
     let (from, to) = (tile_of(stage, net.source), tile_of(stage, last));
-    let dead = |at: &PeCoord| stage.contains(*at);
-    let pes = ground.map.dead_pes().filter(dead).count();
-    let links = ground.map.dead_links().filter(|(at, _)| stage.contains(*at)).count();
+    let is_here = |at: PeCoord| stage.contains(at) || at == stage.port;
+    let beyond = |at: PeCoord, port| {
+        at.neighbour(port, ground.machine.width, ground.machine.height).is_some_and(is_here)
+    };
+    let pes = ground.map.dead_pes().filter(|&at| stage.contains(at)).count();
+    let links = ground.map.dead_links().filter(|&(at, port)| is_here(at) || beyond(at, port));
     CompileError::one(format!(
         "no way with a free color leads from tile {from} to tile {to} around the defects of the rectangle of {width} x \
-         {height} tiles at {}: {pes} PEs and {links} links there are dead (a larger grid leaves more to choose from)",
-        stage.origin
+         {height} tiles at {}; dead PEs there: {pes}, dead links: {} (a larger grid leaves more to choose from)",
+        stage.origin,
+        links.count()
     ))
 }

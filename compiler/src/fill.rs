@@ -1,4 +1,4 @@
-//! Pass 8, SRAM contents: every PE's slice of every tensor, rounded to its storage type.
+//! Pass 9, SRAM contents: every PE's slice of every tensor, rounded to its storage type.
 
 use crate::error::CompileError;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout};

@@ -167,6 +167,6 @@ fn wire_stages(
         verify::laid(machine, map, stage, &wires, &laid[at]);
     }
     let lanes = lanes::lay(&mut ground, &stages, estimate.slots)?;
-    verify::lanes(machine, &stages, lanes.all());
+    verify::lanes(machine, map, &stages, lanes.all());
     Ok(Wired { cut, stages, laid, lanes })
 }

@@ -31,7 +31,7 @@ pub(crate) struct Stage {
     pub(crate) origin: PeCoord,
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// The tile that holds the stage's next item; next to the north-west tile.
+    /// The tile that holds the stage's next item; next to the north-west tile unless dead PEs are in between.
     pub(crate) port: PeCoord,
     /// Side of the north-west tile on which the port lies.
     pub(crate) entry: Port,

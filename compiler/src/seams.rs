@@ -34,11 +34,14 @@ impl Live {
         dead > 1 && 4 * dead > self.width
     }
 
-    /// The next `count` rows from `y` on that rectangles use.
-    fn next_rows(&self, y: u32, count: u32) -> Option<Vec<u32>> {
-        let usable = (y..self.rows.len() as u32).filter(|&y| !self.is_given_up(y));
-        let rows: Vec<u32> = usable.take(count as usize).collect();
-        (rows.len() == count as usize).then_some(rows)
+    /// The next rows from `y` on for rectangles of a cut: those with PEs enough, with or without those to give up.
+    fn next_rows(&self, y: u32, cut: &Cut, gives_up: bool) -> Option<Vec<u32>> {
+        let is_usable = |&y: &u32| {
+            self.rows[y as usize].len() >= cut.width as usize && !(gives_up && self.is_given_up(y))
+        };
+        let usable = (y..self.rows.len() as u32).filter(is_usable);
+        let rows: Vec<u32> = usable.take(cut.height as usize).collect();
+        (rows.len() == cut.height as usize).then_some(rows)
     }
 
     /// The narrowest of the windows that end first: `w` live PEs in each of the rows, none before column `from`.
@@ -161,15 +164,16 @@ pub(crate) fn pack(machine: &Machine, live: &Live, cut: &Cut, wanted: usize) -> 
     match (machine.width, machine.height) {
         (_, 1) => pack_row(live, cut, wanted),
         (1, _) => pack_column(live, cut, wanted),
-        _ => pack_bands(live, cut, wanted),
+        // Where a part of the wafer is dead from north to south, no row may be given up for it.
+        _ => pack_bands(live, cut, wanted, true).or_else(|| pack_bands(live, cut, wanted, false)),
     }
 }
 
-fn pack_bands(live: &Live, cut: &Cut, wanted: usize) -> Option<Vec<Cell>> {
+fn pack_bands(live: &Live, cut: &Cut, wanted: usize, gives_up: bool) -> Option<Vec<Cell>> {
     let mut cells = Vec::new();
     let mut corridor = 0;
     while cells.len() < wanted {
-        let rows = live.next_rows(corridor + 1, cut.height)?;
+        let rows = live.next_rows(corridor + 1, cut, gives_up)?;
         let before = cells.len();
         let mut from = 1;
         while cells.len() < wanted
@@ -304,5 +308,15 @@ mod tests {
         assert_eq!((tile(3, 1), tile(4, 2)), (PeCoord::new(4, 2), PeCoord::new(6, 4)));
         assert_eq!(cells[0].gaps.window_rows(4), 5);
         assert_eq!(cells[1].origin, PeCoord::new(8, 1));
+    }
+
+    #[test]
+    fn is_a_wafer_used_that_is_dead_from_north_to_south_on_one_side() {
+        let east = (0..12).flat_map(|y| (14..20).map(move |x| (x, y))).collect();
+        let machine = machine(20, 12, Defects { pes: east, ..Defects::default() });
+        let cut = Cut { layers_per_stage: 1, width: 6, height: 4 };
+        let cells = packed(&machine, &cut, 4).expect("room for four");
+        assert_eq!(cells[3].origin, PeCoord::new(7, 6));
+        assert!(cells.iter().all(|cell| cell.gaps.is_empty()));
     }
 }

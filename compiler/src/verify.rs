@@ -78,19 +78,24 @@ pub(crate) fn laid(machine: &Machine, map: &DefectMap, stage: &Stage, wires: &Wi
     assert_eq!(walked, routes.len(), "routes that no net of the stage at {} has", stage.origin);
 }
 
-/// After lanes: each goes from neighbour to neighbour and visits no tile twice; on no tile does its color belong to another lane or
-/// to a rectangle.
+/// After lanes: each goes from neighbour to neighbour over live links and visits no tile twice; on no tile does its color
+/// belong to another lane or to a rectangle.
 pub(crate) fn lanes<'a>(
     machine: &Machine,
+    map: &DefectMap,
     stages: &[Stage],
     lanes: impl Iterator<Item = &'a Lane>,
 ) {
     let mut owners: BTreeMap<(PeCoord, u8), usize> = BTreeMap::new();
     for (at, lane) in lanes.enumerate() {
         for step in lane.path.windows(2) {
-            let near = Port::MESH.iter();
-            let near = near.filter_map(|&p| step[0].neighbour(p, machine.width, machine.height));
-            assert!(near.into_iter().any(|n| n == step[1]), "lane {at} jumps at {}", step[0]);
+            let leads = |port: &&Port| {
+                step[0].neighbour(**port, machine.width, machine.height) == Some(step[1])
+            };
+            let Some(&port) = Port::MESH.iter().find(leads) else {
+                panic!("lane {at} jumps at {}", step[0])
+            };
+            assert!(!map.is_dead_behind(step[0], port), "lane {at}: {port} of {} is dead", step[0]);
         }
         for &tile in &lane.path {
             let before = owners.insert((tile, lane.color.0), at);
@@ -123,7 +128,9 @@ pub(crate) fn segments(at: PeCoord, bytes: u32, segments: &[Segment]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lanes::End;
     use crate::seams::Gaps;
+    use fabric::Defects;
     use std::panic::catch_unwind;
 
     fn segment(address: u32, words: usize) -> Segment {
@@ -136,6 +143,24 @@ mod tests {
         segments(at, 16, &[segment(8, 2), segment(0, 2)]);
         assert!(catch_unwind(|| segments(at, 16, &[segment(0, 2), segment(4, 2)])).is_err());
         assert!(catch_unwind(|| segments(at, 12, &[segment(8, 2)])).is_err());
+    }
+
+    #[test]
+    fn is_a_lane_that_jumps_or_takes_a_dead_link_or_a_color_in_use_caught() {
+        let defects = Defects { links: vec![(1, 0, Port::East)], ..Defects::default() };
+        let preset = fabric::presets::preset("wse3-64").expect("a preset");
+        let machine = Machine { defects, ..preset };
+        let map = DefectMap::of(&machine);
+        let lane = |columns: &[u32]| {
+            let path: Vec<_> = columns.iter().map(|&x| PeCoord::new(x, 0)).collect();
+            let (from, to) = (End::Pe(path[0]), End::Pe(path[path.len() - 1]));
+            Lane { from, to, path, color: Color(FIRST_LANE) }
+        };
+        let judge = |all: &[Lane]| catch_unwind(|| lanes(&machine, &map, &[], all.iter())).is_ok();
+        assert!(judge(&[lane(&[0, 1]), lane(&[2, 3])]));
+        assert!(!judge(&[lane(&[0, 1, 2])]), "a dead link");
+        assert!(!judge(&[lane(&[2, 4])]), "a jump");
+        assert!(!judge(&[lane(&[0, 1]), lane(&[1, 0])]), "a color in use");
     }
 
     #[test]

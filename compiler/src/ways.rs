@@ -19,9 +19,7 @@ const LINK_WEIGHT: u32 = 64;
 pub(crate) struct Way {
     pub(crate) color: Color,
     /// Links, each from a tile through a port, and each after the one that leads to it.
-    pub(crate) steps: Vec<(PeCoord, Port)>,
-    /// Number of links.
-    pub(crate) links: usize,
+    pub(crate) links: Links,
 }
 
 /// The way of a net on its own color where all its steps are straight lines.
@@ -40,7 +38,7 @@ pub(crate) fn around(
     Search::new(ground, stage, at, net, color)?.way(net, |search, ends| search.bent(ends))
 }
 
-/// The tiles and ports of a step.
+/// Tiles and ports that lead from each to the next.
 type Links = Vec<(PeCoord, Port)>;
 
 struct Search<'a> {
@@ -94,8 +92,7 @@ impl<'a> Search<'a> {
                 found[at] = Some(links);
             }
         }
-        let steps: Links = found.into_iter().flatten().flatten().collect();
-        Some(Way { color: self.color, links: steps.len(), steps })
+        Some(Way { color: self.color, links: found.into_iter().flatten().flatten().collect() })
     }
 
     fn claim(&mut self, links: Option<&Links>) {

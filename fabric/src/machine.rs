@@ -147,13 +147,17 @@ impl Machine {
     /// Checks every value against its legal range.
     ///
     /// # Errors
-    /// All values that are outside, with key, value and range.
+    /// All values that are outside, with key, value and range; of many the first twenty.
     pub fn validate(&self) -> Result<(), MachineError> {
         let problems = self.problems();
         if problems.is_empty() {
             return Ok(());
         }
-        let message = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ");
+        let mut told: Vec<String> = problems.iter().take(20).map(ToString::to_string).collect();
+        if problems.len() > told.len() {
+            told.push(format!("and {} more", problems.len() - told.len()));
+        }
+        let message = told.join("\n  ");
         Err(MachineError::Range { origin: self.name.clone(), message })
     }
 

@@ -16,7 +16,7 @@ pub struct DefectsEntry {
     pub longer_nets: u64,
     /// Links that these nets have more than there.
     pub extra_links: u64,
-    /// What a wafer without defects does instead; of a run.
+    /// What a wafer without defects does instead; of a run, where the same cut can be placed there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<HealthyEntry>,
 }

@@ -2,6 +2,7 @@
 
 use super::cause::CAUSES;
 use super::row::{Allowed, Figure, Row, Section, Standing, TOLERANCE};
+use crate::figures::grouped;
 use crate::summary::STYLE;
 use comfy_table::Table;
 use serde::Serialize;
@@ -168,19 +169,27 @@ fn table(section: &Section, out: &mut String) {
     let grid = sizes(&first.what);
     let alike = |r: &Row| r.preset == first.preset && sizes(&r.what).is_some();
     let shared = grid.is_some() && section.rows.iter().all(alike);
-    let head = if shared { "| P | B |" } else { "| preset | what | source |" };
+    let head = if shared { "| P | B |" } else { "| preset | what | unit | source |" };
     let columns = "published | contract | simulated | difference | % | allowed | cause |";
-    let rule = if shared { "|--:|--:|" } else { "|---|---|---|" };
+    let rule = if shared { "|--:|--:|" } else { "|---|---|---|---|" };
+    // What a formula says, and the difference from it, stand with their points below one another.
+    let is_whole = |r: &Row| matches!(r.published, Figure::Number(value) if value.fract() == 0.0);
+    let places = u32::from(!section.rows.iter().all(is_whole));
+    let of_formula = |value| if shared { fixed(value, places) } else { number(value) };
     let _ = writeln!(out, "{head} {columns}\n{rule}--:|--:|--:|--:|--:|---|---|");
     for row in &section.rows {
         let name = match sizes(&row.what).filter(|_| shared) {
-            Some((p, b)) => format!("{p} | {b}"),
-            None => format!("{} | {}, {} | {}", row.preset, row.what, row.unit, row.source),
+            Some(sizes) => sizes.map(grouped).join(" | "),
+            None => [row.preset, &row.what, row.unit, row.source].join(" | "),
+        };
+        let published = match row.published {
+            Figure::Number(value) => of_formula(value),
+            Figure::List(_) => figure(&row.published),
         };
         let contract = row.contract.map_or(String::new(), number);
-        let [published, simulated] = [&row.published, &row.simulated].map(figure);
-        let difference = signed(row.difference());
-        let percent = row.relative().map_or(String::new(), |r| signed((1000.0 * r).round() / 10.0));
+        let simulated = figure(&row.simulated);
+        let difference = signed(of_formula(row.difference()));
+        let percent = row.relative().map_or(String::new(), |r| signed(fixed(100.0 * r, 1)));
         let cause = row.cause.map_or(String::new(), |c| c.to_string());
         let _ = writeln!(
             out,
@@ -191,15 +200,16 @@ fn table(section: &Section, out: &mut String) {
 }
 
 /// P and B of a row of a formula.
-fn sizes(what: &str) -> Option<(&str, &str)> {
-    what.strip_prefix("P = ")?.split_once(", B = ")
+fn sizes(what: &str) -> Option<[u64; 2]> {
+    let (p, b) = what.strip_prefix("P = ")?.split_once(", B = ")?;
+    Some([p.parse().ok()?, b.parse().ok()?])
 }
 
 fn allowed(row: &Row) -> String {
     match row.allowed {
         Allowed::Exact => "=".to_string(),
         Allowed::Near => format!("{} %", 100.0 * TOLERANCE),
-        Allowed::Contract => "= contract".to_string(),
+        Allowed::Contract | Allowed::Above(0.0) => "= contract".to_string(),
         Allowed::Above(more) => format!("contract + {}", number(more)),
     }
 }
@@ -211,21 +221,24 @@ fn figure(figure: &Figure) -> String {
     }
 }
 
-/// With groups of three digits, and three places behind the point at most.
-fn number(value: f64) -> String {
-    let thousandths = (value.abs() * 1000.0).round() as u64;
-    let sign = if value < 0.0 && thousandths > 0 { "−" } else { "" };
-    let whole = crate::figures::grouped(thousandths / 1000);
-    let rest = format!("{:03}", thousandths % 1000);
-    match rest.trim_end_matches('0') {
-        "" => format!("{sign}{whole}"),
-        rest => format!("{sign}{whole}.{rest}"),
-    }
+/// With groups of three digits, and so many places behind the point.
+fn fixed(value: f64, places: u32) -> String {
+    let parts = 10u64.pow(places);
+    let rounded = (value.abs() * parts as f64).round() as u64;
+    let sign = if value < 0.0 && rounded > 0 { "−" } else { "" };
+    let (whole, rest, width) = (grouped(rounded / parts), rounded % parts, places as usize);
+    if places == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest:0width$}") }
 }
 
-fn signed(value: f64) -> String {
-    let text = number(value);
-    if text == "0" || value < 0.0 { text } else { format!("+{text}") }
+/// With groups of three digits, and three places behind the point at most.
+fn number(value: f64) -> String {
+    fixed(value, 3).trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+/// A written number with its sign, if it is not zero.
+fn signed(text: String) -> String {
+    let is_zero = !text.contains(|c: char| c.is_ascii_digit() && c != '0');
+    if is_zero || text.starts_with('−') { text } else { format!("+{text}") }
 }
 
 #[cfg(test)]
@@ -264,6 +277,11 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(number(value), text);
         }
-        assert_eq!([signed(0.0001), signed(3.0), signed(-3.0)], ["0", "+3", "−3"]);
+        let cases = [(0.04, 1, "0.0"), (-0.04, 1, "0.0"), (-1234.06, 1, "−1,234.1"), (7.5, 0, "8")];
+        for (value, places, text) in cases {
+            assert_eq!(fixed(value, places), text);
+        }
+        let signs = [0.0001, 3.0, -3.0].map(|value| signed(number(value)));
+        assert_eq!(signs, ["0", "+3", "−3"]);
     }
 }

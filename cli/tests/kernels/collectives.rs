@@ -45,7 +45,6 @@ fn do_reduce_scatter_and_all_gather_take_half_a_ring_each() {
         for name in ["reduce-scatter", "all-gather"] {
             let (cycle, _) = run(name, &machine, &[("P", p), ("B", b)], false);
             let work = formula::work(&machine, cycle);
-            println!("| {name} | {p} | {b} | {work} |");
             assert_eq!(work, u64::from(p - 1) * u64::from(2 * b / p + 5) - 5, "P {p}, B {b}");
         }
     }
@@ -73,7 +72,6 @@ fn does_butterfly_all_reduce_stay_near_the_datapaths_floor() {
         // Each PE receives P - 1 vectors and sends one a round, a step a word.
         let rounds = u64::from(p.ilog2());
         let floor = u64::from(b) * (u64::from(p - 1) + rounds);
-        println!("| butterfly-all-reduce | {p} | {b} | {work} | {floor} |");
         assert!(work >= floor, "P {p}, B {b}: {work}");
         assert!(work <= 2 * floor + 30 * rounds + 4 * u64::from(p), "P {p}, B {b}: {work}");
     }

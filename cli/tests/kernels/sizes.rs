@@ -71,7 +71,6 @@ fn are_kernels_made_for_a_whole_wafer_and_refused_where_far_too_large() {
         ("halo", &[("N", 256)]),
     ] {
         let message = error(name, params);
-        println!("{name}: {message}");
         assert!(message.contains("usable bytes of a PE's SRAM; "), "{message}");
     }
     for (name, params) in [("chain-reduce", [("P", 750)]), ("ring-all-reduce", [("P", 750)])] {

@@ -1,4 +1,4 @@
-//! Pass 7, programs: what each PE executes, written with the builder in `asm`.
+//! Pass 8, programs: what each PE executes, written with the builder in `asm`.
 //!
 //! Every program is one task that loops over items for ever. An item's words: on lanes between stages *where* (position, slot
 //! and whether a token is wanted), *end* (the position that is not to be fed back any more), *scale* (the last norm's factor,
