@@ -154,6 +154,8 @@ impl Engine {
     fn go_to(&mut self, now: u64) {
         self.net.now = now;
         if let Some(epoch) = self.net.next_epoch(now) {
+            self.end_streams();
+            self.account_before(epoch);
             self.net.begin_epoch(epoch);
         }
     }
