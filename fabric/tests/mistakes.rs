@@ -46,6 +46,12 @@ fn damaged(old: &str, new: &str) -> Vec<String> {
 }
 
 #[test]
+fn does_a_mistake_in_a_sum_leave_its_index_behind() {
+    let text = format!("param P = 4\nlet a = sum(P, 0, 2, nope)\nlet b = 8 / P\n{SOUND}");
+    assert_eq!(told(&text), ["2:22 `nope` is not known here | "]);
+}
+
+#[test]
 fn is_one_mistake_told_once_at_its_place_with_a_cure() {
     assert_eq!(told(SOUND), [""; 0]);
     for (old, new, want) in [

@@ -6,6 +6,7 @@ use super::expr::{Expr, Node};
 use super::spelling::{nearest, numbered};
 use crate::DType;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// What an expression comes to.
@@ -191,14 +192,9 @@ impl Scope {
                 let (from, to) = (self.int(&parts[0])?, self.int(&parts[1])?);
                 let level = self.level();
                 self.enter(&index.text, Value::Int(from));
-                let mut total = Value::Int(0);
-                for k in from..to {
-                    self.change(0, Value::Int(k));
-                    let term = self.eval(&parts[2])?;
-                    total = binary("+", total, term, expr.span)?;
-                }
+                let total = self.sum(from..to, &parts[2], expr.span);
                 self.leave(level);
-                Ok(total)
+                total
             }
             Node::Call(call) => {
                 let (name, arguments) = &**call;
@@ -209,6 +205,16 @@ impl Scope {
                 self.call(&name.text, &values, expr.span)
             }
         }
+    }
+
+    /// The sum of a term over the name entered last.
+    fn sum(&mut self, over: Range<i64>, term: &Expr, span: Span) -> Evaluated<Value> {
+        let mut total = Value::Int(0);
+        for k in over {
+            self.change(0, Value::Int(k));
+            total = binary("+", total, self.eval(term)?, span)?;
+        }
+        Ok(total)
     }
 
     fn lookup(&self, name: &str, span: Span) -> Evaluated<Value> {
