@@ -1,7 +1,7 @@
 //! What operators and functions of expressions compute.
 
 use super::diagnostic::{Diagnostic, Span};
-use super::scope::Value;
+use super::value::Value;
 
 type Step = Result<Value, Diagnostic>;
 
