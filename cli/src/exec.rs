@@ -1,7 +1,7 @@
 //! `wafersim exec`: runs a hand-written or compiled program and tells what it left behind.
 
 use crate::args::{Emit, ExecArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::kernel::{self, Loaded};
 use crate::listener::Listener;
 use crate::misbehaviour::Misbehaviour;
@@ -40,7 +40,11 @@ pub(crate) fn exec(args: &ExecArgs, started: Instant) -> Result<(), Failure> {
     let run = Executed { kernel, ending: ending(&outcome.stop), outcome: &outcome, received };
     let facts = host_facts(&outcome, engine_time, started);
     let report = ExecReport::of(&run, &args.set, facts);
-    match failure(args, &loaded, &run) {
+    let failure = failure(args, &loaded, &run);
+    if failure.is_none() && !args.quiet && matches!(run.ending, Ending::Deadlock | Ending::Trap) {
+        note(&misbehaviour(&loaded, &run));
+    }
+    match failure {
         Some(failure) => Err(with_report(failure, args, &report)),
         None if args.json => print_json(&report),
         None => print(&told(args, &report)),
@@ -68,20 +72,25 @@ fn host_facts(outcome: &Outcome, engine_time: Duration, started: Instant) -> Hos
     }
 }
 
+/// Why the run stopped, of a run that misbehaved.
+fn misbehaviour(loaded: &Loaded, run: &Executed<'_>) -> String {
+    let misbehaviour = Misbehaviour {
+        image: &run.kernel.image,
+        outcome: run.outcome,
+        so_far: None,
+        limit_option: "--limit",
+        line: &|program, instruction| loaded.line(program, instruction),
+    };
+    misbehaviour.describe()
+}
+
 /// What the program did that it should not have done, if anything: misbehaviour that nobody expects
 /// comes before expectations that were not met.
 fn failure(args: &ExecArgs, loaded: &Loaded, run: &Executed<'_>) -> Option<Failure> {
     let kernel = run.kernel;
     let misbehaved = matches!(run.ending, Ending::Deadlock | Ending::Trap | Ending::Limit);
     if misbehaved && run.ending != kernel.ending {
-        let misbehaviour = Misbehaviour {
-            image: &kernel.image,
-            outcome: run.outcome,
-            so_far: None,
-            limit_option: "--limit",
-            line: &|program, instruction| loaded.line(program, instruction),
-        };
-        return Some(Failure::Program(misbehaviour.describe()));
+        return Some(Failure::Program(misbehaviour(loaded, run)));
     }
     let seen = Observed {
         ending: run.ending,

@@ -4,7 +4,7 @@
 //!
 //! 1. `check`: what the graph may contain;
 //! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`) and past dead PEs
-//!    (`seams`);
+//!    (`pack`, `seams`);
 //! 3. `tiling`: which elements of every tensor each PE holds;
 //! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines`;
 //! 5. `layout`: SRAM addresses;
@@ -36,6 +36,7 @@ mod lanes;
 mod layout;
 mod lines;
 mod options;
+mod pack;
 mod place;
 mod plan;
 mod protocol;

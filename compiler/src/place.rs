@@ -2,12 +2,13 @@
 //!
 //! On a grid of at least two rows and two columns, column 0 and one row above each band of rectangles are corridors:
 //! they hold the ports and carry the lanes between stages. On a single row or column, port and rectangle follow
-//! one another and lanes pass through the rectangles' routers. Dead PEs are stepped over (`seams`).
+//! one another and lanes pass through the rectangles' routers. Dead PEs are stepped over (`pack`, `seams`).
 
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
 use crate::options::{Goal, Mapping};
-use crate::seams::{Cell, Gaps, Live, pack};
+use crate::pack::{Cell, Live, pack};
+use crate::seams::Gaps;
 use fabric::{DefectMap, Machine, PeCoord, Port};
 use std::fmt::Write as _;
 use std::ops::Range;

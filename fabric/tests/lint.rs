@@ -66,7 +66,7 @@ fn is_a_color_that_nobody_takes_told() {
     assert_eq!(
         findings(&pair(2, routes)),
         [
-            "error[no-receiver]: tile (1,0): color c3 goes up the ramp, but no input queue is bound to it"
+            "error[no-receiver]: tile (1,0): color c3 goes down the ramp to the PE, but no input queue is bound to it"
         ]
     );
     let deaf = "program deaf { in red; task main activated: end }; place deaf at (1, 0)";

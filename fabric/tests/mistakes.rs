@@ -46,6 +46,25 @@ fn damaged(old: &str, new: &str) -> Vec<String> {
 }
 
 #[test]
+fn does_a_mistake_in_a_sum_leave_its_index_behind() {
+    let text = format!("param P = 4\nlet a = sum(P, 0, 2, nope)\nlet b = 8 / P\n{SOUND}");
+    assert_eq!(told(&text), ["2:22 `nope` is not known here | "]);
+}
+
+#[test]
+fn is_a_number_that_cannot_be_read_one_mistake() {
+    for (number, want) in [
+        ("0xfg", "1:9 behind `0x` stand digits 0 to 9 and a to f | "),
+        ("0b12 + 1", "1:9 behind `0b` stand digits 0 and 1 | "),
+        ("0x", "1:9 behind `0x` stand digits 0 to 9 and a to f | "),
+        ("9223372036854775808", "1:9 this is no integer of 63 bits | "),
+        ("1e999", "1:9 this number is too large | "),
+    ] {
+        assert_eq!(told(&format!("let n = {number}\n{SOUND}")), [want], "{number}");
+    }
+}
+
+#[test]
 fn is_one_mistake_told_once_at_its_place_with_a_cure() {
     assert_eq!(told(SOUND), [""; 0]);
     for (old, new, want) in [

@@ -126,7 +126,7 @@ impl Draft {
         tile.data = data.iter().map(segment).collect();
     }
 
-    /// Says what a region must hold after the run, bit for bit.
+    /// Says what a region must hold after the run, exactly.
     pub(super) fn expect(&mut self, at: PeCoord, region: &Region, values: &[f32]) {
         let place = region.at(self.image.index(at));
         let values = values.iter().map(|v| v.to_bits()).collect();

@@ -106,8 +106,9 @@ fn receiver(found: &mut Findings<'_>, wiring: &Wiring<'_>, idx: PeIdx, port: Por
     let Wiring { image, color, .. } = *wiring;
     if port == Port::Ramp {
         if image.program(idx).and_then(|p| p.in_queue(color)).is_none() {
-            let message =
-                format!("color {color} goes up the ramp, but no input queue is bound to it");
+            let message = format!(
+                "color {color} goes down the ramp to the PE, but no input queue is bound to it"
+            );
             found.error(Kind::NoReceiver, idx, message);
         }
         return;

@@ -88,8 +88,13 @@ fn first_difference(got: &[u32], want: &[u32], dtype: DType, within: f64) -> Opt
     if got.len() < want.len() {
         return Some(format!(" has {} elements, expected {}", got.len(), want.len()));
     }
+    let value = |bits: u32| match dtype {
+        // Every integer of 32 bits is an f64, but not every one an f32.
+        DType::U32 => f64::from(bits),
+        _ => f64::from(dtype.to_f32(bits)),
+    };
     let far = |(got, want): (&u32, &u32)| {
-        let (a, b) = (f64::from(dtype.to_f32(*got)), f64::from(dtype.to_f32(*want)));
+        let (a, b) = (value(*got), value(*want));
         // Written so that a NaN is far from everything but its own bits.
         let near = got == want || (a - b).abs() <= within;
         !near
@@ -100,4 +105,27 @@ fn first_difference(got: &[u32], want: &[u32], dtype: DType, within: f64) -> Opt
         _ => format!("{:?}", dtype.to_f32(bits)),
     };
     Some(format!("[{at}] is {}, expected {}", show(got[at]), show(want[at])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn are_values_far_from_each_other_that_differ_by_more_than_they_may() {
+        let differ = |dtype, [got, want]: [u32; 2], within| {
+            first_difference(&[got], &[want], dtype, within).is_some()
+        };
+        let large = [(1 << 24) + 1, 1 << 24];
+        assert!(differ(DType::U32, large, 0.0));
+        assert!(!differ(DType::U32, large, 1.0));
+        assert!(differ(DType::U32, [u32::MAX, u32::MAX - 2], 1.0));
+        let floats = |all: [f32; 2], within| differ(DType::F32, all.map(f32::to_bits), within);
+        assert!(floats([1.0 + f32::EPSILON, 1.0], 0.0));
+        assert!(!floats([1.5, 1.0], 0.5));
+        assert!(!floats([-0.0, 0.0], 0.0));
+        assert!(!floats([f32::NAN, f32::NAN], 0.0));
+        assert!(floats([f32::NAN, 0.0], f64::MAX));
+        assert!(!floats([f32::INFINITY, f32::INFINITY], 0.0));
+    }
 }

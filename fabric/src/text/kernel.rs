@@ -80,7 +80,7 @@ pub enum Expect {
         place: Place,
         /// Bits of the elements.
         values: Vec<u32>,
-        /// Largest difference; 0 for equal bits.
+        /// Largest difference; 0 for equal values. A NaN equals its own bits alone.
         within: f64,
     },
     /// The payloads that reach the host at a port, all of them, in order.
@@ -91,7 +91,7 @@ pub enum Expect {
         dtype: DType,
         /// The payloads.
         values: Vec<u32>,
-        /// Largest difference; 0 for equal bits.
+        /// Largest difference; 0 for equal values. A NaN equals its own bits alone.
         within: f64,
     },
     /// The cycle at which the run stops.

@@ -4,8 +4,8 @@ use crate::geometry::PeIdx;
 use crate::image::{ProgramId, RouteSetId, Segment, Tile, WaferImage};
 use crate::route::RouteSet;
 use pe_isa::Reg;
-use pe_isa::asm::cursor::quoted;
 use pe_isa::asm::print::statements;
+use pe_isa::asm::quote::quoted;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! What operators and functions of expressions compute.
 
 use super::diagnostic::{Diagnostic, Span};
-use super::scope::Value;
+use super::value::Value;
 
 type Step = Result<Value, Diagnostic>;
 
@@ -80,6 +80,9 @@ fn integers(operator: &str, a: i64, b: i64, span: Span) -> Step {
 pub(super) fn builtin(name: &str, values: &[Value], span: Span) -> Step {
     use Value::{Float, Int};
     Ok(match (name, values) {
+        // Not every integer of 64 bits is a float.
+        ("min", &[Int(a), Int(b)]) => Int(a.min(b)),
+        ("max", &[Int(a), Int(b)]) => Int(a.max(b)),
         ("min", &[a, b]) => {
             if b.float() < a.float() {
                 b
@@ -108,4 +111,21 @@ pub(super) fn builtin(name: &str, values: &[Value], span: Span) -> Step {
             return Err(Diagnostic::new(span, message));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn are_integers_compared_that_no_float_tells_apart() {
+        let (low, high) = (Value::Int(1 << 53), Value::Int((1 << 53) + 1));
+        for pair in [[low, high], [high, low]] {
+            assert_eq!(builtin("min", &pair, Span::default()), Ok(low));
+            assert_eq!(builtin("max", &pair, Span::default()), Ok(high));
+        }
+        let mixed = [Value::Int(1), Value::Float(1.5)];
+        assert_eq!(builtin("min", &mixed, Span::default()), Ok(Value::Int(1)));
+        assert_eq!(builtin("max", &mixed, Span::default()), Ok(Value::Float(1.5)));
+    }
 }

@@ -3,6 +3,7 @@
 use super::diagnostic::{Diagnostic, Span};
 use super::expr::Expr;
 use super::lexer::{self, Kind, Token};
+use super::quote::unescape;
 use super::{DEEPEST_BLOCK, MOST_ERRORS};
 
 const UNCLOSED: &str = "this `{` is never closed";
@@ -292,27 +293,4 @@ impl<'a> Cursor<'a> {
         }
         Ok(all)
     }
-}
-
-/// `\n`, `\"`, `\\`; any other escaped character is itself.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('n') => out.push('\n'),
-                Some(other) => out.push(other),
-                None => out.push('\\'),
-            },
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// A text in quotes that [`Cursor::text`] reads back.
-pub fn quoted(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("\"{escaped}\"")
 }

@@ -4,7 +4,7 @@ use super::DEEPEST;
 use super::cursor::{Cursor, Name, Parsed};
 use super::diagnostic::{Diagnostic, Span};
 use super::lexer::Kind;
-use super::scope::Value;
+use super::value::Value;
 
 /// An expression and its place.
 #[derive(Debug, Clone, PartialEq)]

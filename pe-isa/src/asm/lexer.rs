@@ -1,6 +1,7 @@
 //! Text to tokens.
 
 use super::diagnostic::{Diagnostic, Span};
+use std::num::{IntErrorKind, ParseIntError};
 
 /// What a token is.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,18 +121,24 @@ impl<'a> Lexer<'a> {
             rest.find(|c| !is_part(c)).unwrap_or(rest.len())
         };
         let text: String = rest[..length].chars().filter(|&c| c != '_').collect();
+        let span = Span { start: self.at, end: self.at + length };
+        // A number that cannot be read is still a number, so that what follows is no further mistake.
         if radix == 10 && text.contains(['.', 'e', 'E']) {
             let value = text.parse::<f64>().ok().filter(|v| v.is_finite());
-            let value = value.ok_or_else(|| self.error(length, "this number is too large"))?;
-            self.push(Kind::Float(value), length);
-            return Ok(());
+            self.push(Kind::Float(value.unwrap_or(1.0)), length);
+            return value
+                .map(drop)
+                .ok_or_else(|| Diagnostic::new(span, "this number is too large"));
         }
         let digits = if radix == 10 { &text } else { &text[2..] };
-        match i64::from_str_radix(digits, radix) {
-            Ok(value) => self.push(Kind::Int(value), length),
-            Err(_) => return Err(self.error(length, "this is no integer of 63 bits")),
-        }
-        Ok(())
+        let value = i64::from_str_radix(digits, radix);
+        self.push(Kind::Int(value.as_ref().copied().unwrap_or(1)), length);
+        let message = |error: ParseIntError| match (error.kind(), radix) {
+            (IntErrorKind::PosOverflow, _) => "this is no integer of 63 bits",
+            (_, 2) => "behind `0b` stand digits 0 and 1",
+            _ => "behind `0x` stand digits 0 to 9 and a to f",
+        };
+        value.map(drop).map_err(|error| Diagnostic::new(span, message(error)))
     }
 
     /// `"…"` with backslash escapes, or `"""…"""` taken as it stands.

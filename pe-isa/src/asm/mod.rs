@@ -2,7 +2,8 @@
 //!
 //! * [`diagnostic`]: what is wrong with a text, where, and what to do; rendered with a caret.
 //! * [`lexer`], [`cursor`]: tokens, and the walk over them that every parser of the language shares.
-//! * [`expr`], [`scope`], `arithmetic`: expressions over integers and floats, and the names that they see.
+//! * [`expr`], [`value`], [`scope`], `arithmetic`: expressions over integers and floats, and the names that they see.
+//! * [`quote`]: what stands in quotes.
 //! * [`spelling`]: what a mistyped name may have been meant to be.
 //! * [`ast`], [`parse`]: the statements of a program, and the parser of its body.
 //! * [`assemble`](fn@assemble): a program's statements and a scope → [`crate::Program`].
@@ -20,14 +21,17 @@ pub mod expr;
 pub mod lexer;
 pub mod parse;
 pub mod print;
+pub mod quote;
 pub mod scope;
 pub mod spelling;
+pub mod value;
 
 pub use assemble::{Assembled, Region, assemble};
 pub use cursor::Cursor;
 pub use diagnostic::{Diagnostic, Span};
 pub use expr::Expr;
-pub use scope::{Scope, Value};
+pub use scope::Scope;
+pub use value::Value;
 
 /// Deepest nesting of an expression, in operators and parentheses.
 pub const DEEPEST: u16 = 200;

@@ -4,49 +4,11 @@ use super::arithmetic::{BUILTINS, binary, builtin, checked, truth};
 use super::diagnostic::{Diagnostic, Span};
 use super::expr::{Expr, Node};
 use super::spelling::{nearest, numbered};
+use super::value::Value;
 use crate::DType;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::rc::Rc;
-
-/// What an expression comes to.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value {
-    /// An integer; operations that leave 64 bits are errors.
-    Int(i64),
-    /// A float; an operation with one float has a float result.
-    Float(f64),
-}
-
-impl Value {
-    /// The value as a float.
-    pub fn float(self) -> f64 {
-        match self {
-            Value::Int(v) => v as f64,
-            Value::Float(v) => v,
-        }
-    }
-
-    /// Whether a condition with this value holds.
-    pub fn holds(self) -> bool {
-        self.float() != 0.0
-    }
-
-    /// The bits of the value as an element of a type; `None` where a `u32` cannot hold it.
-    /// Negative integers are taken modulo 2^32.
-    pub fn bits(self, dtype: DType) -> Option<u32> {
-        match (dtype, self) {
-            (DType::U32, Value::Int(v)) => word(v),
-            (DType::U32, Value::Float(_)) => None,
-            _ => Some(dtype.from_f32(self.float() as f32)),
-        }
-    }
-}
-
-/// An integer as a 32-bit word.
-fn word(value: i64) -> Option<u32> {
-    let fits = (i64::from(i32::MIN)..=i64::from(u32::MAX)).contains(&value);
-    fits.then_some(value as u32)
-}
 
 /// What a name stands for outside expressions' own indices.
 #[derive(Debug, Clone)]
@@ -191,14 +153,9 @@ impl Scope {
                 let (from, to) = (self.int(&parts[0])?, self.int(&parts[1])?);
                 let level = self.level();
                 self.enter(&index.text, Value::Int(from));
-                let mut total = Value::Int(0);
-                for k in from..to {
-                    self.change(0, Value::Int(k));
-                    let term = self.eval(&parts[2])?;
-                    total = binary("+", total, term, expr.span)?;
-                }
+                let total = self.sum(from..to, &parts[2], expr.span);
                 self.leave(level);
-                Ok(total)
+                total
             }
             Node::Call(call) => {
                 let (name, arguments) = &**call;
@@ -209,6 +166,16 @@ impl Scope {
                 self.call(&name.text, &values, expr.span)
             }
         }
+    }
+
+    /// The sum of a term over the name entered last.
+    fn sum(&mut self, over: Range<i64>, term: &Expr, span: Span) -> Evaluated<Value> {
+        let mut total = Value::Int(0);
+        for k in over {
+            self.change(0, Value::Int(k));
+            total = binary("+", total, self.eval(term)?, span)?;
+        }
+        Ok(total)
     }
 
     fn lookup(&self, name: &str, span: Span) -> Evaluated<Value> {

@@ -9,6 +9,16 @@ use crate::cycles::Spent;
 use pe_isa::{Instr, TaskKind};
 
 impl Engine {
+    /// Counts the cycles before `epoch`, in which waits began that ticks will not tell from then on; but none that the
+    /// run may not have (rule E-1).
+    #[cold]
+    pub(super) fn account_before(&mut self, epoch: u64) {
+        let until = epoch.min(self.net.activity);
+        for pe in &mut self.pes {
+            pe.account(until, &self.net, &self.codes[pe.code as usize]);
+        }
+    }
+
     /// The run stopped at `stop`: all that is not counted yet, up to there.
     pub(super) fn close_accounts(&mut self, stop: u64) {
         for pe in &mut self.pes {
@@ -74,7 +84,7 @@ impl Pe {
             };
             let rank = code.in_rank[usize::from(queue.0)];
             match net.fifos[self.ins + u32::from(rank)].head() {
-                Some(head) if head.control == control => net.cycle(head.arrival),
+                Some(head) if head.control == control => arrived(head.arrival, net),
                 _ => u64::MAX,
             }
         });
@@ -102,8 +112,13 @@ impl Pe {
 fn inputs_from(op: &Op, net: &Net) -> u64 {
     let sources = [op.a, op.b].into_iter().filter(|&fifo| fifo != NONE);
     let from = sources.map(|fifo| match net.fifos[fifo].head() {
-        Some(head) if !head.control => net.cycle(head.arrival),
+        Some(head) if !head.control => arrived(head.arrival, net),
         _ => u64::MAX,
     });
     from.fold(op.ready_at, u64::max)
+}
+
+/// The cycle of an arrival. One before the epoch stands at tick 0, and the cycles before it are counted.
+fn arrived(tick: u32, net: &Net) -> u64 {
+    if tick == 0 { 0 } else { net.cycle(tick) }
 }

@@ -131,7 +131,7 @@ impl Engine {
             if now > limit {
                 return self.at_limit(limit);
             }
-            self.net.go_to(now);
+            self.go_to(now);
             if arrival == Some(now) && self.deliver(host) == Verdict::Stop {
                 return (StopReason::Host, Cycle(now));
             }
@@ -146,6 +146,17 @@ impl Engine {
                 };
                 return (stop, Cycle(now));
             }
+        }
+    }
+
+    /// Goes on to cycle `now` and keeps ticks small, however long nothing happened.
+    #[inline(always)]
+    fn go_to(&mut self, now: u64) {
+        self.net.now = now;
+        if let Some(epoch) = self.net.next_epoch(now) {
+            self.end_streams();
+            self.account_before(epoch);
+            self.net.begin_epoch(epoch);
         }
     }
 
@@ -172,7 +183,7 @@ impl Engine {
                     trial.end_streams();
                     return trial.at_rest(limit);
                 };
-                trial.net.now = now;
+                trial.go_to(now);
                 if trial.cycle(&mut NoObserver).is_some() {
                     break;
                 }

@@ -389,16 +389,18 @@ impl Net {
         }
     }
 
-    /// Goes on to cycle `now` and keeps ticks small, however long nothing happened.
+    /// The epoch that `now` asks for, if ticks would become too large otherwise.
     #[inline(always)]
-    pub(super) fn go_to(&mut self, now: u64) {
-        self.now = now;
-        while now - self.epoch > EPOCH_SPAN {
-            let span = (now - self.epoch - EPOCH_SPAN / 2).min(EPOCH_SPAN) as u32;
-            self.epoch += u64::from(span);
-            self.fifos.rebase(span);
-            self.links.rebase(span);
-        }
+    pub(super) fn next_epoch(&self, now: u64) -> Option<u64> {
+        (now - self.epoch > EPOCH_SPAN).then(|| now - EPOCH_SPAN / 2)
+    }
+
+    /// Lets ticks count from `epoch`; what was before stands at tick 0.
+    pub(super) fn begin_epoch(&mut self, epoch: u64) {
+        let span = u32::try_from(epoch - self.epoch).unwrap_or(u32::MAX);
+        self.epoch = epoch;
+        self.fifos.rebase(span);
+        self.links.rebase(span);
     }
 
     /// Rule S-2: the new position holds from the next cycle on.

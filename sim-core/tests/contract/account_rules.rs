@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use fabric::Port;
-use pe_isa::{InQueue, Instr, OnDone, Reg, TaskKind};
+use pe_isa::{InQueue, Instr, OnDone, Operand, Reg, TaskKind, VecOp};
 use sim_core::PeCycles;
 use sim_core::testing::Record;
 use sim_core::testing::build::{ProgramBuilder, WaferBuilder};
@@ -125,5 +125,35 @@ fn does_a_launch_count_when_nothing_else_happens_until_long_after_it() {
     on_all(&image, &script, |r| {
         assert_eq!(r.outcome.cycle.0, 54);
         assert_eq!(spent(r, 0), [16, 12, 0, 26, 0]);
+    });
+}
+
+#[test]
+fn does_a_wait_for_output_outlast_any_span_of_time() {
+    // The first PE passes on what the host sends, from 9 on. Output queue (8), up FIFO (4 + 2), mesh FIFO (4) and input
+    // queue (8 + 2) hold 28 words, until the second PE, which at late + 3 takes a word of the host's, takes the first of
+    // them at late + 8: four credits later, at late + 12, word 28 has room. `end` at late + 24 and late + 48.
+    let late = 3 << 31;
+    let mut w = WaferBuilder::new(near(2, 1));
+    w.route(0, 0, Port::West, &[Port::Ramp]);
+    w.host_in(0, Port::West, 0);
+    w.path(1, &[0, 1]);
+    w.route(1, 2, Port::East, &[Port::Ramp]);
+    w.host_in(1, Port::East, 2);
+    let p = w.program(0);
+    let (from, to) = (p.bind_in(0), p.bind_out(1));
+    let (from, to) = (Operand::FabIn(from, F32), Operand::FabOut(to, F32));
+    let pass = p.vector(VecOp::Mov, 40, to, from, Operand::None);
+    p.main(&[pass, Instr::End]);
+    let p = w.program(1);
+    let (passed, start) = (p.bind_in(1), p.bind_in(2));
+    let (first, then) = (recv(p, start, 1), recv(p, passed, 40));
+    p.main(&[first, then, Instr::End]);
+    let script = sim_core::HostScript { ports: vec![host_words(40, 0), host_words(1, late)] };
+    let image = w.finish();
+    on_all_until(&image, &script, pe_isa::Cycle(1 << 40), None, |r| {
+        assert_eq!(r.outcome.cycle.0, late + 49);
+        assert_eq!(spent(r, 0), [42, 8, (late + 12) - (9 + 28), 0, 24]);
+        assert_eq!(spent(r, 1), [44, 11, 0, late + 49 - 44 - 11, 0]);
     });
 }

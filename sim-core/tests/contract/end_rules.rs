@@ -130,3 +130,27 @@ fn does_an_endless_loop_stop_at_the_limit() {
         assert_eq!(marks(r, 0, 1), [5, 11, 17, 23, 29, 35]);
     });
 }
+
+#[test]
+fn is_a_wavelet_that_comes_long_after_the_limit_still_to_come() {
+    // E-3: the PE takes one word of two and ends; the other one stays in its queue.
+    let mut w = WaferBuilder::new(near(1, 1));
+    w.route(0, 0, Port::West, &[Port::Ramp]);
+    w.host_in(0, Port::West, 0);
+    let p = w.program(0);
+    let queue = p.bind_in(0);
+    let recv = recv(p, queue, 1);
+    p.main(&[recv, Instr::End]);
+    let image = w.finish();
+    for late in [1 << 31, 1 << 32, 1 << 60] {
+        let words = [host_words(1, 0), host_words(1, late)].concat();
+        let script = HostScript { ports: vec![words] };
+        on_all_until(&image, &script, Cycle(1 << 20), None, |r| {
+            assert_eq!((&r.outcome.stop, r.outcome.cycle.0), (&StopReason::CycleLimit, 1 << 20));
+        });
+        on_all_until(&image, &script, Cycle(u64::MAX), None, |r| {
+            assert!(matches!(r.outcome.stop, StopReason::Deadlock { .. }), "{:?}", r.outcome.stop);
+            assert_eq!(r.outcome.cycle.0, late + 3); // E-1: a hop and a ramp
+        });
+    }
+}

@@ -5,7 +5,7 @@ use crate::asm::ast::{DsdDef, Mem};
 use crate::asm::cursor::Name;
 use crate::asm::diagnostic::{Diagnostic, Span};
 use crate::asm::expr::Expr;
-use crate::asm::scope::Value;
+use crate::asm::value::Value;
 use crate::{DType, Dsd, DsdId, Shape, ShapeId, Size};
 
 impl Assembler<'_> {

@@ -3,6 +3,7 @@
 mod instr;
 mod memory;
 mod names;
+mod vector;
 
 use super::ast::{ProgramDef, Statement, Target, TaskDef, TaskSource, Values};
 use super::cursor::Name;
