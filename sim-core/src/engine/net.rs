@@ -86,8 +86,6 @@ pub(super) struct Gate {
     pub(super) wanted: u32,
     /// Input queues whose next wavelet a task waits for, by rank: a launch needs no datapath.
     pub(super) launching: u32,
-    /// Input queues bound to a control task, by rank.
-    pub(super) control_tasks: u32,
     /// Control wavelets in its input queues.
     pub(super) controls: u32,
     /// Its output queues are the FIFOs `outs ..`, by index.
@@ -251,7 +249,8 @@ impl Net {
             return;
         }
         let bit = 1u32 << (rank & 31);
-        let at_once = gate.launching & bit != 0 || control && gate.control_tasks & bit == 0;
+        // A control wavelet is discarded or launches a task, and neither needs the datapath (rules K-3, P-7).
+        let at_once = gate.launching & bit != 0 || control;
         if at_once || gate.wanted & bit != 0 {
             let when = if at_once { when } else { when.max(gate.free_at) };
             if when < gate.next {

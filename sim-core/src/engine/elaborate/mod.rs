@@ -264,7 +264,6 @@ impl Builder<'_> {
             ramp_next: u64::MAX,
             wanted: 0,
             launching: 0,
-            control_tasks: code.control_tasks,
             controls: 0,
             outs,
             queued: 0,
