@@ -133,6 +133,20 @@ fn does_a_control_wavelet_wait_for_its_task() {
 }
 
 #[test]
+fn is_a_control_task_launched_while_a_microthread_holds_the_datapath() {
+    // K-1, K-3: steps of 20 cycles at 9 and 29; the control wavelet is there at 38, the first instruction at 43.
+    let mut words: Vec<_> = (0..2).flat_map(|_| host_words(1, 0)).collect();
+    words.push(control_word(35, 0));
+    let program = |p: &mut ProgramBuilder, queue: InQueue| {
+        let to = p.mem(0, &[1], F32);
+        let exp = p.vector(VecOp::Exp, 4, to, Operand::FabIn(queue, F32), Operand::None);
+        p.task(TaskKind::Control(queue, Reg(5)), 0, &[Instr::Mark(7), Instr::End]);
+        p.main(&[micro(exp, 0, OnDone::Nothing), Instr::End]);
+    };
+    fed(near(1, 1), words, program, |r| assert_eq!(mark(r, 0, 7), 43));
+}
+
+#[test]
 fn does_a_step_in_the_cycle_of_a_launch_see_the_old_register() {
     // K-3: a microthread sends r5 at 6, 8, 9, 10 (`end` takes 7); the launch at 8 writes r5.
     let mut m = near(1, 1);
