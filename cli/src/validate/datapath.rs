@@ -17,13 +17,14 @@ struct Rate {
     setups: Vec<Published>,
 }
 
-/// A line of code between marks, over vectors `d` and `a` of `n` elements of a type.
-fn cycles(m: &Machine, code: &str, dtype: &str, n: u32) -> Result<u64> {
+/// Cycles of a line of code over vectors or matrices, declared as in a program, whose shapes have parameters.
+fn timed(m: &Machine, memory: &[&str], code: &str, parameters: &[(&str, i64)]) -> Result<u64> {
+    let defaults: String =
+        parameters.iter().map(|(name, value)| format!("param {name} = {value}\n")).collect();
+    let memory: String = memory.iter().map(|declared| format!("mem {declared}\n")).collect();
     let text = format!(
-        "param N = 8
-        program p {{
-            mem d: {dtype}[N]
-            mem a: {dtype}[N]
+        "{defaults}program p {{
+            {memory}
             task main activated:
                 mark 1
                 {code}
@@ -32,7 +33,13 @@ fn cycles(m: &Machine, code: &str, dtype: &str, n: u32) -> Result<u64> {
         }}
         place p at (0, 0)"
     );
-    marked(m, &text, &[("N", i64::from(n))])
+    marked(m, &text)
+}
+
+/// Cycles of a line of code over vectors `d` and `a` of `n` elements of a type.
+fn cycles(m: &Machine, code: &str, dtype: &str, n: u32) -> Result<u64> {
+    let vector = |name| format!("{name}: {dtype}[N]");
+    timed(m, &[&vector("d"), &vector("a")], code, &[("N", i64::from(n))])
 }
 
 /// Cycles per element, and cycles beside them, from runs of `n` and `2 n` elements.
@@ -59,59 +66,21 @@ const SUM: &str = "add.f32 r1, r1, a";
 
 /// The sum is f32, the factors f16.
 fn fmac_mixed(m: &Machine) -> Result<Figure> {
-    let cycles = |n| marked(m, MIXED, &[("N", n)]);
+    let cycles = |n| timed(m, &["d: f32[N]", "a: f16[N]"], "fmac d, a, 0.5:f16", &[("N", n)]);
     Ok((1460.0 / (cycles(2920)? - cycles(1460)?) as f64).into())
 }
 
-const MIXED: &str = "
-param N = 8
-program p {
-    mem d: f32[N]
-    mem a: f16[N]
-    task main activated:
-        mark 1
-        fmac d, a, 0.5:f16
-        mark 2
-        end
-}
-place p at (0, 0)";
-
-const MATRIX: &str = "
-param R = 2, C = 8
-program p {
-    mem d: f32[R, C]
-    mem a: f32[R, C]
-    task main activated:
-        mark 1
-        mov d, a
-        mark 2
-        end
-}
-place p at (0, 0)";
-
-const GEMV: &str = "
-param K = 32, M = 32
-program p {
-    mem y: f16[M]
-    mem a: f16[K, M]
-    mem x: f16[K]
-    task main activated:
-        mark 1
-        fmac y{0, 1}, a, x{1, 0}
-        mark 2
-        end
-}
-place p at (0, 0)";
-
 fn rows(m: &Machine) -> Result<Figure> {
-    let cycles = |r, c| marked(m, MATRIX, &[("R", r), ("C", c)]);
+    let memory = ["d: f32[R, C]", "a: f32[R, C]"];
+    let cycles = |r, c| timed(m, &memory, "mov d, a", &[("R", r), ("C", c)]);
     // The same elements in nine rows and in one.
     Ok(((cycles(9, 16)? - cycles(1, 144)?) as f64 / 8.0).into())
 }
 
 /// Multiply-adds per cycle of tiles of 32 rows, from one of 64 columns and one of 128.
 fn gemv(m: &Machine) -> Result<Figure> {
-    let cycles = |k| marked(m, GEMV, &[("K", k), ("M", 32)]);
+    let memory = ["y: f16[32]", "a: f16[K, 32]", "x: f16[K]"];
+    let cycles = |k| timed(m, &memory, "fmac y{0, 1}, a, x{1, 0}", &[("K", k)]);
     Ok((64.0 * 32.0 / (cycles(128)? - cycles(64)?) as f64).into())
 }
 

@@ -239,7 +239,7 @@ fn completed(m: &Machine) -> Result<Figure> {
 }
 
 fn message(m: &Machine) -> Result<Figure> {
-    Ok(marked(m, MESSAGE, &[])?.into())
+    Ok(marked(m, MESSAGE)?.into())
 }
 
 fn data_task(m: &Machine) -> Result<Figure> {

@@ -89,8 +89,8 @@ pub(super) fn probe(machine: &Machine, text: &str, params: &[(&str, i64)]) -> Re
 }
 
 /// Cycles between mark 1 and mark 2 of a text.
-pub(super) fn marked(machine: &Machine, text: &str, params: &[(&str, i64)]) -> Result<u64> {
-    let seen = probe(machine, text, params)?;
+pub(super) fn marked(machine: &Machine, text: &str) -> Result<u64> {
+    let seen = probe(machine, text, &[])?;
     Ok(seen.mark(2)? - seen.mark(1)?)
 }
 
