@@ -28,4 +28,4 @@ pub use machine::{Machine, MachineError};
 pub use route::{Position, Route, RouteSet};
 
 /// Version of the timing contract (docs, "Timing contract"); reports and baselines carry it.
-pub const CONTRACT_VERSION: &str = "1";
+pub const CONTRACT_VERSION: &str = "2";

@@ -69,6 +69,8 @@ pub(super) struct Router {
     pub(super) count: u8,
     /// Rule A-1, as the rank of the first FIFO at or after the cursor's key.
     pub(super) cursor: u8,
+    /// Where its FIFOs' rivals begin in [`Net::rivals`].
+    pub(super) rivals: u32,
 }
 
 /// What the fabric must know of a PE: to wake it no more often than needed, and to empty its output
@@ -131,6 +133,8 @@ pub(super) struct Net {
     /// Wavelets sent through each link by FIFOs with switched routes.
     pub(super) switched_sent: Vec<u64>,
     pub(super) routers: Vec<Router>,
+    /// For each FIFO of a route set, as bits by rank, the others that use one of its outputs.
+    pub(super) rivals: Vec<[u64; 2]>,
     pub(super) gates: Vec<Gate>,
     pub(super) host_in: Vec<super::ramp::HostIn>,
     pub(super) turn_cycles: u32,

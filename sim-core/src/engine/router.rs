@@ -77,7 +77,8 @@ impl Net {
         std::hint::black_box(seen);
     }
 
-    /// A visit of a router with contention (rules ).
+    /// A visit of a router with contention (rules ). FIFOs that nobody competes with at present
+    /// go their way; the others meet.
     #[inline]
     pub(super) fn visit_router(&mut self, at: u32) {
         let router = &mut self.routers[at as usize];
@@ -85,51 +86,60 @@ impl Net {
             return;
         }
         router.next = u64::MAX;
-        match router.waiting {
-            [one, 0] if one.is_power_of_two() => self.visit_alone(at, one.trailing_zeros()),
-            _ => self.arbitrate(at),
-        }
-    }
-
-    /// The visit of a router with one FIFO that is not empty: [`Net::arbitrate`] with nobody to meet.
-    #[inline(always)]
-    fn visit_alone(&mut self, at: u32, rank: u32) {
-        let fifo = self.routers[at as usize].first + rank;
-        let outs = self.outs(fifo);
-        let room = self.candidate_with_room(fifo, outs, Actor::router(at));
-        let from = room.max(self.rate(outs));
-        let next = if from > self.tick() {
-            from
-        } else {
-            let next = self.fire(fifo, outs);
-            let router = &mut self.routers[at as usize];
-            router.pass(rank);
-            if next == NEVER {
-                router.waiting[0] = 0;
+        let (waiting, rivals) = (router.waiting, router.rivals);
+        let mut meeting = [0; 2];
+        let mut next = NEVER;
+        for rank in ranks(waiting) {
+            let others = self.rivals[(rivals + rank) as usize];
+            if others[0] & waiting[0] | others[1] & waiting[1] == 0 {
+                next = next.min(self.visit_alone(at, rank));
+            } else {
+                meeting[rank as usize >> 6] |= 1 << (rank & 63);
             }
-            next
-        };
-        if next != NEVER {
+        }
+        if meeting != [0; 2] {
+            next = next.min(self.arbitrate(at, meeting));
+        }
+        if next < NEVER {
             let when = self.cycle(next).max(self.now + 1);
             self.wake_router(at, when);
         }
     }
 
+    /// The visit of a FIFO that nobody competes with at present. Returns when it should be visited next.
+    #[inline(always)]
+    fn visit_alone(&mut self, at: u32, rank: u32) -> u32 {
+        let fifo = self.routers[at as usize].first + rank;
+        let outs = self.outs(fifo);
+        let room = self.candidate_with_room(fifo, outs, Actor::router(at));
+        let from = room.max(self.rate(outs));
+        if from > self.tick() {
+            return from;
+        }
+        let next = self.fire(fifo, outs);
+        if next == NEVER {
+            self.routers[at as usize].waiting[rank as usize >> 6] &= !(1 << (rank & 63));
+        }
+        next
+    }
+
+    /// The visit of those in `meeting`, each of whom may compete with another one. Returns when the next visit is due.
     #[inline(never)]
-    fn arbitrate(&mut self, at: u32) {
-        let router = &self.routers[at as usize];
+    fn arbitrate(&mut self, at: u32, meeting: [u64; 2]) -> u32 {
+        let cursor = self.routers[at as usize].cursor;
         let mut visit = Visit {
             router: at,
             next: NEVER,
-            taken: 0,
-            first_fired: None,
-            reserved_before: false,
+            closed: 0,
+            fired: [(0, 0); 5],
+            count: 0,
+            lost_to: None,
             lost: false,
         };
         // In key order from the cursor on, wrapping (rule A-1).
-        let [low, high] = router.waiting;
+        let [low, high] = meeting;
         let waiting = u128::from(high) << 64 | u128::from(low);
-        let mut wrapped = waiting & !(u128::MAX << router.cursor);
+        let mut wrapped = waiting & !(u128::MAX << cursor);
         let mut ahead = waiting ^ wrapped;
         while ahead | wrapped != 0 {
             if ahead == 0 {
@@ -138,21 +148,16 @@ impl Net {
             self.visit_rank(&mut visit, ahead.trailing_zeros());
             ahead &= ahead - 1;
         }
-        if let Some(fired) = visit.first_fired {
-            if !visit.reserved_before {
-                self.routers[at as usize].pass(fired);
-            }
-            // Who found an output taken or reserved may find it free after a cycle in which
-            // something fired. After one in which nothing did, the visit would go the same way
-            // until one of the noted times.
-            if visit.lost {
-                visit.next = self.tick() + 1;
-            }
+        if let Some(winner) = visit.lost_to {
+            self.routers[at as usize].pass(visit.fired[winner].0);
         }
-        if visit.next < NEVER {
-            let when = self.cycle(visit.next).max(self.now + 1);
-            self.wake_router(at, when);
+        // Who found an output taken or reserved may find it free after a cycle in which
+        // something fired. After one in which nothing did, the visit would go the same way
+        // until one of the noted times.
+        if visit.lost && visit.count > 0 {
+            visit.next = self.tick() + 1;
         }
+        visit.next
     }
 
     #[inline(always)]
@@ -165,18 +170,18 @@ impl Net {
             return;
         }
         let rate = self.rate(outs);
-        let disputed = visit.taken & outs.ports != 0;
-        visit.taken |= outs.ports;
+        let disputed = visit.closed & outs.ports != 0;
+        visit.closed |= outs.ports;
         if disputed || rate > self.tick() {
-            // Rule A-4: it reserves all its outputs.
-            visit.reserved_before |= visit.first_fired.is_none();
+            visit.reserve(outs.ports);
             visit.lost |= disputed;
             if !disputed {
                 visit.next = visit.next.min(rate);
             }
             return;
         }
-        visit.first_fired.get_or_insert(rank);
+        visit.fired[visit.count] = (rank as u8, outs.ports);
+        visit.count += 1;
         let next = self.fire(fifo, outs);
         visit.next = visit.next.min(next);
         if next == NEVER {
@@ -189,10 +194,16 @@ impl Net {
 impl super::net::Router {
     /// The cursor moves past the FIFO `rank` (rule A-5).
     #[inline(always)]
-    fn pass(&mut self, rank: u32) {
-        let behind = rank as u8 + 1;
-        self.cursor = if behind == self.count { 0 } else { behind };
+    fn pass(&mut self, rank: u8) {
+        self.cursor = if rank + 1 == self.count { 0 } else { rank + 1 };
     }
+}
+
+/// The ranks in a set, ascending.
+#[inline(always)]
+fn ranks(set: [u64; 2]) -> impl Iterator<Item = u32> {
+    let words = set.into_iter().zip([0, 64]);
+    words.flat_map(|(word, first)| super::pe::bits(word).map(move |bit| first + bit as u32))
 }
 
 /// What is known in the middle of a visit of a router.
@@ -201,10 +212,21 @@ struct Visit {
     /// The next tick at which something may change by itself.
     next: u32,
     /// Output ports that are taken or reserved.
-    taken: u8,
-    first_fired: Option<u32>,
-    /// Some candidate reserved before the first one fired (rule A-5).
-    reserved_before: bool,
+    closed: u8,
+    /// Rank and output ports of those that fired, in the order of the visit; each takes an output.
+    fired: [(u8, u8); 5],
+    /// How many those are.
+    count: usize,
+    /// The first of them to whom another candidate lost (rule A-5).
+    lost_to: Option<usize>,
     /// Some candidate found an output taken or reserved.
     lost: bool,
+}
+
+impl Visit {
+    /// A candidate reserves all its outputs (rule A-4).
+    fn reserve(&mut self, ports: u8) {
+        let winner = self.fired[..self.count].iter().position(|(_, taken)| taken & ports != 0);
+        self.lost_to = self.lost_to.into_iter().chain(winner).min();
+    }
 }

@@ -88,7 +88,7 @@ impl Router {
     pub(super) fn decide(&self, wafer: &Wafer, at: usize, t: Cycle) -> Firing {
         let mut firing = Firing::default();
         let mut closed = Ports::NONE; // taken or reserved in this cycle
-        let mut reserved = false;
+        let mut lost_to: Option<usize> = None;
         let keys = || self.fifos.keys().copied();
         let from_cursor = keys().filter(|&key| number(key) >= self.cursor);
         let wrapped = keys().filter(|&key| number(key) < self.cursor);
@@ -102,17 +102,15 @@ impl Router {
             }
             let in_rate = tx.iter().all(|out| self.links[out.index()].has_rate(t));
             if in_rate && !tx.intersects(closed) {
-                //
-                if firing.fired.is_empty() && !reserved {
-                    firing.cursor = Some(number(key) + 1);
-                }
-                firing.fired.push((key, tx));
+                firing.fired.push((key, tx));
             } else {
-                reserved = true;
-                firing.held.by_output += 1;
+                firing.held.by_output += 1;
+                let winner = firing.fired.iter().position(|(_, taken)| taken.intersects(tx));
+                lost_to = lost_to.into_iter().chain(winner).min();
             }
             closed = closed.union(tx);
         }
+        firing.cursor = lost_to.map(|place| number(firing.fired[place].0) + 1);
         firing
     }
 }

@@ -136,6 +136,15 @@ fn do_inputs_take_turns_in_order_of_their_keys() {
     });
 }
 
+#[test]
+fn does_the_cursor_stay_where_nobody_competes() {
+    // the word that N sends alone moves nothing. When N and S meet, N is still the first in key order.
+    let image = crossing(&[Port::North, Port::South]).finish();
+    let north = [host_words(1, 0), host_words(1, 4)].concat();
+    let script = HostScript { ports: vec![north, host_words(1, 4)] };
+    on_all(&image, &script, |r| assert_eq!(arrivals(r), [(2, 0), (6, 0), (7, 1)]));
+}
+
 /// One tile; each color comes in from the host through a port and leaves through others.
 fn colors(routes: &[(Port, &[Port])]) -> WaferImage {
     let mut w = WaferBuilder::new(near(1, 1));

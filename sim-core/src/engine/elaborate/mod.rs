@@ -29,10 +29,13 @@ pub(super) struct Plan {
     outputs: u8,
     /// Two colors share an output.
     contended: bool,
+    /// Where the rivals of its FIFOs begin in [`Net::rivals`].
+    rivals: u32,
 }
 
 impl Plan {
-    fn new(set: &RouteSet) -> Plan {
+    /// The plan of a route set; adds to `rivals`, by rank, who shares an output with whom.
+    fn new(set: &RouteSet, rivals: &mut Vec<[u64; 2]>) -> Plan {
         let mut keys = Vec::new();
         let mut outputs = 0u8;
         let mut contended = false;
@@ -47,7 +50,19 @@ impl Plan {
         for (rank, (port, color)) in keys.iter().enumerate() {
             ranks[port.index()][usize::from(color.0)] = rank as u8;
         }
-        Plan { keys, ranks, outputs, contended }
+        let first = rivals.len() as u32;
+        let ports = |&(port, color): &(Port, Color)| {
+            let route = set.routes.iter().find(|r| r.color == color).expect("a key has a route");
+            let taking = route.positions.iter().filter(|p| p.rx == port);
+            port_bits(taking.flat_map(|p| p.tx.iter()))
+        };
+        let ports: Vec<u8> = keys.iter().map(ports).collect();
+        for (at, mine) in ports.iter().enumerate() {
+            let others = ports.iter().enumerate().filter(|(n, o)| *n != at && *o & mine != 0);
+            let set = others.fold(0u128, |set, (rank, _)| set | 1 << rank);
+            rivals.push([set as u64, (set >> 64) as u64]);
+        }
+        Plan { keys, ranks, outputs, contended, rivals: first }
     }
 
     /// The rank of a FIFO.
@@ -79,7 +94,8 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         "the image has lint errors: {:?}",
         fabric::lint::errors(image).first()
     );
-    let plans: Vec<Plan> = image.route_sets.iter().map(Plan::new).collect();
+    let mut net = empty_net(image);
+    let plans = image.route_sets.iter().map(|set| Plan::new(set, &mut net.rivals)).collect();
     let mut sram = vec![u32::MAX; image.programs.len()];
     for tile in &image.tiles {
         if let Some(program) = tile.program {
@@ -95,7 +111,7 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         plans,
         codes,
         tiles: Tiles::default(),
-        net: empty_net(image),
+        net,
         pes: Vec::new(),
         sram: Vec::new(),
     };
@@ -146,6 +162,7 @@ fn empty_net(image: &WaferImage) -> Net {
         switched_sent: Vec::new(),
         links: Links::new(machine.fabric.link_cycles),
         routers: Vec::new(),
+        rivals: Vec::new(),
         gates: Vec::new(),
         host_in: Vec::new(),
         turn_cycles: machine.fabric.turn_cycles as u32,
@@ -226,6 +243,7 @@ impl Builder<'_> {
                 waiting: [0; 2],
                 cursor: 0,
                 count: plan.keys.len() as u8,
+                rivals: plan.rivals,
                 next: u64::MAX,
             });
         }
