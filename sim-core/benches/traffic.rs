@@ -1,7 +1,7 @@
 //! Programs that do little but move wavelets: `cargo bench -p sim-core --bench traffic [-- FILTER]`.
 //!
 //! * `broadcast-reduce/WIDTHxHEIGHT/WORDS`: along each row a broadcast, up each column a chain of sums, of vectors of so
-//!   many words. Runs of one size move about as many wavelets, whatever the length.
+//!   many words.
 //! * `corner/…`: the same in the north-west corner of a whole wafer, which is to cost no more than without the rest.
 //! * `all-to-one/…`: twenty colors through the same links.
 
@@ -18,10 +18,11 @@ const WHOLE_WAFER: (u32, u32) = (750, 994);
 
 fn main() {
     let mut meter = Meter::new("traffic");
-    for (size, all_words) in [((64, 64), 640), ((256, 256), 128)] {
-        for words in [1, 16, 64, 256] {
-            collective(&mut meter, size, words, (all_words / words).max(1));
-        }
+    for (words, rounds) in [(1, 640), (16, 40), (64, 10), (256, 2)] {
+        collective(&mut meter, (64, 64), words, rounds);
+    }
+    for (words, rounds) in [(1, 32), (16, 8), (64, 2), (256, 1)] {
+        collective(&mut meter, (256, 256), words, rounds);
     }
     collective(&mut meter, (600, 600), 64, 1);
     collective(&mut meter, WHOLE_WAFER, 64, 1);
