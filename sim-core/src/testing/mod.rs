@@ -6,6 +6,7 @@
 //!   linter, so that shrinking never leaves the valid ones.
 //! * [`conserve`]: what must hold of the counters of any run.
 //! * [`fuzz`]: entry points for fuzzers.
+//! * [`traffic`]: images for benchmarks.
 
 pub mod build;
 mod code;
@@ -17,6 +18,7 @@ mod nets;
 mod programs;
 mod record;
 pub mod spec;
+pub mod traffic;
 
 pub use record::{Mark, Record, watched};
 

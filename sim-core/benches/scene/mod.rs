@@ -1,0 +1,86 @@
+//! A whole run of an image as a benchmark. The benchmarks of `cli` include this file by its path.
+
+use crate::meter::{Memory, Meter, Spent};
+use fabric::{PeIdx, WaferImage};
+use pe_isa::Cycle;
+use sim_core::{Engine, Host, HostScript, NoObserver, StopReason, Verdict};
+
+/// What is run, and when it is over.
+#[derive(Default)]
+pub(crate) struct End {
+    /// Wavelets that the host takes before it ends the run; 0: until nothing is left to do.
+    pub(crate) words: usize,
+    /// Tokens of a request (prompt and new), to be told by the second.
+    pub(crate) tokens: Option<u64>,
+}
+
+/// Takes everything, and ends the run with the last word that it waits for.
+struct Listener {
+    words: usize,
+}
+
+impl Host for Listener {
+    fn receive(&mut self, _cycle: Cycle, _port: usize, _payload: u32) -> Verdict {
+        self.words = self.words.saturating_sub(1);
+        if self.words == 0 { Verdict::Stop } else { Verdict::Continue }
+    }
+}
+
+fn run(mut engine: Engine, script: &HostScript, words: usize) -> (Engine, Cycle) {
+    // A host that waits for nothing never ends a run.
+    let words = if words == 0 { usize::MAX } else { words };
+    let (stop, cycle) = engine.run(script, &mut Listener { words }, Cycle::NEVER, &mut NoObserver);
+    let is_over = matches!(stop, StopReason::Finished | StopReason::Host);
+    assert!(is_over, "a benchmark's run must end well: {stop:?}");
+    (engine, cycle)
+}
+
+/// What happened in a run.
+struct Work {
+    hops: u64,
+    /// Fabric steps and instructions of all PEs.
+    operations: u64,
+    cycles: u64,
+}
+
+impl Work {
+    fn of(engine: &Engine, cycle: Cycle, tiles: usize) -> Work {
+        let counters = (0..tiles as u32).map(|tile| engine.counters(PeIdx(tile)));
+        let operations = counters.map(|c| c.fabric_steps + c.instructions).sum();
+        Work { hops: engine.wavelet_hops(), operations, cycles: cycle.0 }
+    }
+}
+
+/// Measures runs of an image, each from a fresh copy of the loaded engine; criterion's elements are wavelet hops. Making
+/// the image and loading it is no part of it.
+pub(crate) fn bench(
+    meter: &mut Meter,
+    name: &str,
+    make: impl FnOnce() -> (WaferImage, HostScript, End),
+) {
+    let measured = meter.bench(name, || {
+        let (image, script, End { words, tokens }) = make();
+        let tiles = image.tiles.len();
+        let (memory, (done, cycle)) =
+            Memory::of(|| Engine::load(&image), |engine| run(engine, &script, words));
+        let work = Work::of(&done, cycle, tiles);
+        drop(done);
+        let loaded = Engine::load(&image);
+        drop(image);
+        let once = move || {
+            let fresh = loaded.clone();
+            Spent::by(|| run(fresh, &script, words))
+        };
+        (work.hops, once, (work, memory, tiles, tokens))
+    });
+    let Some((runs, (work, memory, tiles, tokens))) = measured else { return };
+    let mut facts = vec![
+        runs.rate(work.hops, "hops"),
+        runs.rate(work.operations, "PE operations"),
+        runs.times(),
+        format!("{} hops, {} operations, {} cycles", work.hops, work.operations, work.cycles),
+        memory.per_tile(tiles),
+    ];
+    facts.extend(tokens.map(|tokens| runs.rate(tokens, "tokens")));
+    meter.tell(name, &facts);
+}

@@ -1,0 +1,48 @@
+//! Programs that do little but move wavelets: `cargo bench -p sim-core --bench traffic [-- FILTER]`.
+//!
+//! * `broadcast-reduce/WIDTHxHEIGHT/WORDS`: along each row a broadcast, up each column a chain of sums, of vectors of so
+//!   many words.
+//! * `corner/…`: the same in the north-west corner of a whole wafer, which is to cost no more than without the rest.
+//! * `all-to-one/…`: twenty colors through the same links.
+
+mod meter;
+mod scene;
+
+use fabric::{Machine, WaferImage, presets};
+use meter::Meter;
+use scene::End;
+use sim_core::HostScript;
+use sim_core::testing::traffic::{Traffic, all_to_one, broadcast_reduce};
+
+const WHOLE_WAFER: (u32, u32) = (750, 994);
+
+fn main() {
+    let mut meter = Meter::new("traffic");
+    for (words, rounds) in [(1, 640), (16, 40), (64, 10), (256, 2)] {
+        collective(&mut meter, (64, 64), words, rounds);
+    }
+    for (words, rounds) in [(1, 32), (16, 8), (64, 2), (256, 1)] {
+        collective(&mut meter, (256, 256), words, rounds);
+    }
+    collective(&mut meter, (600, 600), 64, 1);
+    collective(&mut meter, WHOLE_WAFER, 64, 1);
+    let corner = Traffic { width: 64, height: 64, words: 64, rounds: 10 };
+    bench(&mut meter, "corner/64x64/64", || broadcast_reduce(&machine(WHOLE_WAFER), corner));
+    let contention = Traffic { width: 64, height: 64, words: 64, rounds: 4 };
+    bench(&mut meter, "all-to-one/64x64/64", || all_to_one(&machine((64, 64)), contention));
+    meter.end();
+}
+
+fn collective(meter: &mut Meter, (width, height): (u32, u32), words: u32, rounds: u32) {
+    let name = format!("broadcast-reduce/{width}x{height}/{words}");
+    let traffic = Traffic { width, height, words, rounds };
+    bench(meter, &name, || broadcast_reduce(&machine((width, height)), traffic));
+}
+
+fn bench(meter: &mut Meter, name: &str, image: impl FnOnce() -> WaferImage) {
+    scene::bench(meter, name, || (image(), HostScript::default(), End::default()));
+}
+
+fn machine((width, height): (u32, u32)) -> Machine {
+    Machine { width, height, ..presets::preset("wse2").expect("a preset") }
+}
