@@ -86,24 +86,31 @@ impl Net {
             return;
         }
         router.next = u64::MAX;
-        let (waiting, rivals) = (router.waiting, router.rivals);
+        let next = match router.waiting {
+            [one, 0] if one.is_power_of_two() => self.visit_alone(at, one.trailing_zeros()),
+            waiting => self.visit_several(at, waiting),
+        };
+        if next < NEVER {
+            let when = self.cycle(next).max(self.now + 1);
+            self.wake_router(at, when);
+        }
+    }
+
+    /// The visit of all that are not empty. Returns when the next visit is due.
+    #[inline(never)]
+    fn visit_several(&mut self, at: u32, waiting: [u64; 2]) -> u32 {
+        let first = self.routers[at as usize].rivals;
         let mut meeting = [0; 2];
         let mut next = NEVER;
         for rank in ranks(waiting) {
-            let others = self.rivals[(rivals + rank) as usize];
-            if others[0] & waiting[0] | others[1] & waiting[1] == 0 {
+            let rivals = self.rivals[(first + rank) as usize];
+            if rivals[0] & waiting[0] | rivals[1] & waiting[1] == 0 {
                 next = next.min(self.visit_alone(at, rank));
             } else {
                 meeting[rank as usize >> 6] |= 1 << (rank & 63);
             }
         }
-        if meeting != [0; 2] {
-            next = next.min(self.arbitrate(at, meeting));
-        }
-        if next < NEVER {
-            let when = self.cycle(next).max(self.now + 1);
-            self.wake_router(at, when);
-        }
+        if meeting == [0; 2] { next } else { next.min(self.arbitrate(at, meeting)) }
     }
 
     /// The visit of a FIFO that nobody competes with at present. Returns when it should be visited next.
