@@ -80,6 +80,8 @@ pub struct Engine {
     /// Registers of tiles without a program that do not start at 0.
     idle_params: Vec<(usize, Reg, u32)>,
     bucket: Bucket,
+    /// The state is larger than the host's caches, so that asking for it ahead pays.
+    spread: bool,
     started: bool,
 }
 
@@ -240,7 +242,9 @@ impl Engine {
             self.net.visit_fifo(fifo);
         }
         for routers in bucket.routers.chunks(AHEAD) {
-            self.net.touch_routers(routers);
+            if self.spread {
+                self.net.touch_routers(routers);
+            }
             routers.iter().for_each(|&at| self.net.visit_router(at));
         }
         for actor in &bucket.others {
@@ -257,7 +261,9 @@ impl Engine {
         }
         let mut first: Option<Trap> = None;
         for pes in bucket.pes.chunks(AHEAD) {
-            self.touch_pes(pes);
+            if self.spread {
+                self.touch_pes(pes);
+            }
             for &at in pes {
                 let trap = self.visit_pe(at, observer);
                 if first.is_none_or(|f| trap.is_some_and(|t| t.pe < f.pe)) {

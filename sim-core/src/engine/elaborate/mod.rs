@@ -18,6 +18,9 @@ use std::collections::VecDeque;
 /// No FIFO has this rank: a router has at most 160.
 const NO_RANK: u8 = u8::MAX;
 
+/// FIFOs that the second cache of a host's core is taken to hold with all that belongs to them: 2 MiB of 64 bytes each.
+const CACHED_FIFOS: u32 = 1 << 15;
+
 /// What all routers with one route set have in common.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -130,6 +133,7 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
     let idle_params = idle
         .flat_map(|(at, t)| t.params.iter().map(move |&(reg, value)| (at, reg, value)))
         .collect();
+    let fifos = builder.net.fifos.len();
     Engine {
         net: builder.net,
         streams: vec![Stream::default(); builder.pes.len()],
@@ -141,6 +145,7 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         tiles: builder.tiles,
         idle_params,
         bucket: super::wheel::Bucket::default(),
+        spread: fifos > CACHED_FIFOS,
         started: false,
     }
 }
