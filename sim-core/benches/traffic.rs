@@ -4,12 +4,15 @@
 //!   many words.
 //! * `corner/…`: the same in the north-west corner of a whole wafer, which is to cost no more than without the rest.
 //! * `all-to-one/…`: twenty colors through the same links.
+//! * `naive/…`: the yardstick, `broadcast-reduce` with 64 words by a program that can do nothing else.
 
 mod meter;
+mod naive;
 mod scene;
 
 use fabric::{Machine, WaferImage, presets};
-use meter::Meter;
+use meter::{Meter, Spent};
+use naive::Naive;
 use scene::End;
 use sim_core::HostScript;
 use sim_core::testing::traffic::{Traffic, all_to_one, broadcast_reduce};
@@ -30,7 +33,29 @@ fn main() {
     bench(&mut meter, "corner/64x64/64", || broadcast_reduce(&machine(WHOLE_WAFER), corner));
     let contention = Traffic { width: 64, height: 64, words: 64, rounds: 4 };
     bench(&mut meter, "all-to-one/64x64/64", || all_to_one(&machine((64, 64)), contention));
+    for ((width, height), rounds) in
+        [((64, 64), 10), ((256, 256), 2), ((600, 600), 1), (WHOLE_WAFER, 1)]
+    {
+        naive(&mut meter, width, height, rounds);
+    }
     meter.end();
+}
+
+fn naive(meter: &mut Meter, width: u32, height: u32, rounds: u32) {
+    let name = format!("naive/{width}x{height}/64");
+    let measured = meter.bench(&name, || {
+        let fresh = Naive::new(width as usize, height as usize, rounds);
+        let mut done = fresh.clone();
+        let cycles = done.run();
+        let once = move || {
+            let mut naive = fresh.clone();
+            Spent::by(|| naive.run())
+        };
+        (done.hops, once, (done.hops, cycles))
+    });
+    let Some((runs, (hops, cycles))) = measured else { return };
+    let facts = [runs.rate(hops, "hops"), runs.times(), format!("{hops} hops, {cycles} cycles")];
+    meter.tell(&name, &facts);
 }
 
 fn collective(meter: &mut Meter, (width, height): (u32, u32), words: u32, rounds: u32) {
