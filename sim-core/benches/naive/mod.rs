@@ -128,7 +128,7 @@ impl Naive {
     }
 
     fn pe(&mut self, at: usize, now: u32) {
-        let (first, top) = (at % self.width == 0, at < self.width);
+        let (first, top) = (at.is_multiple_of(self.width), at < self.width);
         let bottom = at + self.width >= self.tiles.len();
         let tile = &mut self.tiles[at];
         if tile.rounds == self.rounds || now < tile.ready {
