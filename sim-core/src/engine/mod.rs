@@ -324,7 +324,7 @@ impl Engine {
         let at = tile.0 as usize;
         let mut sent = [0; 5];
         for (port, link) in self.tiles.links(at, &self.plans) {
-            sent[port] = self.net.switched_sent[link as usize];
+            sent[port] = self.net.switched_sent.get(link as usize).copied().unwrap_or(0);
         }
         let plan = self.plans.get(self.tiles.plan[at] as usize);
         let fifos = plan.map_or(0, |p| p.keys.len() as u32);

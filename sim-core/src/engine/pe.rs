@@ -70,7 +70,7 @@ pub(super) struct Pe {
     pub(super) running: u64,
     /// Microthreads whose operation has taken its last step and is not complete yet.
     pub(super) ending: u64,
-    /// The operations, by thread; meaningless where neither running nor ending.
+    /// The operations, by thread; meaningless where neither running nor ending. Empty before the first.
     pub(super) ops: Vec<Option<Op>>,
     pub(super) regs: [u32; REGISTERS],
     /// Its part of the SRAM of all PEs, in words.

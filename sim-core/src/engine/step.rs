@@ -240,7 +240,11 @@ impl Pe {
             }
         };
         let first = (net.now + 1).max(net.now + constants.dispatch_cycles - 1);
-        self.ops[thread] = Some(self.operation(v, prepared, code, first, done, pc));
+        let op = self.operation(v, prepared, code, first, done, pc);
+        if self.ops.is_empty() {
+            self.ops = vec![None; code.threads];
+        }
+        self.ops[thread] = Some(op);
         if prepared.issued.total == 0 {
             net.activity = net.activity.max(first);
             self.complete(thread, first);

@@ -27,6 +27,10 @@ pub(super) struct Plan {
     ranks: Vec<[u8; 32]>,
     /// Outputs in use, as bits.
     outputs: u8,
+    /// [`crate::engine::net::Out`]s of all routes and positions.
+    outs: usize,
+    /// A route has several positions.
+    switched: bool,
     /// Two colors share an output.
     contended: bool,
     /// Where the rivals of its FIFOs begin in [`Net::rivals`].
@@ -62,7 +66,10 @@ impl Plan {
             let set = others.fold(0u128, |set, (rank, _)| set | 1 << rank);
             rivals.push([set as u64, (set >> 64) as u64]);
         }
-        Plan { keys, ranks, outputs, contended, rivals: first }
+        let positions = set.routes.iter().flat_map(|r| &r.positions);
+        let outs = positions.map(|p| p.tx.iter().count()).sum();
+        let switched = set.routes.iter().any(|r| r.positions.len() > 1);
+        Plan { keys, ranks, outputs, outs, switched, contended, rivals: first }
     }
 
     /// The rank of a FIFO.
@@ -189,7 +196,7 @@ impl Builder<'_> {
     fn count(&mut self) {
         let image = self.image;
         let (mut fifos, mut links, mut programs) = (0u32, 0u32, 0);
-        let mut sram = 0;
+        let (mut outs, mut routers, mut switched, mut sram) = (0, 0, false, 0);
         for tile in &image.tiles {
             self.tiles.first_fifo.push(fifos);
             self.tiles.first_link.push(links);
@@ -197,6 +204,9 @@ impl Builder<'_> {
             self.tiles.plan.push(tile.routes.map_or(u32::MAX, |r| r.0));
             fifos += plan.map_or(0, |p| p.keys.len() as u32);
             links += plan.map_or(0, |p| p.outputs.count_ones());
+            outs += plan.map_or(0, |p| p.outs);
+            routers += usize::from(plan.is_some_and(|p| p.contended));
+            switched |= plan.is_some_and(|p| p.switched);
             if let Some(program) = tile.program {
                 let code = &self.codes[program.0 as usize];
                 fifos += u32::from(code.ins) + u32::from(code.outs);
@@ -206,11 +216,17 @@ impl Builder<'_> {
         }
         assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
         self.net.links.add(links as usize);
-        self.net.switched_sent = vec![0; links as usize];
+        if switched {
+            self.net.switched_sent = vec![0; links as usize];
+        }
         self.net.fifos.reserve(fifos as usize);
+        self.net.outs.reserve_exact(outs);
+        self.net.routers.reserve_exact(routers);
+        self.net.gates.reserve_exact(programs);
         self.pes.reserve_exact(programs);
         assert!(sram < 1 << 32, "the SRAM of all PEs has at most 2^32 words");
-        self.sram.reserve_exact(sram);
+        // Zeroes from the system, which gives no memory for words that nobody writes.
+        self.sram = vec![0; sram];
     }
 
     fn plan(&self, tile: PeIdx) -> Option<&Plan> {
@@ -264,8 +280,8 @@ impl Builder<'_> {
         for &(reg, value) in &image.tile(tile).params {
             regs[usize::from(reg.0)] = value;
         }
-        let begin = self.sram.len();
-        self.sram.resize(begin + image.tile(tile).sram_bytes as usize / 4, 0);
+        let begin = self.pes.last().map_or(0, |pe| pe.sram.end);
+        let end = begin + image.tile(tile).sram_bytes as usize / 4;
         for segment in &image.tile(tile).data {
             let from = begin + segment.address as usize / 4;
             self.sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
@@ -310,9 +326,9 @@ impl Builder<'_> {
             blocked: set(|t| t.blocked),
             running: 0,
             ending: 0,
-            ops: vec![None; code.threads],
+            ops: Vec::new(),
             regs,
-            sram: begin..self.sram.len(),
+            sram: begin..end,
             counters: PeCounters::default(),
             accounted: 0,
         });
