@@ -346,4 +346,34 @@ impl Instr {
             _ => None,
         }
     }
+
+    /// The registers that the instruction itself names or implies, at most four.
+    pub fn registers(&self) -> impl Iterator<Item = Reg> + use<> {
+        let of = |operand| match operand {
+            Operand::Reg(r, _) => Some(r),
+            _ => None,
+        };
+        let src = |src| match src {
+            Src::Reg(r) => Some(r),
+            Src::Imm(_) => None,
+        };
+        let named = match *self {
+            Instr::Vector(v) => {
+                let second = of(v.dst).filter(|_| v.op == VecOp::ArgMax);
+                [of(v.dst), of(v.a), of(v.b), second.map(|r| Reg(r.0.saturating_add(1)))]
+            }
+            Instr::Li { rd, .. } => [Some(rd), None, None, None],
+            Instr::Alu { rd, ra, b, .. } => [Some(rd), Some(ra), src(b), None],
+            Instr::SelGt { rd, rs, ra, rb } => [rd, rs, ra, rb].map(Some),
+            Instr::Branch { ra, b, .. } => [Some(ra), src(b), None, None],
+            Instr::SendCtrl { payload, .. } => [src(payload), None, None, None],
+            Instr::Jump { .. }
+            | Instr::Activate(_)
+            | Instr::Block(_)
+            | Instr::Unblock(_)
+            | Instr::End
+            | Instr::Mark(_) => [None; 4],
+        };
+        named.into_iter().flatten()
+    }
 }

@@ -9,7 +9,7 @@
 use crate::instr::{AluOp, VecOp, Vector};
 use crate::operand::{Operand, Reg, Size};
 use crate::program::Program;
-use crate::{DType, REGISTERS, kernels};
+use crate::{DType, kernels};
 use std::fmt;
 
 /// Longest loop nest of one operation, in elements; longer ones fault at issue.
@@ -21,7 +21,7 @@ pub struct PeMemory<'a> {
     /// SRAM as 32-bit words, little-endian within a word.
     pub sram: &'a mut [u32],
     /// The scalar registers.
-    pub regs: &'a mut [u32; REGISTERS],
+    pub regs: &'a mut [u32],
 }
 
 /// Why an instruction cannot be carried out. The simulated program is at fault.
@@ -123,14 +123,15 @@ pub struct Issued {
     pub b: Place,
 }
 
-/// Reads sizes and offsets from the registers and checks every address the operation will touch.
+/// Reads sizes and offsets from the registers and checks every address the operation will touch. `regs` has at least
+/// [`Program::registers`] of them.
 ///
 /// # Errors
 /// A [`Fault`] when an operand leaves the SRAM, is misaligned, or the loop nest is too large.
 pub fn issue(
     program: &Program,
     vector: &Vector,
-    regs: &[u32; REGISTERS],
+    regs: &[u32],
     sram_bytes: u32,
 ) -> Result<Issued, Fault> {
     let shape = &program.shapes[usize::from(vector.shape.0)];
@@ -174,7 +175,7 @@ pub fn issue_static(program: &Program, vector: &Vector, sram_bytes: u32) -> Opti
     if !constant {
         return None;
     }
-    issue(program, vector, &[0; REGISTERS], sram_bytes).ok()
+    issue(program, vector, &[], sram_bytes).ok()
 }
 
 fn resolve(
@@ -182,7 +183,7 @@ fn resolve(
     operand: Operand,
     extents: &[u32; 4],
     empty: bool,
-    regs: &[u32; REGISTERS],
+    regs: &[u32],
     sram_bytes: u32,
 ) -> Result<Place, Fault> {
     let dsd = match operand {
@@ -476,6 +477,7 @@ pub fn pop_switch_command(payload: u32, position: u8, positions: u8) -> (u8, u32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::REGISTERS;
 
     #[test]
     fn the_last_switch_command_repeats_for_all_routers_behind_it() {

@@ -16,8 +16,8 @@ impl Pe {
         let mut wanted = 0u32;
         let mut launching = 0u32;
         let free_at = net.gates[self.index as usize].free_at;
-        if let Some((at, _)) = self.effect {
-            next = next.min(at);
+        if self.effect.is_some() {
+            next = next.min(self.main_ready);
         }
         for thread in bits(self.ending) {
             let op = self.ops[thread].as_ref().expect("an ending operation");

@@ -41,6 +41,8 @@ pub(super) struct Code {
     /// The main thread and the microthreads that the program uses: the others are never ready, so
     /// that a cursor (rule P-2) may pass over them.
     pub(super) threads: usize,
+    /// Registers that a PE with the program has: the others keep their 0.
+    pub(super) registers: usize,
     /// Input queues bound to a control task, by rank.
     pub(super) control_tasks: u32,
     /// For each instruction that is a vector operation, what is known of it without the registers.
@@ -96,8 +98,8 @@ fn ranks(queues: &[Option<pe_isa::Color>]) -> (Vec<u8>, u8) {
 }
 
 impl Code {
-    /// `sram_bytes` is the least SRAM of any PE with the program.
-    pub(super) fn new(program: &Program, sram_bytes: u32, cost: &CostTable) -> Code {
+    /// `sram_bytes` is the least SRAM of any PE with the program, `params` the registers that any of them starts with.
+    pub(super) fn new(program: &Program, sram_bytes: u32, params: usize, cost: &CostTable) -> Code {
         let (in_rank, ins) = ranks(&program.in_queues);
         let (out_rank, outs) = ranks(&program.out_queues);
         let mut order: Vec<u8> = (0..program.tasks.len() as u8).collect();
@@ -122,6 +124,7 @@ impl Code {
             outs,
             order,
             threads,
+            registers: program.registers().max(params),
             control_tasks,
             program: program.clone(),
         }

@@ -71,8 +71,8 @@ pub struct Engine {
     pes: Vec<Pe>,
     /// The operation of each PE that is a stream.
     streams: Vec<Stream>,
-    /// The SRAM of all PEs.
-    sram: Vec<u32>,
+    /// Registers and SRAM of all PEs, see [`pe::Memory`].
+    memory: Vec<u32>,
     codes: Vec<Code>,
     constants: Constants,
     plans: Vec<elaborate::Plan>,
@@ -287,12 +287,12 @@ impl Engine {
         }
         gate.next = u64::MAX;
         let (streaming, pe) = (gate.streaming, &mut self.pes[at as usize]);
-        let (stream, sram) = (&mut self.streams[at as usize], &mut self.sram[..]);
-        if streaming && stream.visit(at, &mut self.net, pe, sram) {
+        let (stream, memory) = (&mut self.streams[at as usize], &mut self.memory[..]);
+        if streaming && stream.visit(at, &mut self.net, pe, memory) {
             return None;
         }
         let code = &self.codes[pe.code as usize];
-        pe.visit(&mut self.net, stream, sram, code, &self.constants, observer)
+        pe.visit(&mut self.net, stream, memory, code, &self.constants, observer)
     }
 
     /// Reads what visits of these PEs will read, so that the host's memory serves them together
@@ -304,7 +304,7 @@ impl Engine {
             seen ^= self.net.gates[at as usize].wanted ^ self.streams[at as usize].touch();
         }
         for &at in pes {
-            seen ^= self.streams[at as usize].touch_behind(&self.net, &self.sram);
+            seen ^= self.streams[at as usize].touch_behind(&self.net, &self.memory);
         }
         std::hint::black_box(seen);
     }
@@ -313,7 +313,7 @@ impl Engine {
     pub fn sram(&self, pe: PeIdx) -> &[u32] {
         match self.tiles.pe[pe.0 as usize] {
             u32::MAX => &[],
-            at => &self.sram[self.pes[at as usize].sram.clone()],
+            at => &self.memory[self.pes[at as usize].memory.sram()],
         }
     }
 
@@ -330,7 +330,7 @@ impl Engine {
         let at = tile.0 as usize;
         let mut sent = [0; 5];
         for (port, link) in self.tiles.links(at, &self.plans) {
-            sent[port] = self.net.switched_sent[link as usize];
+            sent[port] = self.net.switched_sent.get(link as usize).copied().unwrap_or(0);
         }
         let plan = self.plans.get(self.tiles.plan[at] as usize);
         let fifos = plan.map_or(0, |p| p.keys.len() as u32);
@@ -360,8 +360,9 @@ impl Engine {
         }
         for pe in &self.pes {
             let at = pe.tile.0 as usize;
-            state.sram[at] = self.sram[pe.sram.clone()].to_vec();
-            state.regs[at] = pe.regs;
+            state.sram[at] = self.memory[pe.memory.sram()].to_vec();
+            let regs = &self.memory[pe.memory.regs()];
+            state.regs[at][..regs.len()].copy_from_slice(regs);
             state.pes[at] = pe.counters;
         }
         state

@@ -130,7 +130,7 @@ pub(super) struct Net {
     /// Switches that stand at a new position from the next cycle on.
     pub(super) turned: Vec<(u32, u8)>,
     pub(super) links: Links,
-    /// Wavelets sent through each link by FIFOs with switched routes.
+    /// Wavelets sent through each link by FIFOs with switched routes; empty where no route is switched.
     pub(super) switched_sent: Vec<u64>,
     pub(super) routers: Vec<Router>,
     /// For each FIFO of a route set, as bits by rank, the others that use one of its outputs.

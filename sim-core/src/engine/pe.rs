@@ -8,7 +8,7 @@ use crate::observe::Observer;
 use crate::run::PeCounters;
 use fabric::PeIdx;
 use pe_isa::semantics::Issued;
-use pe_isa::{Cycle, Fault, Instr, OnDone, REGISTERS, TaskId};
+use pe_isa::{Cycle, Fault, Instr, OnDone, PeMemory, TaskId};
 use std::ops::Range;
 
 /// No queue.
@@ -43,6 +43,34 @@ pub(super) struct Op {
     pub(super) pc: u16,
 }
 
+/// Where the memory of a PE is in that of all PEs: first the registers that its program has, then its SRAM. In words.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Memory {
+    /// Its first register.
+    pub(super) first: u32,
+    /// Its SRAM, and the end of it.
+    pub(super) sram: u32,
+    pub(super) end: u32,
+}
+
+impl Memory {
+    pub(super) fn regs(self) -> Range<usize> {
+        self.first as usize..self.sram as usize
+    }
+
+    pub(super) fn sram(self) -> Range<usize> {
+        self.sram as usize..self.end as usize
+    }
+
+    /// What instructions reach, out of the memory of all PEs.
+    #[inline(always)]
+    pub(super) fn of(self, memory: &mut [u32]) -> PeMemory<'_> {
+        let memory = &mut memory[self.first as usize..self.end as usize];
+        let (regs, sram) = memory.split_at_mut((self.sram - self.first) as usize);
+        PeMemory { sram, regs }
+    }
+}
+
 /// A PE with a program.
 #[derive(Debug, Clone)]
 pub(super) struct Pe {
@@ -62,19 +90,17 @@ pub(super) struct Pe {
     pub(super) main_ready: u64,
     /// No launch before this cycle (rules K-3, K-4).
     pub(super) next_launch: u64,
-    /// The change by the main thread's last step that is not visible yet.
-    pub(super) effect: Option<(u64, Effect)>,
+    /// The change by the main thread's last step that is not visible before [`Pe::main_ready`].
+    pub(super) effect: Option<Effect>,
     pub(super) activated: u64,
     pub(super) blocked: u64,
     /// Threads with an operation that has steps left; bit 0 is the main thread.
     pub(super) running: u64,
     /// Microthreads whose operation has taken its last step and is not complete yet.
     pub(super) ending: u64,
-    /// The operations, by thread; meaningless where neither running nor ending.
+    /// The operations, by thread; meaningless where neither running nor ending. Empty before the first.
     pub(super) ops: Vec<Option<Op>>,
-    pub(super) regs: [u32; REGISTERS],
-    /// Its part of the SRAM of all PEs, in words.
-    pub(super) sram: Range<usize>,
+    pub(super) memory: Memory,
     pub(super) counters: PeCounters,
     /// The cycles before this one are counted (rule X-3), as are those that a step holds.
     pub(super) accounted: u64,
@@ -108,7 +134,7 @@ impl Pe {
         &mut self,
         net: &mut Net,
         stream: &mut Stream,
-        sram: &mut [u32],
+        memory: &mut [u32],
         code: &Code,
         constants: &Constants,
         observer: &mut O,
@@ -121,13 +147,13 @@ impl Pe {
         if self.effect.is_some() || self.ending != 0 {
             self.settle(net, code);
         }
-        self.pass_marks(net.now, code, &sram[self.sram.clone()], observer);
+        self.pass_marks(net.now, code, &memory[self.memory.sram()], observer);
         if controls {
             self.discard(net, code);
         }
-        let trap = if free { self.step(net, sram, code, constants).err() } else { None };
+        let trap = if free { self.step(net, memory, code, constants).err() } else { None };
         if self.task.is_none() {
-            self.launch(net, code, constants);
+            self.launch(net, memory, code, constants);
         }
         let next = self.next_visit(net, code);
         if next < u64::MAX {
@@ -139,7 +165,7 @@ impl Pe {
             let op = self.ops[self.running.trailing_zeros() as usize].as_ref();
             let op = op.expect("a running operation");
             self.accounted = self.accounted.max(net.gates[self.index as usize].free_at);
-            *stream = Stream::enter(op, net, self.sram.start, &self.regs, self.accounted);
+            *stream = Stream::enter(op, net, self.memory, memory, self.accounted);
             net.gates[self.index as usize].streaming = true;
         }
         trap
@@ -172,8 +198,10 @@ impl Pe {
     /// at which an effect becomes visible, so all of these are of this cycle.
     fn settle(&mut self, net: &Net, code: &Code) {
         let now = net.now;
-        if let Some((at, effect)) = self.effect.take_if(|(at, _)| *at <= now) {
-            self.account(at, net, code);
+        if self.main_ready <= now
+            && let Some(effect) = self.effect.take()
+        {
+            self.account(self.main_ready, net, code);
             self.apply(effect);
         }
         for thread in bits(self.ending) {

@@ -6,9 +6,7 @@ use super::net::Net;
 use super::pe::{Effect, NONE, Op, Pe, Trap, take_input};
 use super::watch::Noted;
 use pe_isa::semantics;
-use pe_isa::{
-    AluOp, Cond, Fault, Instr, OnDone, Operand, PeMemory, Src, TaskId, TaskKind, Thread, Vector,
-};
+use pe_isa::{AluOp, Cond, Fault, Instr, OnDone, Operand, Src, TaskId, TaskKind, Thread, Vector};
 
 impl Pe {
     /// Rule P-2: the first ready thread from the cursor on takes its step.
@@ -16,7 +14,7 @@ impl Pe {
     pub(super) fn step(
         &mut self,
         net: &mut Net,
-        sram: &mut [u32],
+        memory: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<(), Trap> {
@@ -26,9 +24,9 @@ impl Pe {
             if self.is_ready(thread, net, code) {
                 self.account(net.now, net, code);
                 let cost = if self.running >> thread & 1 != 0 {
-                    self.fabric_step(thread, net, sram, constants)
+                    self.fabric_step(thread, net, memory, constants)
                 } else {
-                    self.instruction(net, sram, code, constants).map_err(|fault| Trap {
+                    self.instruction(net, memory, code, constants).map_err(|fault| Trap {
                         pe: self.tile,
                         instruction: self.pc,
                         fault,
@@ -79,7 +77,7 @@ impl Pe {
         &mut self,
         thread: usize,
         net: &mut Net,
-        sram: &mut [u32],
+        memory: &mut [u32],
         constants: &Constants,
     ) -> u64 {
         let op = self.ops[thread].as_mut().expect("a running operation");
@@ -92,8 +90,7 @@ impl Pe {
             }
         }
         let [a, b] = payloads;
-        let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
-        let out = semantics::execute(&op.issued, &mut memory, op.next, count, a, b);
+        let out = semantics::execute(&op.issued, &mut self.memory.of(memory), op.next, count, a, b);
         let cost = if count == op.lanes {
             op.step_cycles
         } else {
@@ -130,36 +127,37 @@ impl Pe {
     fn instruction(
         &mut self,
         net: &mut Net,
-        sram: &mut [u32],
+        memory: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
         let costs = &constants.cost;
         let scalar = costs.scalar_cycles;
         let mut next = self.pc + 1;
+        let regs = &mut memory[self.memory.regs()];
         let cost = match code.program.instrs[usize::from(self.pc)] {
-            Instr::Vector(v) => return self.vector(&v, net, sram, code, constants),
+            Instr::Vector(v) => return self.vector(&v, net, memory, code, constants),
             Instr::Li { rd, imm } => {
-                self.regs[usize::from(rd.0)] = imm;
+                regs[usize::from(rd.0)] = imm;
                 scalar
             }
             Instr::Alu { op, rd, ra, b } => {
-                let (a, b) = (self.regs[usize::from(ra.0)], self.src(b));
-                self.regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
+                let (a, b) = (regs[usize::from(ra.0)], value(b, regs));
+                regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
                 match op {
                     AluOp::Div | AluOp::Rem => costs.recip_cycles,
                     _ => scalar,
                 }
             }
             Instr::SelGt { rd, rs, ra, rb } => {
-                let float = |r: pe_isa::Reg| f32::from_bits(self.regs[usize::from(r.0)]);
+                let float = |r: pe_isa::Reg| f32::from_bits(regs[usize::from(r.0)]);
                 if float(ra) > float(rb) {
-                    self.regs[usize::from(rd.0)] = self.regs[usize::from(rs.0)];
+                    regs[usize::from(rd.0)] = regs[usize::from(rs.0)];
                 }
                 scalar
             }
             Instr::Branch { cond, ra, b, target } => {
-                if holds(cond, self.regs[usize::from(ra.0)], self.src(b)) {
+                if holds(cond, regs[usize::from(ra.0)], value(b, regs)) {
                     next = target;
                     costs.branch_taken_cycles
                 } else {
@@ -172,17 +170,15 @@ impl Pe {
             }
             Instr::SendCtrl { queue, payload } => {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
-                let payload = self.src(payload);
+                let payload = value(payload, regs);
                 self.counters.wavelets_out += 1;
                 let up = net.fifos[fifo].up();
                 net.enqueue(self.index, fifo, up, net.now + scalar, payload, true);
                 scalar
             }
-            Instr::Activate(task) => {
-                self.effect_at(net.now + scalar, Effect::Activate(task), scalar)
-            }
-            Instr::Block(task) => self.effect_at(net.now + scalar, Effect::Block(task), scalar),
-            Instr::Unblock(task) => self.effect_at(net.now + scalar, Effect::Unblock(task), scalar),
+            Instr::Activate(task) => self.begin_effect(Effect::Activate(task), scalar),
+            Instr::Block(task) => self.begin_effect(Effect::Block(task), scalar),
+            Instr::Unblock(task) => self.begin_effect(Effect::Unblock(task), scalar),
             Instr::End => {
                 self.task = None;
                 self.next_launch = self.next_launch.max(net.now + scalar);
@@ -196,17 +192,11 @@ impl Pe {
         Ok(cost)
     }
 
-    fn effect_at(&mut self, when: u64, effect: Effect, cost: u64) -> u64 {
+    /// The effect of a step of this cost is visible when the main thread is ready again.
+    fn begin_effect(&mut self, effect: Effect, cost: u64) -> u64 {
         debug_assert!(self.effect.is_none(), "one step at a time");
-        self.effect = Some((when, effect));
+        self.effect = Some(effect);
         cost
-    }
-
-    fn src(&self, src: Src) -> u32 {
-        match src {
-            Src::Reg(r) => self.regs[usize::from(r.0)],
-            Src::Imm(value) => value,
-        }
     }
 
     /// A vector operation: carried out, or issued (rule P-4).
@@ -214,18 +204,17 @@ impl Pe {
         &mut self,
         v: &Vector,
         net: &mut Net,
-        sram: &mut [u32],
+        memory: &mut [u32],
         code: &Code,
         constants: &Constants,
     ) -> Result<u64, Fault> {
         let prepared = match &code.prepared[usize::from(self.pc)] {
             Some(prepared) => prepared,
-            None => &self.prepare(v, code, constants)?,
+            None => &self.prepare(v, memory, code, constants)?,
         };
         self.counters.instructions += 1;
         if !is_fabric(v) {
-            let mut memory = PeMemory { sram: &mut sram[self.sram.clone()], regs: &mut self.regs };
-            semantics::execute_all(&prepared.issued, &mut memory);
+            semantics::execute_all(&prepared.issued, &mut self.memory.of(memory));
             self.pc += 1;
             self.main_ready = net.now + prepared.cycles;
             return Ok(prepared.cycles);
@@ -240,7 +229,11 @@ impl Pe {
             }
         };
         let first = (net.now + 1).max(net.now + constants.dispatch_cycles - 1);
-        self.ops[thread] = Some(self.operation(v, prepared, code, first, done, pc));
+        let op = self.operation(v, prepared, code, first, done, pc);
+        if self.ops.is_empty() {
+            self.ops = vec![None; code.threads];
+        }
+        self.ops[thread] = Some(op);
         if prepared.issued.total == 0 {
             net.activity = net.activity.max(first);
             self.complete(thread, first);
@@ -251,9 +244,16 @@ impl Pe {
     }
 
     /// Reads sizes and offsets from the registers.
-    fn prepare(&self, v: &Vector, code: &Code, constants: &Constants) -> Result<Prepared, Fault> {
-        let sram_bytes = 4 * self.sram.len() as u32;
-        let issued = semantics::issue(&code.program, v, &self.regs, sram_bytes)?;
+    fn prepare(
+        &self,
+        v: &Vector,
+        memory: &[u32],
+        code: &Code,
+        constants: &Constants,
+    ) -> Result<Prepared, Fault> {
+        let sram_bytes = 4 * self.memory.sram().len() as u32;
+        let regs = &memory[self.memory.regs()];
+        let issued = semantics::issue(&code.program, v, regs, sram_bytes)?;
         let cycles = if is_fabric(v) {
             constants.cost.step_cycles(&issued, full_wavelet(&issued))
         } else {
@@ -294,7 +294,13 @@ impl Pe {
     }
 
     /// Rules K-1 to K-3.
-    pub(super) fn launch(&mut self, net: &mut Net, code: &Code, constants: &Constants) {
+    pub(super) fn launch(
+        &mut self,
+        net: &mut Net,
+        memory: &mut [u32],
+        code: &Code,
+        constants: &Constants,
+    ) {
         if net.now < self.next_launch {
             return;
         }
@@ -310,7 +316,7 @@ impl Pe {
                 let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
                 let head = net.fifos[fifo].head().expect("a ready task");
                 take_input(net, fifo, &mut self.counters);
-                self.regs[usize::from(reg.0)] = head.payload;
+                memory[self.memory.regs()][usize::from(reg.0)] = head.payload;
                 net.gates[self.index as usize].controls -= u32::from(head.control);
             }
         }
@@ -357,6 +363,13 @@ fn step_is_ready(op: &Op, net: &Net) -> bool {
 #[inline]
 fn has_room(net: &Net, fifo: u32) -> bool {
     matches!(net.fifos.room(fifo), Room::From(from) if from <= net.tick())
+}
+
+fn value(src: Src, regs: &[u32]) -> u32 {
+    match src {
+        Src::Reg(r) => regs[usize::from(r.0)],
+        Src::Imm(value) => value,
+    }
 }
 
 fn holds(cond: Cond, a: u32, b: u32) -> bool {

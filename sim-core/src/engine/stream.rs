@@ -7,11 +7,11 @@
 
 use super::fifo::Room;
 use super::net::{Gate, Net};
-use super::pe::{NONE, Op, Pe};
+use super::pe::{Memory, NONE, Op, Pe};
 use super::watch::Noted;
 use super::wheel::Actor;
 use pe_isa::semantics::{self, Issued, Place};
-use pe_isa::{DType, PeMemory, VecOp};
+use pe_isa::{DType, VecOp};
 
 /// Where the words of an operand are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,7 +28,7 @@ enum Kind {
 /// An operand of a word-wise operation.
 #[derive(Debug, Clone, Copy, Default)]
 struct Words {
-    /// The constant, or the index of the next step's word in the SRAM of all PEs.
+    /// The constant, or the index of the next step's word in the memory of all PEs.
     at: u32,
     /// Words from one step to the next.
     step: i32,
@@ -83,9 +83,9 @@ fn is_by_words(issued: &Issued, next: u32) -> bool {
 }
 
 impl Stream {
-    /// The stream of `op`. `sram` is where the PE's SRAM begins. The cycles before `accounted`, from
+    /// The stream of `op`. `at` is the PE's part of `memory`. The cycles before `accounted`, from
     /// which on a step can be taken, are counted already (rule X-3).
-    pub(super) fn enter(op: &Op, net: &Net, sram: usize, regs: &[u32], accounted: u64) -> Stream {
+    pub(super) fn enter(op: &Op, net: &Net, at: Memory, memory: &[u32], accounted: u64) -> Stream {
         let mut stream = Stream {
             ready_at: op.ready_at.max(accounted),
             next: op.next,
@@ -98,12 +98,12 @@ impl Stream {
             lanes: op.lanes as u8,
             ..Stream::default()
         };
-        stream.by_words(op, sram, regs);
+        stream.by_words(op, at.sram, &memory[at.regs()]);
         stream
     }
 
     /// Where a step moves one word of each operand, these words are at a fixed distance.
-    fn by_words(&mut self, op: &Op, sram: usize, regs: &[u32]) {
+    fn by_words(&mut self, op: &Op, sram: u32, regs: &[u32]) {
         let issued = &op.issued;
         if !is_by_words(issued, op.next) {
             return;
@@ -111,7 +111,7 @@ impl Stream {
         let words = |place: &Place| match *place {
             Place::Mem { base, strides, .. } => {
                 let first = i64::from(base) + i64::from(op.next) * i64::from(strides[3]);
-                let at = (sram as u64 + first as u64 / 4) as u32;
+                let at = sram + (first / 4) as u32;
                 (Kind::Memory, Words { at, step: strides[3] * op.lanes as i32 / 4 })
             }
             Place::Reg(r, _) => (Kind::Constant, Words { at: regs[usize::from(r.0)], step: 0 }),
@@ -133,11 +133,11 @@ impl Stream {
 
     /// Something from the cache lines behind it: FIFOs and SRAM.
     #[inline(always)]
-    pub(super) fn touch_behind(&self, net: &Net, sram: &[u32]) -> u32 {
+    pub(super) fn touch_behind(&self, net: &Net, memory: &[u32]) -> u32 {
         let a = net.fifos.touch(self.a);
         let up = net.fifos.touch(self.up);
         let words = if self.dst == NONE { self.words_dst } else { self.words_a };
-        a ^ up ^ sram.get(words.at as usize).copied().unwrap_or(0)
+        a ^ up ^ memory.get(words.at as usize).copied().unwrap_or(0)
     }
 
     /// Brings the PE up to date.
@@ -175,7 +175,7 @@ impl Stream {
         index: u32,
         net: &mut Net,
         pe: &mut Pe,
-        sram: &mut [u32],
+        memory: &mut [u32],
     ) -> bool {
         let gate = &net.gates[index as usize];
         if gate.controls > 0 || self.next >= self.last {
@@ -197,7 +197,7 @@ impl Stream {
             if self.dst != NONE {
                 net.gates[index as usize].full_cycles += net.now - inputs;
             }
-            self.step(index, net, pe, sram);
+            self.step(index, net, pe, memory);
             return true;
         }
         let gate = &mut net.gates[index as usize];
@@ -236,7 +236,7 @@ impl Stream {
 
     /// Takes a step that is not the last one, and sees when the next one can be taken.
     #[inline(always)]
-    fn step(&mut self, index: u32, net: &mut Net, pe: &mut Pe, sram: &mut [u32]) {
+    fn step(&mut self, index: u32, net: &mut Net, pe: &mut Pe, memory: &mut [u32]) {
         let end = net.now + u64::from(self.step_cycles);
         let (mut when, mut wanted) = (end, 0);
         let mut payloads = [0; 2];
@@ -252,8 +252,8 @@ impl Stream {
             when = when.max(self.input(self.b, net, &mut wanted));
         }
         let out = match self.op {
-            Some(op) => self.combine(op, payloads, sram),
-            None => self.execute(payloads, pe, sram),
+            Some(op) => self.combine(op, payloads, memory),
+            None => self.execute(payloads, pe, memory),
         };
         self.next += u32::from(self.lanes);
         self.ready_at = end;
@@ -292,12 +292,12 @@ impl Stream {
     }
 
     #[inline(always)]
-    fn combine(&mut self, op: VecOp, payloads: [u32; 2], sram: &mut [u32]) -> u32 {
+    fn combine(&mut self, op: VecOp, payloads: [u32; 2], memory: &mut [u32]) -> u32 {
         let value = |kind: Kind, words: &mut Words, payload: u32| match kind {
             Kind::Constant => words.at,
             Kind::Fabric => payload,
             Kind::Memory => {
-                let value = sram[words.at as usize];
+                let value = memory[words.at as usize];
                 words.at = words.at.wrapping_add_signed(words.step);
                 value
             }
@@ -307,17 +307,17 @@ impl Stream {
         if self.dst != NONE {
             return semantics::f32_element(op, a, b, 0);
         }
-        let word = &mut sram[self.words_dst.at as usize];
+        let word = &mut memory[self.words_dst.at as usize];
         *word = semantics::f32_element(op, a, b, *word);
         self.words_dst.at = self.words_dst.at.wrapping_add_signed(self.words_dst.step);
         0
     }
 
     #[inline(never)]
-    fn execute(&self, payloads: [u32; 2], pe: &mut Pe, sram: &mut [u32]) -> u32 {
+    fn execute(&self, payloads: [u32; 2], pe: &Pe, memory: &mut [u32]) -> u32 {
         let thread = pe.running.trailing_zeros() as usize;
         let op = pe.ops[thread].as_ref().expect("a streaming operation");
-        let mut memory = PeMemory { sram: &mut sram[pe.sram.clone()], regs: &mut pe.regs };
+        let mut memory = pe.memory.of(memory);
         let (first, count) = (self.next, op.lanes);
         semantics::execute(&op.issued, &mut memory, first, count, payloads[0], payloads[1])
     }

@@ -6,13 +6,13 @@ use crate::engine::code::{Code, Constants};
 use crate::engine::fifo::{Delays, FifoSpec, Fifos, Stage};
 use crate::engine::link::Links;
 use crate::engine::net::{Gate, Net, Router};
-use crate::engine::pe::Pe;
+use crate::engine::pe::{Memory, Pe};
 use crate::engine::stream::Stream;
 use crate::engine::wheel::Wheel;
 use crate::engine::{Engine, Tiles};
 use crate::run::PeCounters;
 use fabric::{Machine, PeIdx, Port, RouteSet, WaferImage};
-use pe_isa::{Color, REGISTERS, TaskKind};
+use pe_isa::{Color, PeMemory, TaskKind};
 use std::collections::VecDeque;
 
 /// No FIFO has this rank: a router has at most 160.
@@ -30,6 +30,10 @@ pub(super) struct Plan {
     ranks: Vec<[u8; 32]>,
     /// Outputs in use, as bits.
     outputs: u8,
+    /// [`crate::engine::net::Out`]s of all routes and positions.
+    outs: usize,
+    /// A route has several positions.
+    switched: bool,
     /// Two colors share an output.
     contended: bool,
     /// Where the rivals of its FIFOs begin in [`Net::rivals`].
@@ -65,7 +69,10 @@ impl Plan {
             let set = others.fold(0u128, |set, (rank, _)| set | 1 << rank);
             rivals.push([set as u64, (set >> 64) as u64]);
         }
-        Plan { keys, ranks, outputs, contended, rivals: first }
+        let positions = set.routes.iter().flat_map(|r| &r.positions);
+        let outs = positions.map(|p| p.tx.iter().count()).sum();
+        let switched = set.routes.iter().any(|r| r.positions.len() > 1);
+        Plan { keys, ranks, outputs, outs, switched, contended, rivals: first }
     }
 
     /// The rank of a FIFO.
@@ -87,7 +94,7 @@ struct Builder<'a> {
     tiles: Tiles,
     net: Net,
     pes: Vec<Pe>,
-    sram: Vec<u32>,
+    memory: Vec<u32>,
 }
 
 /// Elaborates `image`, which the linter has found free of errors.
@@ -99,15 +106,18 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
     );
     let mut net = empty_net(image);
     let plans = image.route_sets.iter().map(|set| Plan::new(set, &mut net.rivals)).collect();
-    let mut sram = vec![u32::MAX; image.programs.len()];
+    let mut limits = vec![(u32::MAX, 0); image.programs.len()];
     for tile in &image.tiles {
         if let Some(program) = tile.program {
-            let least = &mut sram[program.0 as usize];
-            *least = tile.sram_bytes.min(*least);
+            let (sram, params) = &mut limits[program.0 as usize];
+            *sram = tile.sram_bytes.min(*sram);
+            let named = tile.params.iter().map(|(reg, _)| usize::from(reg.0) + 1);
+            *params = named.max().unwrap_or(0).max(*params);
         }
     }
     let cost = &image.machine.pe.cost;
-    let codes = image.programs.iter().zip(sram).map(|(p, s)| Code::new(p, s, cost));
+    let codes = image.programs.iter().zip(limits);
+    let codes = codes.map(|(p, (sram, params))| Code::new(p, sram, params, cost));
     let codes: Vec<Code> = codes.collect();
     let mut builder = Builder {
         image,
@@ -116,7 +126,7 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         tiles: Tiles::default(),
         net,
         pes: Vec::new(),
-        sram: Vec::new(),
+        memory: Vec::new(),
     };
     builder.count();
     for at in 0..image.tiles.len() {
@@ -138,7 +148,7 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
         net: builder.net,
         streams: vec![Stream::default(); builder.pes.len()],
         pes: builder.pes,
-        sram: builder.sram,
+        memory: builder.memory,
         codes: builder.codes,
         constants: Constants::new(&image.machine),
         plans: builder.plans,
@@ -194,7 +204,7 @@ impl Builder<'_> {
     fn count(&mut self) {
         let image = self.image;
         let (mut fifos, mut links, mut programs) = (0u32, 0u32, 0);
-        let mut sram = 0;
+        let (mut outs, mut routers, mut switched, mut memory) = (0, 0, false, 0);
         for tile in &image.tiles {
             self.tiles.first_fifo.push(fifos);
             self.tiles.first_link.push(links);
@@ -202,20 +212,29 @@ impl Builder<'_> {
             self.tiles.plan.push(tile.routes.map_or(u32::MAX, |r| r.0));
             fifos += plan.map_or(0, |p| p.keys.len() as u32);
             links += plan.map_or(0, |p| p.outputs.count_ones());
+            outs += plan.map_or(0, |p| p.outs);
+            routers += usize::from(plan.is_some_and(|p| p.contended));
+            switched |= plan.is_some_and(|p| p.switched);
             if let Some(program) = tile.program {
                 let code = &self.codes[program.0 as usize];
                 fifos += u32::from(code.ins) + u32::from(code.outs);
                 programs += 1;
-                sram += tile.sram_bytes as usize / 4;
+                memory += code.registers + tile.sram_bytes as usize / 4;
             }
         }
         assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
         self.net.links.add(links as usize);
-        self.net.switched_sent = vec![0; links as usize];
+        if switched {
+            self.net.switched_sent = vec![0; links as usize];
+        }
         self.net.fifos.reserve(fifos as usize);
+        self.net.outs.reserve_exact(outs);
+        self.net.routers.reserve_exact(routers);
+        self.net.gates.reserve_exact(programs);
         self.pes.reserve_exact(programs);
-        assert!(sram < 1 << 32, "the SRAM of all PEs has at most 2^32 words");
-        self.sram.reserve_exact(sram);
+        assert!(memory < 1 << 32, "the memory of all PEs has at most 2^32 words");
+        // Zeroes from the system, which gives no memory for words that nobody writes.
+        self.memory = vec![0; memory];
     }
 
     fn plan(&self, tile: PeIdx) -> Option<&Plan> {
@@ -265,15 +284,16 @@ impl Builder<'_> {
         self.tiles.pe.push(index);
         let (ins, outs) = self.queues(program.0 as usize, index);
         let code = &self.codes[program.0 as usize];
-        let mut regs = [0; REGISTERS];
+        let first = self.pes.last().map_or(0, |pe| pe.memory.end);
+        let sram = first + code.registers as u32;
+        let memory = Memory { first, sram, end: sram + image.tile(tile).sram_bytes / 4 };
+        let PeMemory { regs, sram } = memory.of(&mut self.memory);
         for &(reg, value) in &image.tile(tile).params {
             regs[usize::from(reg.0)] = value;
         }
-        let begin = self.sram.len();
-        self.sram.resize(begin + image.tile(tile).sram_bytes as usize / 4, 0);
         for segment in &image.tile(tile).data {
-            let from = begin + segment.address as usize / 4;
-            self.sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
+            let from = segment.address as usize / 4;
+            sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
         }
         let tasks = code.program.tasks.iter().enumerate();
         let set = |pick: fn(&pe_isa::Task) -> bool| {
@@ -315,9 +335,8 @@ impl Builder<'_> {
             blocked: set(|t| t.blocked),
             running: 0,
             ending: 0,
-            ops: vec![None; code.threads],
-            regs,
-            sram: begin..self.sram.len(),
+            ops: Vec::new(),
+            memory,
             counters: PeCounters::default(),
             accounted: 0,
         });

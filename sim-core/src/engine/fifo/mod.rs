@@ -108,7 +108,7 @@ pub(super) struct Fifo {
     /// One more than the last departure, 0 before the first.
     left: u32,
     /// Its place in [`Fifos::side`]: a counter for the spilled wavelets and one for the departures,
-    /// then the spilled wavelets, then the ring of departures.
+    /// then the spilled wavelets, then the ring of departures. [`u32::MAX`] until it needs one.
     side: u32,
     len: u16,
     capacity: u16,

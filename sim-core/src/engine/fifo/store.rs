@@ -34,7 +34,7 @@ impl Fifos {
             owner: spec.owner,
             departed: 0,
             left: 0,
-            side: u32::try_from(self.side.len()).expect("side slots fit 32 bits"),
+            side: u32::MAX,
             len: 0,
             capacity,
             head: 0,
@@ -45,17 +45,20 @@ impl Fifos {
             out_ports: 0,
             flags: if spec.contended { CONTENDED } else { 0 },
         };
-        let spilled = usize::from(capacity.saturating_sub(INLINE));
-        let ring = if credits == Credits::Ring { usize::from(capacity) } else { 0 };
-        if spilled + ring == 0 {
-            fifo.side = u32::MAX;
-        } else {
-            let side = self.side.len() + 1 + spilled + ring;
-            self.side.resize(side, Slot::default());
+        if credits == Credits::Ring {
+            Self::add_side(&mut self.side, &mut fifo);
         }
         self.list.push(fifo);
         self.waiters.push(Actor::NONE);
         at
+    }
+
+    /// Gives `fifo` its place in [`Fifos::side`].
+    fn add_side(side: &mut Vec<Slot>, fifo: &mut Fifo) {
+        let spilled = usize::from(fifo.capacity.saturating_sub(INLINE));
+        let ring = if fifo.credits == Credits::Ring { usize::from(fifo.capacity) } else { 0 };
+        fifo.side = u32::try_from(side.len()).expect("side slots fit 32 bits");
+        side.resize(side.len() + 1 + spilled + ring, Slot::default());
     }
 
     /// Has `actor` woken when a wavelet leaves the full FIFO `at`.
@@ -129,7 +132,10 @@ impl Fifos {
 
     /// Puts `slot` behind the first four.
     #[cold]
-    fn spill(side: &mut [Slot], fifo: &Fifo, slot: Slot) {
+    fn spill(side: &mut Vec<Slot>, fifo: &mut Fifo, slot: Slot) {
+        if fifo.side == u32::MAX {
+            Self::add_side(side, fifo);
+        }
         let first = side[fifo.side as usize].stamp as usize;
         let behind = usize::from(fifo.len - INLINE);
         let at = (first + behind) % usize::from(fifo.capacity - INLINE);
