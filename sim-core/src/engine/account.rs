@@ -6,21 +6,27 @@ use super::code::Code;
 use super::net::Net;
 use super::pe::{NONE, Op, Pe, bits};
 use crate::cycles::Spent;
-use pe_isa::{Instr, TaskKind};
+use crate::run::StopReason;
+use pe_isa::{Cycle, Instr, TaskKind};
 
 impl Engine {
     /// Counts the cycles before `epoch`, in which waits began that ticks will not tell from then on; but none that the
     /// run may not have (rule E-1).
     #[cold]
     pub(super) fn account_before(&mut self, epoch: u64) {
+        self.catch_up(epoch);
         let until = epoch.min(self.net.activity);
         for pe in &mut self.pes {
             pe.account(until, &self.net, &self.codes[pe.code as usize]);
         }
     }
 
-    /// The run stopped at `stop`: all that is not counted yet, up to there.
-    pub(super) fn close_accounts(&mut self, stop: u64) {
+    /// The run stopped: all that is not counted yet, up to there.
+    pub(super) fn close_accounts(&mut self, stop: &(StopReason, Cycle)) {
+        let (reason, Cycle(stop)) = stop;
+        let stop = *stop;
+        // All other decisions of the cycle of a trap are taken (rule P-8).
+        self.catch_up(stop + u64::from(matches!(reason, StopReason::Trap { .. })));
         for pe in &mut self.pes {
             pe.account(stop, &self.net, &self.codes[pe.code as usize]);
             let gate = &self.net.gates[pe.index as usize];

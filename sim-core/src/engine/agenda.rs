@@ -11,7 +11,7 @@ impl Pe {
     /// The first cycle at which something can happen here by what is known now, and, noted in
     /// `net`, the queues and FIFOs whose change would make it earlier.
     #[inline]
-    pub(super) fn next_visit(&self, net: &mut Net, code: &Code) -> u64 {
+    pub(super) fn next_visit(&mut self, net: &mut Net, code: &Code) -> u64 {
         let mut next = u64::MAX;
         let mut wanted = 0u32;
         let mut launching = 0u32;
@@ -73,8 +73,11 @@ impl Pe {
     }
 
     #[inline]
-    fn next_instruction(&self, net: &mut Net, code: &Code, free_at: u64) -> u64 {
+    fn next_instruction(&mut self, net: &mut Net, code: &Code, free_at: u64) -> u64 {
         let when = self.main_ready.max(free_at);
+        if let Some(end) = self.begin_stretch(when, net, code) {
+            return end;
+        }
         match &code.program.instrs[usize::from(self.pc)] {
             Instr::Mark(_) => self.main_ready,
             Instr::SendCtrl { queue, .. } => {

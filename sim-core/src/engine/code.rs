@@ -1,5 +1,6 @@
 //! Programs and constants, as PEs step by them.
 
+use super::stretch;
 use fabric::Machine;
 use pe_isa::semantics::{self, Issued, Place};
 use pe_isa::{CostTable, Instr, Operand, Program, TaskKind, Thread, Vector};
@@ -47,6 +48,8 @@ pub(super) struct Code {
     pub(super) control_tasks: u32,
     /// For each instruction that is a vector operation, what is known of it without the registers.
     pub(super) prepared: Vec<Option<Prepared>>,
+    /// For each instruction, the cycles of the [stretch](super::stretch) that begins with it; 0 for those that are in none.
+    pub(super) stretches: Vec<u64>,
 }
 
 /// A vector operation issued ahead of time.
@@ -116,8 +119,10 @@ impl Code {
             }
         }
         let prepare = |i| Prepared::new(program, i, sram_bytes, cost);
+        let prepared: Vec<_> = program.instrs.iter().map(prepare).collect();
         Code {
-            prepared: program.instrs.iter().map(prepare).collect(),
+            stretches: stretch::cycles(&program.instrs, &prepared, cost),
+            prepared,
             in_rank,
             out_rank,
             ins,

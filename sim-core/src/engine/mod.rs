@@ -23,6 +23,7 @@ mod ramp;
 mod router;
 mod step;
 mod stream;
+mod stretch;
 mod verdict;
 mod watch;
 mod wheel;
@@ -113,7 +114,7 @@ impl Engine {
         self.schedule_host(script);
         let stop = self.run_until(host, limit.0, observer);
         self.end_streams();
-        self.close_accounts(stop.1.0);
+        self.close_accounts(&stop);
         stop
     }
 

@@ -90,6 +90,8 @@ pub(super) struct Pe {
     pub(super) main_ready: u64,
     /// No launch before this cycle (rules K-3, K-4).
     pub(super) next_launch: u64,
+    /// The main thread may have begun instructions of a [stretch](super::stretch) that are not carried out yet.
+    pub(super) behind: bool,
     /// The change by the main thread's last step that is not visible before [`Pe::main_ready`].
     pub(super) effect: Option<Effect>,
     pub(super) activated: u64,
@@ -143,6 +145,10 @@ impl Pe {
         if gate.end_stream() {
             stream.leave(self, code.threads, gate);
         }
+        if std::mem::take(&mut self.behind) {
+            self.catch_up(net.now, net, memory, code, constants);
+        }
+        let gate = &net.gates[self.index as usize];
         let (free, controls) = (gate.free_at <= net.now, gate.controls > 0);
         if self.effect.is_some() || self.ending != 0 {
             self.settle(net, code);

@@ -26,20 +26,13 @@ impl Pe {
                 let cost = if self.running >> thread & 1 != 0 {
                     self.fabric_step(thread, net, memory, constants)
                 } else {
-                    self.instruction(net, memory, code, constants).map_err(|fault| Trap {
-                        pe: self.tile,
-                        instruction: self.pc,
-                        fault,
-                    })?
+                    self.instruction(net.now, net, memory, code, constants)
+                        .map_err(|fault| Trap { pe: self.tile, instruction: self.pc, fault })?
                 };
-                let end = net.now + cost;
-                self.counters.busy_cycles += cost;
                 if net.watched {
                     net.note(self.index, Noted::Step(cost), 0, false);
                 }
-                net.gates[self.index as usize].free_at = end;
-                net.activity = net.activity.max(end);
-                self.cursor = if thread + 1 == code.threads { 0 } else { thread as u8 + 1 };
+                self.hold(thread, net.now, cost, net, code);
                 return Ok(());
             }
             thread += 1;
@@ -50,6 +43,16 @@ impl Pe {
                 return Ok(());
             }
         }
+    }
+
+    /// A step that `thread` takes at `now` holds the datapath (rules P-1, P-2).
+    #[inline(always)]
+    pub(super) fn hold(&mut self, thread: usize, now: u64, cost: u64, net: &mut Net, code: &Code) {
+        self.counters.busy_cycles += cost;
+        let end = now + cost;
+        net.gates[self.index as usize].free_at = end;
+        net.activity = net.activity.max(end);
+        self.cursor = if thread + 1 == code.threads { 0 } else { thread as u8 + 1 };
     }
 
     #[inline]
@@ -122,10 +125,11 @@ impl Pe {
         }
     }
 
-    /// Carries out the main thread's instruction (rule P-3) and returns its cost. Changes nothing
+    /// Carries out the main thread's instruction, at `now` (rule P-3), and returns its cost. Changes nothing
     /// when it faults (rule P-8).
-    fn instruction(
+    pub(super) fn instruction(
         &mut self,
+        now: u64,
         net: &mut Net,
         memory: &mut [u32],
         code: &Code,
@@ -136,7 +140,7 @@ impl Pe {
         let mut next = self.pc + 1;
         let regs = &mut memory[self.memory.regs()];
         let cost = match code.program.instrs[usize::from(self.pc)] {
-            Instr::Vector(v) => return self.vector(&v, net, memory, code, constants),
+            Instr::Vector(v) => return self.vector(&v, now, net, memory, code, constants),
             Instr::Li { rd, imm } => {
                 regs[usize::from(rd.0)] = imm;
                 scalar
@@ -173,7 +177,7 @@ impl Pe {
                 let payload = value(payload, regs);
                 self.counters.wavelets_out += 1;
                 let up = net.fifos[fifo].up();
-                net.enqueue(self.index, fifo, up, net.now + scalar, payload, true);
+                net.enqueue(self.index, fifo, up, now + scalar, payload, true);
                 scalar
             }
             Instr::Activate(task) => self.begin_effect(Effect::Activate(task), scalar),
@@ -181,14 +185,14 @@ impl Pe {
             Instr::Unblock(task) => self.begin_effect(Effect::Unblock(task), scalar),
             Instr::End => {
                 self.task = None;
-                self.next_launch = self.next_launch.max(net.now + scalar);
+                self.next_launch = self.next_launch.max(now + scalar);
                 scalar
             }
             Instr::Mark(_) => unreachable!("marks are passed before the step"),
         };
         self.counters.instructions += 1;
         self.pc = next;
-        self.main_ready = net.now + cost;
+        self.main_ready = now + cost;
         Ok(cost)
     }
 
@@ -203,6 +207,7 @@ impl Pe {
     fn vector(
         &mut self,
         v: &Vector,
+        now: u64,
         net: &mut Net,
         memory: &mut [u32],
         code: &Code,
@@ -216,7 +221,7 @@ impl Pe {
         if !is_fabric(v) {
             semantics::execute_all(&prepared.issued, &mut self.memory.of(memory));
             self.pc += 1;
-            self.main_ready = net.now + prepared.cycles;
+            self.main_ready = now + prepared.cycles;
             return Ok(prepared.cycles);
         }
         let pc = self.pc;
@@ -224,11 +229,11 @@ impl Pe {
             Thread::Main => (0, OnDone::Nothing),
             Thread::Micro(u, done) => {
                 self.pc += 1;
-                self.main_ready = net.now + 1;
+                self.main_ready = now + 1;
                 (usize::from(u) + 1, done)
             }
         };
-        let first = (net.now + 1).max(net.now + constants.dispatch_cycles - 1);
+        let first = (now + 1).max(now + constants.dispatch_cycles - 1);
         let op = self.operation(v, prepared, code, first, done, pc);
         if self.ops.is_empty() {
             self.ops = vec![None; code.threads];

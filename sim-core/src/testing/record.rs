@@ -102,16 +102,17 @@ impl Observer for Events {
     }
 }
 
-/// Writes down marks and events.
+/// Writes down marks, and events if it sees them.
 #[derive(Debug, Default)]
 struct Recorder {
+    sees_events: bool,
     marks: Vec<Mark>,
     events: Events,
 }
 
 impl Observer for Recorder {
     fn sees_events(&self) -> bool {
-        true
+        self.sees_events
     }
 
     fn event(&mut self, event: &Event) {
@@ -135,9 +136,21 @@ impl Observer for Recorder {
 
 impl Case {
     /// Runs the case and writes down all that can be seen.
+    ///
+    /// # Panics
+    /// When it goes another way where nobody sees its events.
     pub fn run(&self, runner: Runner) -> Record {
+        let seen = self.record(runner, true);
+        let unseen = Record { events: seen.events.clone(), ..self.record(runner, false) };
+        if let Some(difference) = seen.difference(&unseen) {
+            panic!("with its events seen and not seen: {difference}");
+        }
+        seen
+    }
+
+    fn record(&self, runner: Runner, sees_events: bool) -> Record {
         let mut host = Listener { received: Vec::new(), stop_after: self.stop_after };
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder { sees_events, ..Recorder::default() };
         let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut recorder);
         let mut marks = std::mem::take(&mut recorder.marks);
         marks.sort();

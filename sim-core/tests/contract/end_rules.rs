@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use fabric::{PeIdx, Port};
-use pe_isa::{Color, Cycle, Instr, OnDone, Reg, TaskKind};
+use pe_isa::{AluOp, Color, Cycle, Instr, OnDone, Reg, Src, TaskKind};
 use sim_core::testing::build::WaferBuilder;
 use sim_core::{HostScript, StopReason, Wait, WaitFor};
 
@@ -153,4 +153,41 @@ fn is_a_wavelet_that_comes_long_after_the_limit_still_to_come() {
             assert_eq!(r.outcome.cycle.0, late + 3); // E-1: a hop and a ramp
         });
     }
+}
+
+#[test]
+fn does_a_run_that_stops_between_plain_instructions_have_done_those_before() {
+    // Launch in 0 … 4; 20 additions from 5 on, one a cycle, of which the limit lets the first few begin. A control
+    // wavelet is discarded meanwhile (P-7).
+    let mut w = WaferBuilder::new(near(1, 1));
+    w.route(0, 0, Port::West, &[Port::Ramp]);
+    w.host_in(0, Port::West, 0);
+    let p = w.program(0);
+    p.bind_in(0);
+    let add = Instr::Alu { op: AluOp::Add, rd: Reg(1), ra: Reg(1), b: Src::Imm(1) };
+    p.main(&[vec![add; 20], vec![Instr::End]].concat());
+    let image = w.finish();
+    let script = HostScript { ports: vec![vec![control_word(7, 0)]] };
+    for limit in 0..25 {
+        on_all_until(&image, &script, Cycle(limit), None, |r| {
+            let done = limit.saturating_sub(5);
+            let pe = &r.outcome.state.pes[0];
+            assert_eq!((r.outcome.cycle.0, pe.instructions, pe.busy_cycles), (limit, done, done));
+            assert_eq!(u64::from(r.outcome.state.regs[0][1]), done);
+        });
+    }
+}
+
+#[test]
+fn are_plain_instructions_at_the_cycle_of_another_ones_trap_carried_out() {
+    // P-8: both launch in 0 … 4. Tile 1 divides by zero at 7, where tile 0 does its third addition.
+    let mut w = WaferBuilder::new(near(2, 1));
+    let alu = |op, b| Instr::Alu { op, rd: Reg(1), ra: Reg(1), b: Src::Imm(b) };
+    let add = alu(AluOp::Add, 1);
+    w.program(0).main(&[vec![add; 9], vec![Instr::End]].concat());
+    w.program(1).main(&[add, add, alu(AluOp::Div, 0), Instr::End]);
+    on_all(&w.finish(), &none(), |r| {
+        assert_eq!(r.outcome.cycle.0, 7);
+        assert_eq!([0, 1].map(|pe| r.outcome.state.regs[pe][1]), [3, 2]);
+    });
 }

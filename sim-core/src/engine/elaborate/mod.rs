@@ -329,6 +329,7 @@ impl Builder<'_> {
             task: None,
             pc: 0,
             main_ready: 0,
+            behind: false,
             next_launch: 0,
             effect: None,
             activated: set(|t| t.activated),

@@ -1,0 +1,81 @@
+//! Stretches: instructions of the main thread, one after the other, whose costs are known before they are carried out.
+//!
+//! While nothing else is under way in the PE, nobody sees when they are carried out, so that one visit at the end of the
+//! stretch does for all of them. Whoever looks earlier (a discard, the end of the run) has the PE catch up first.
+
+use super::Engine;
+use super::code::{Code, Constants, Prepared, is_fabric};
+use super::net::Net;
+use super::pe::Pe;
+use pe_isa::{AluOp, CostTable, Instr};
+
+/// The cost of an instruction that cannot fault, reaches nothing but SRAM and registers, and goes on to the next one.
+fn known_cost(instr: &Instr, prepared: Option<&Prepared>, cost: &CostTable) -> Option<u64> {
+    match instr {
+        Instr::Li { .. } | Instr::SelGt { .. } => Some(cost.scalar_cycles),
+        Instr::Alu { op, .. } => {
+            (!matches!(op, AluOp::Div | AluOp::Rem)).then_some(cost.scalar_cycles)
+        }
+        Instr::Vector(v) if !is_fabric(v) => prepared.map(|p| p.cycles),
+        _ => None,
+    }
+}
+
+/// For each instruction, the cycles of the stretch that begins with it.
+pub(super) fn cycles(
+    instrs: &[Instr],
+    prepared: &[Option<Prepared>],
+    cost: &CostTable,
+) -> Vec<u64> {
+    let mut cycles = vec![0; instrs.len()];
+    let mut behind = 0;
+    for (at, instr) in instrs.iter().enumerate().rev() {
+        behind = known_cost(instr, prepared[at].as_ref(), cost).map_or(0, |own| own + behind);
+        cycles[at] = behind;
+    }
+    cycles
+}
+
+impl Pe {
+    /// Where a stretch begins at `when`, the main thread's next step, its end: no visit is needed before.
+    #[inline(always)]
+    pub(super) fn begin_stretch(&mut self, when: u64, net: &Net, code: &Code) -> Option<u64> {
+        let cycles = code.stretches[usize::from(self.pc)];
+        let alone = self.running | self.ending == 0 && self.effect.is_none();
+        let free = when == self.main_ready && when > net.now;
+        if cycles == 0 || !alone || !free || net.watched {
+            return None;
+        }
+        self.behind = true;
+        Some(when + cycles)
+    }
+
+    /// Carries out those instructions of the stretch that begin before `until`.
+    pub(super) fn catch_up(
+        &mut self,
+        until: u64,
+        net: &mut Net,
+        memory: &mut [u32],
+        code: &Code,
+        constants: &Constants,
+    ) {
+        if self.main_ready < until {
+            self.account(self.main_ready, net, code);
+        }
+        while self.main_ready < until && code.stretches[usize::from(self.pc)] > 0 {
+            let now = self.main_ready;
+            let cost = self.instruction(now, net, memory, code, constants);
+            self.hold(0, now, cost.expect("a stretch does not fault"), net, code);
+        }
+    }
+}
+
+impl Engine {
+    /// Has all PEs catch up to `until`.
+    pub(super) fn catch_up(&mut self, until: u64) {
+        for pe in self.pes.iter_mut().filter(|pe| pe.behind) {
+            let code = &self.codes[pe.code as usize];
+            pe.catch_up(until, &mut self.net, &mut self.memory, code, &self.constants);
+        }
+    }
+}
