@@ -6,11 +6,13 @@
 //! a sum into a repeated destination has a defined order. Every NaN that arithmetic produces is the
 //! same one, so that no host's choice of NaN bits reaches a result.
 
+use crate::DType;
 use crate::instr::{AluOp, VecOp, Vector};
 use crate::operand::{Operand, Reg, Size};
 use crate::program::Program;
-use crate::{DType, kernels};
 use std::fmt;
+
+pub use crate::kernels::Form;
 
 /// Longest loop nest of one operation, in elements; longer ones fault at issue.
 pub const MAX_ELEMENTS: u64 = 1 << 24;
@@ -430,12 +432,7 @@ pub fn execute(
 /// Carries out a whole memory-only operation, by rows where a fast loop exists for it. Equal to
 /// [`execute`] over all elements, bit for bit.
 pub fn execute_all(issued: &Issued, mem: &mut PeMemory) {
-    if issued.total == 0 {
-        return;
-    }
-    if !kernels::execute_rows(issued, mem) {
-        execute(issued, mem, 0, issued.total, 0, 0);
-    }
+    Form::of(issued).execute(issued, mem);
 }
 
 /// Carries out an integer instruction.

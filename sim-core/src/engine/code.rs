@@ -2,7 +2,7 @@
 
 use super::stretch;
 use fabric::Machine;
-use pe_isa::semantics::{self, Issued, Place};
+use pe_isa::semantics::{self, Form, Issued, Place};
 use pe_isa::{CostTable, Instr, Operand, Program, TaskKind, Thread, Vector};
 
 /// The constants of the machine that PEs step by.
@@ -56,6 +56,8 @@ pub(super) struct Code {
 #[derive(Debug, Clone)]
 pub(super) struct Prepared {
     pub(super) issued: Issued,
+    /// How it is carried out if it is memory-only.
+    pub(super) form: Form,
     /// Cost if it is memory-only, else of a step with a full wavelet.
     pub(super) cycles: u64,
 }
@@ -70,12 +72,16 @@ impl Prepared {
     ) -> Option<Prepared> {
         let Instr::Vector(v) = instr else { return None };
         let issued = semantics::issue_static(program, v, sram_bytes)?;
-        let cycles = if is_fabric(v) {
-            cost.step_cycles(&issued, full_wavelet(&issued))
+        Some(Prepared::of(v, issued, cost))
+    }
+
+    pub(super) fn of(v: &Vector, issued: Issued, cost: &CostTable) -> Prepared {
+        let (form, cycles) = if is_fabric(v) {
+            (Form::Elements, cost.step_cycles(&issued, full_wavelet(&issued)))
         } else {
-            cost.memory_cycles(&issued)
+            (Form::of(&issued), cost.memory_cycles(&issued))
         };
-        Some(Prepared { issued, cycles })
+        Prepared { issued, form, cycles }
     }
 }
 

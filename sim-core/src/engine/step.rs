@@ -219,7 +219,7 @@ impl Pe {
         };
         self.counters.instructions += 1;
         if !is_fabric(v) {
-            semantics::execute_all(&prepared.issued, &mut self.memory.of(memory));
+            prepared.form.execute(&prepared.issued, &mut self.memory.of(memory));
             self.pc += 1;
             self.main_ready = now + prepared.cycles;
             return Ok(prepared.cycles);
@@ -259,12 +259,7 @@ impl Pe {
         let sram_bytes = 4 * self.memory.sram().len() as u32;
         let regs = &memory[self.memory.regs()];
         let issued = semantics::issue(&code.program, v, regs, sram_bytes)?;
-        let cycles = if is_fabric(v) {
-            constants.cost.step_cycles(&issued, full_wavelet(&issued))
-        } else {
-            constants.cost.memory_cycles(&issued)
-        };
-        Ok(Prepared { issued, cycles })
+        Ok(Prepared::of(v, issued, &constants.cost))
     }
 
     fn operation(
