@@ -217,13 +217,11 @@ impl Pe {
             Some(prepared) => prepared,
             None => &self.prepare(v, memory, code, constants)?,
         };
-        self.counters.instructions += 1;
         if !is_fabric(v) {
-            prepared.form.execute(&prepared.issued, &mut self.memory.of(memory));
-            self.pc += 1;
-            self.main_ready = now + prepared.cycles;
+            self.carry_out(prepared, now, memory);
             return Ok(prepared.cycles);
         }
+        self.counters.instructions += 1;
         let pc = self.pc;
         let (thread, done) = match v.thread {
             Thread::Main => (0, OnDone::Nothing),
@@ -246,6 +244,15 @@ impl Pe {
             self.running |= 1 << thread;
         }
         Ok(1)
+    }
+
+    /// Carries out a memory-only operation at `now`.
+    #[inline(always)]
+    pub(super) fn carry_out(&mut self, prepared: &Prepared, now: u64, memory: &mut [u32]) {
+        prepared.form.execute(&prepared.issued, &mut self.memory.of(memory));
+        self.counters.instructions += 1;
+        self.pc += 1;
+        self.main_ready = now + prepared.cycles;
     }
 
     /// Reads sizes and offsets from the registers.

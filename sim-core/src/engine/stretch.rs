@@ -59,14 +59,21 @@ impl Pe {
         code: &Code,
         constants: &Constants,
     ) {
-        if self.main_ready < until {
-            self.account(self.main_ready, net, code);
+        let begin = self.main_ready;
+        if begin >= until {
+            return;
         }
+        self.account(begin, net, code);
         while self.main_ready < until && code.stretches[usize::from(self.pc)] > 0 {
-            let now = self.main_ready;
-            let cost = self.instruction(now, net, memory, code, constants);
-            self.hold(0, now, cost.expect("a stretch does not fault"), net, code);
+            match &code.prepared[usize::from(self.pc)] {
+                Some(prepared) => self.carry_out(prepared, self.main_ready, memory),
+                None => {
+                    let cost = self.instruction(self.main_ready, net, memory, code, constants);
+                    cost.expect("a stretch does not fault");
+                }
+            }
         }
+        self.hold(0, begin, self.main_ready - begin, net, code);
     }
 }
 
