@@ -8,10 +8,10 @@ use super::wheel::Actor;
 use pe_isa::{Instr, OnDone, TaskKind, Thread, Vector};
 
 impl Pe {
-    /// The first cycle at which something can happen here by what is known now, and, noted in
+    /// The first cycle at which something can happen here by what is known now (a mark only if an observer `looks`), and, noted in
     /// `net`, the queues and FIFOs whose change would make it earlier.
     #[inline]
-    pub(super) fn next_visit(&mut self, net: &mut Net, code: &Code) -> u64 {
+    pub(super) fn next_visit(&mut self, looks: bool, net: &mut Net, code: &Code) -> u64 {
         let mut next = u64::MAX;
         let mut wanted = 0u32;
         let mut launching = 0u32;
@@ -32,7 +32,7 @@ impl Pe {
         if self.task.is_none() {
             next = next.min(self.next_launch_at(net, code, &mut launching));
         } else if self.running & 1 == 0 {
-            next = next.min(self.next_instruction(net, code, free_at));
+            next = next.min(self.next_instruction(looks, net, code, free_at));
         }
         if net.gates[self.index as usize].controls > 0 {
             next = next.min(self.next_discard(net, code));
@@ -73,9 +73,9 @@ impl Pe {
     }
 
     #[inline]
-    fn next_instruction(&mut self, net: &mut Net, code: &Code, free_at: u64) -> u64 {
+    fn next_instruction(&mut self, looks: bool, net: &mut Net, code: &Code, free_at: u64) -> u64 {
         let when = self.main_ready.max(free_at);
-        if let Some(end) = self.begin_stretch(when, net, code) {
+        if let Some(end) = self.begin_stretch(when, looks, net, code) {
             return end;
         }
         match &code.program.instrs[usize::from(self.pc)] {

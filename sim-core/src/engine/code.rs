@@ -1,6 +1,6 @@
 //! Programs and constants, as PEs step by them.
 
-use super::stretch;
+use super::stretch::Stretches;
 use fabric::Machine;
 use pe_isa::semantics::{self, Form, Issued, Place};
 use pe_isa::{CostTable, Instr, Operand, Program, TaskKind, Thread, Vector};
@@ -48,8 +48,7 @@ pub(super) struct Code {
     pub(super) control_tasks: u32,
     /// For each instruction that is a vector operation, what is known of it without the registers.
     pub(super) prepared: Vec<Option<Prepared>>,
-    /// For each instruction, the cycles of the [stretch](super::stretch) that begins with it; 0 for those that are in none.
-    pub(super) stretches: Vec<u64>,
+    pub(super) stretches: Stretches,
 }
 
 /// A vector operation issued ahead of time.
@@ -107,6 +106,11 @@ fn ranks(queues: &[Option<pe_isa::Color>]) -> (Vec<u8>, u8) {
 }
 
 impl Code {
+    #[inline]
+    pub(super) fn is_mark(&self, pc: u16) -> bool {
+        matches!(self.program.instrs[usize::from(pc)], Instr::Mark(_))
+    }
+
     /// `sram_bytes` is the least SRAM of any PE with the program, `params` the registers that any of them starts with.
     pub(super) fn new(program: &Program, sram_bytes: u32, params: usize, cost: &CostTable) -> Code {
         let (in_rank, ins) = ranks(&program.in_queues);
@@ -127,7 +131,7 @@ impl Code {
         let prepare = |i| Prepared::new(program, i, sram_bytes, cost);
         let prepared: Vec<_> = program.instrs.iter().map(prepare).collect();
         Code {
-            stretches: stretch::cycles(&program.instrs, &prepared, cost),
+            stretches: Stretches::new(&program.instrs, &prepared, cost),
             prepared,
             in_rank,
             out_rank,

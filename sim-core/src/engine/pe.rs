@@ -161,7 +161,7 @@ impl Pe {
         if self.task.is_none() {
             self.launch(net, memory, code, constants);
         }
-        let next = self.next_visit(net, code);
+        let next = self.next_visit(observer.active(), net, code);
         if next < u64::MAX {
             net.wake_pe(self.index, next.max(net.now + 1));
         }

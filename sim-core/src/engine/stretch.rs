@@ -1,7 +1,7 @@
 //! Stretches: instructions of the main thread, one after the other, whose costs are known before they are carried out.
 //!
 //! While nothing else is under way in the PE, nobody sees when they are carried out, so that one visit at the end of the
-//! stretch does for all of them. Whoever looks earlier (a discard, the end of the run) has the PE catch up first.
+//! stretch does for all of them. Marks that no observer looks at may stand in between. Whoever looks earlier (a discard, the end of the run) has the PE catch up first.
 
 use super::Engine;
 use super::code::{Code, Constants, Prepared, is_fabric};
@@ -21,26 +21,50 @@ fn known_cost(instr: &Instr, prepared: Option<&Prepared>, cost: &CostTable) -> O
     }
 }
 
-/// For each instruction, the cycles of the stretch that begins with it.
-pub(super) fn cycles(
-    instrs: &[Instr],
-    prepared: &[Option<Prepared>],
-    cost: &CostTable,
-) -> Vec<u64> {
-    let mut cycles = vec![0; instrs.len()];
-    let mut behind = 0;
-    for (at, instr) in instrs.iter().enumerate().rev() {
-        behind = known_cost(instr, prepared[at].as_ref(), cost).map_or(0, |own| own + behind);
-        cycles[at] = behind;
+/// The cycles of the stretches that begin with each instruction; 0 where none does.
+#[derive(Debug, Clone)]
+pub(super) struct Stretches {
+    /// Stretches in which marks are passed.
+    blind: Vec<u64>,
+    /// Those that end before a mark, for observers who look.
+    seen: Vec<u64>,
+}
+
+impl Stretches {
+    pub(super) fn new(
+        instrs: &[Instr],
+        prepared: &[Option<Prepared>],
+        cost: &CostTable,
+    ) -> Stretches {
+        let cycles = |mark: Option<u64>| {
+            let mut cycles = vec![0; instrs.len()];
+            let mut behind = 0;
+            for (at, instr) in instrs.iter().enumerate().rev() {
+                let own = match instr {
+                    Instr::Mark(_) => mark,
+                    _ => known_cost(instr, prepared[at].as_ref(), cost),
+                };
+                behind = own.map_or(0, |own| own + behind);
+                cycles[at] = behind;
+            }
+            cycles
+        };
+        Stretches { blind: cycles(Some(0)), seen: cycles(None) }
     }
-    cycles
 }
 
 impl Pe {
     /// Where a stretch begins at `when`, the main thread's next step, its end: no visit is needed before.
     #[inline(always)]
-    pub(super) fn begin_stretch(&mut self, when: u64, net: &Net, code: &Code) -> Option<u64> {
-        let cycles = code.stretches[usize::from(self.pc)];
+    pub(super) fn begin_stretch(
+        &mut self,
+        when: u64,
+        looks: bool,
+        net: &Net,
+        code: &Code,
+    ) -> Option<u64> {
+        let stretches = if looks { &code.stretches.seen } else { &code.stretches.blind };
+        let cycles = stretches[usize::from(self.pc)];
         let alone = self.running | self.ending == 0 && self.effect.is_none();
         let free = when == self.main_ready && when > net.now;
         if cycles == 0 || !alone || !free || net.watched {
@@ -64,9 +88,10 @@ impl Pe {
             return;
         }
         self.account(begin, net, code);
-        while self.main_ready < until && code.stretches[usize::from(self.pc)] > 0 {
+        while self.main_ready < until && code.stretches.blind[usize::from(self.pc)] > 0 {
             match &code.prepared[usize::from(self.pc)] {
                 Some(prepared) => self.carry_out(prepared, self.main_ready, memory),
+                None if code.is_mark(self.pc) => self.pc += 1,
                 None => {
                     let cost = self.instruction(self.main_ready, net, memory, code, constants);
                     cost.expect("a stretch does not fault");

@@ -102,15 +102,20 @@ impl Observer for Events {
     }
 }
 
-/// Writes down marks, and events if it sees them.
+/// Writes down marks if it looks, and events if it sees them.
 #[derive(Debug, Default)]
 struct Recorder {
+    looks: bool,
     sees_events: bool,
     marks: Vec<Mark>,
     events: Events,
 }
 
 impl Observer for Recorder {
+    fn active(&self) -> bool {
+        self.looks
+    }
+
     fn sees_events(&self) -> bool {
         self.sees_events
     }
@@ -138,19 +143,26 @@ impl Case {
     /// Runs the case and writes down all that can be seen.
     ///
     /// # Panics
-    /// When it goes another way where nobody sees its events.
+    /// When it goes another way where nobody sees its events, or nobody looks at all.
     pub fn run(&self, runner: Runner) -> Record {
-        let seen = self.record(runner, true);
-        let unseen = Record { events: seen.events.clone(), ..self.record(runner, false) };
-        if let Some(difference) = seen.difference(&unseen) {
-            panic!("with its events seen and not seen: {difference}");
+        let seen = self.record(runner, true, true);
+        let marks = Record { events: seen.events.clone(), ..self.record(runner, true, false) };
+        let blind = Record {
+            events: seen.events.clone(),
+            marks: seen.marks.clone(),
+            ..self.record(runner, false, false)
+        };
+        for (who, record) in [("only marks are", &marks), ("nothing is", &blind)] {
+            if let Some(difference) = seen.difference(record) {
+                panic!("all is seen, {who} seen: {difference}");
+            }
         }
         seen
     }
 
-    fn record(&self, runner: Runner, sees_events: bool) -> Record {
+    fn record(&self, runner: Runner, looks: bool, sees_events: bool) -> Record {
         let mut host = Listener { received: Vec::new(), stop_after: self.stop_after };
-        let mut recorder = Recorder { sees_events, ..Recorder::default() };
+        let mut recorder = Recorder { looks, sees_events, ..Recorder::default() };
         let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut recorder);
         let mut marks = std::mem::take(&mut recorder.marks);
         marks.sort();

@@ -165,7 +165,7 @@ fn does_a_run_that_stops_between_plain_instructions_have_done_those_before() {
     let p = w.program(0);
     p.bind_in(0);
     let add = Instr::Alu { op: AluOp::Add, rd: Reg(1), ra: Reg(1), b: Src::Imm(1) };
-    p.main(&[vec![add; 20], vec![Instr::End]].concat());
+    p.main(&[vec![add; 4], vec![BEGIN], vec![add; 16], vec![Instr::End]].concat());
     let image = w.finish();
     let script = HostScript { ports: vec![vec![control_word(7, 0)]] };
     for limit in 0..25 {
