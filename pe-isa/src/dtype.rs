@@ -75,14 +75,14 @@ impl DType {
 /// arithmetic on numbers that are subnormal as `f32`, which hosts are slow at.
 #[inline(always)]
 pub(crate) fn half_to_f32(half: u16) -> f32 {
-    let h = u32::from(half);
-    let magnitude = (h & 0x7fff) << 13;
+    let h = half as i16 as i32 as u32;
+    let magnitude = (h << 13) & 0x0fff_e000;
     let normal = magnitude + (112 << 23);
     // The last place of 2^-14 + x is that of the smallest binary16.
     let small = f32::from_bits(magnitude + (113 << 23)) - f32::from_bits(113 << 23);
     let finite = if magnitude < 1 << 23 { small.to_bits() } else { normal };
     let bits = if magnitude >= 31 << 23 { magnitude | 0x7f80_0000 } else { finite };
-    f32::from_bits(bits | ((h & 0x8000) << 16))
+    f32::from_bits(bits | (h & 0x8000_0000))
 }
 
 /// Conversion to binary16, to nearest even (a NaN to the quiet one), written without branches.
