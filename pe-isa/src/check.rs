@@ -1,6 +1,6 @@
 //! What makes a program malformed: found once, when it is loaded, so that stepping need not look.
 
-use crate::instr::{Instr, OnDone, Src, Thread, VecOp, Vector};
+use crate::instr::{Instr, OnDone, Thread, VecOp, Vector};
 use crate::operand::{Operand, Reg, Size};
 use crate::program::{Program, TaskKind};
 use crate::{DType, REGISTERS};
@@ -199,12 +199,6 @@ impl Found<'_> {
         }
     }
 
-    fn src(&mut self, place: &str, src: Src) {
-        if let Src::Reg(r) = src {
-            self.reg(place, r);
-        }
-    }
-
     fn instr(&mut self, place: &str, instr: &Instr) {
         for q in instr.inputs() {
             self.input(place, q.0);
@@ -215,28 +209,19 @@ impl Found<'_> {
             let message = format!("output queue {} is bound to no color", q.0);
             self.breach(Breach::UnboundQueue, place, message);
         }
+        for r in instr.registers() {
+            self.reg(place, r);
+        }
         match *instr {
             Instr::Vector(v) => self.vector(place, &v),
-            Instr::Li { rd, .. } => self.reg(place, rd),
-            Instr::Alu { rd, ra, b, .. } => {
-                self.reg(place, rd);
-                self.reg(place, ra);
-                self.src(place, b);
-            }
-            Instr::SelGt { rd, rs, ra, rb } => {
-                for r in [rd, rs, ra, rb] {
-                    self.reg(place, r);
-                }
-            }
-            Instr::Branch { ra, b, target, .. } => {
-                self.reg(place, ra);
-                self.src(place, b);
-                self.target(place, target);
-            }
-            Instr::Jump { target } => self.target(place, target),
-            Instr::SendCtrl { payload, .. } => self.src(place, payload),
+            Instr::Branch { target, .. } | Instr::Jump { target } => self.target(place, target),
             Instr::Activate(t) | Instr::Block(t) | Instr::Unblock(t) => self.task(place, t.0),
-            Instr::End | Instr::Mark(_) => {}
+            Instr::Li { .. }
+            | Instr::Alu { .. }
+            | Instr::SelGt { .. }
+            | Instr::SendCtrl { .. }
+            | Instr::End
+            | Instr::Mark(_) => {}
         }
     }
 
@@ -246,17 +231,14 @@ impl Found<'_> {
             None => return self.add(place, format!("shape {} does not exist", v.shape.0)),
         };
         for operand in [v.dst, v.a, v.b] {
-            match operand {
-                Operand::Mem(d) => match self.program.dsds.get(usize::from(d.0)) {
-                    None => self.add(place, format!("dsd {} does not exist", d.0)),
-                    Some(dsd) if dsd.strides.len() != rank => {
-                        let have = dsd.strides.len();
-                        self.add(place, format!("dsd {} has {have} strides for {rank} loops", d.0));
-                    }
-                    Some(_) => {}
-                },
-                Operand::Reg(r, _) => self.reg(place, r),
-                _ => {}
+            let Operand::Mem(d) = operand else { continue };
+            match self.program.dsds.get(usize::from(d.0)) {
+                None => self.add(place, format!("dsd {} does not exist", d.0)),
+                Some(dsd) if dsd.strides.len() != rank => {
+                    let have = dsd.strides.len();
+                    self.add(place, format!("dsd {} has {have} strides for {rank} loops", d.0));
+                }
+                Some(_) => {}
             }
         }
         if let Thread::Micro(u, done) = v.thread {
@@ -287,8 +269,7 @@ impl Found<'_> {
             self.add(place, "fmac reads its destination, so that cannot be a queue");
         }
         if v.op == VecOp::ArgMax {
-            let good_dst =
-                matches!(v.dst, Operand::Reg(r, DType::F32) if usize::from(r.0) + 1 < REGISTERS);
+            let good_dst = matches!(v.dst, Operand::Reg(_, DType::F32));
             let good_b = matches!(v.b, Operand::Reg(_, DType::U32) | Operand::Imm(_, DType::U32));
             if !good_dst || !good_b {
                 self.add(place, "argmax takes an f32 register pair, a source and a u32 base index");
