@@ -68,10 +68,10 @@ impl<'a> Filler<'a> {
         if !self.overflown.insert(tensor.0) {
             return;
         }
-        let (row, column) = (rows[at / columns as usize], at % columns as usize);
-        let name = &self.graph.tensor(tensor).name;
+        let (row, column) = (rows[at / columns as usize] as usize, at % columns as usize);
+        let (name, index) = self.weights.stored_place(tensor, row, column);
         self.diagnostics.push(format!(
-            "tensor {name}, element [{row}, {column}]: {} is beyond the range of {} \
+            "tensor {name}, element {index:?}: {} is beyond the range of {} \
              (--set numerics.weights=bf16 or f32)",
             values[at],
             t.name()

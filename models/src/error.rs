@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// At most so many items of a list are spelled out in a message; the rest is counted.
-const LISTED: usize = 8;
+const LISTED: usize = 24;
 
 /// A tensor that the graph needs and the checkpoint lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 //! [`Residual`]); the final norm and the head turn it into one logit per vocabulary entry.
 
 use crate::rope::Rope;
+use crate::tensors::{LinearRef, TensorRef, TensorSpec};
 
 /// A whole model as a compiler or an interpreter consumes it. Sizes are counts of elements; all are at least 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,22 +38,6 @@ pub struct DecoderGraph {
     pub optional_prefix: &'static str,
 }
 
-/// Names a tensor of one [`DecoderGraph`]: an index into its `tensors`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TensorRef(pub u32);
-
-/// A tensor as the graph sees it. Matrices of linear layers have the shape `[out, in]`; a family whose files store them
-/// otherwise (transposed, fused) leaves that to the reader of the weights, never to the user of the graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// Name in the checkpoint.
-    pub name: String,
-    /// Outermost dimension first; one or two dimensions.
-    pub shape: Vec<usize>,
-    /// The configuration keys that the dimensions come from, for messages.
-    pub keys: &'static str,
-}
-
 /// Number format of stored weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WeightFormat {
@@ -72,19 +57,6 @@ impl WeightFormat {
             WeightFormat::F16 | WeightFormat::Bf16 => 2,
         }
     }
-}
-
-/// `y = W x + b`, with `W` of shape `[out, in]` (row-major) and `b` of shape `[out]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinearRef {
-    /// Shape `[out_features, in_features]`.
-    pub weight: TensorRef,
-    /// Shape `[out_features]`.
-    pub bias: Option<TensorRef>,
-    /// Length of `y`.
-    pub out_features: usize,
-    /// Length of `x`.
-    pub in_features: usize,
 }
 
 /// From token id to residual stream.
@@ -230,32 +202,5 @@ impl DecoderGraph {
     /// Whether the head multiplies by the embedding's table.
     pub fn is_head_tied(&self) -> bool {
         self.head.weight == self.embedding.table
-    }
-}
-
-/// The tensors of a graph under construction.
-#[derive(Default)]
-pub(crate) struct TensorList(pub(crate) Vec<TensorSpec>);
-
-impl TensorList {
-    /// Adds a tensor; `keys` names the configuration keys behind its dimensions.
-    pub(crate) fn add(&mut self, name: String, shape: &[usize], keys: &'static str) -> TensorRef {
-        let index = u32::try_from(self.0.len())
-            .expect("the number of layers is bounded far below 2^32 tensors");
-        self.0.push(TensorSpec { name, shape: shape.to_vec(), keys });
-        TensorRef(index)
-    }
-
-    /// Adds the weight `{name}.weight` of shape `[out, in]` and, where there is one, the bias `{name}.bias`.
-    pub(crate) fn add_linear(
-        &mut self,
-        name: &str,
-        (out_features, in_features): (usize, usize),
-        has_bias: bool,
-        keys: &'static str,
-    ) -> LinearRef {
-        let weight = self.add(format!("{name}.weight"), &[out_features, in_features], keys);
-        let bias = has_bias.then(|| self.add(format!("{name}.bias"), &[out_features], keys));
-        LinearRef { weight, bias, out_features, in_features }
     }
 }

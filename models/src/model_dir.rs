@@ -117,10 +117,10 @@ impl ModelDir {
             part(&self.config);
             part(&self.graph.eos_ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>());
             if let Some(weights) = &self.weights {
-                for (tensor, spec) in self.graph.tensor_refs() {
-                    part(spec.name.as_bytes());
-                    part(format!("{:?}", weights.format(tensor)).as_bytes());
-                    part(weights.bytes(tensor));
+                for (name, format, bytes) in weights.stored() {
+                    part(name.as_bytes());
+                    part(format!("{format:?}").as_bytes());
+                    part(bytes);
                 }
             }
             hasher.finalize().to_hex().to_string()

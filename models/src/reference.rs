@@ -7,10 +7,10 @@ use half::{bf16, f16};
 
 use crate::error::ModelError;
 use crate::graph::{
-    Activation, Attention, Block, DecoderGraph, LinearRef, Mlp, MlpKind, Norm, NormKind, Residual,
-    TensorRef,
+    Activation, Attention, Block, DecoderGraph, Mlp, MlpKind, Norm, NormKind, Residual,
 };
 use crate::rope::Rope;
+use crate::tensors::{LinearRef, TensorRef};
 use crate::weights::Weights;
 
 /// What happens to the weights before they are used; arithmetic is f32 in any case.

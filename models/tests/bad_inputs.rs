@@ -67,7 +67,11 @@ fn are_values_of_the_wrong_type_or_size_refused_by_key() {
         (json!({"hidden_size": null}), ["hidden_size", "missing"]),
         (json!({"num_hidden_layers": 0}), ["num_hidden_layers", "0"]),
         (json!({"num_hidden_layers": 1000000000}), ["num_hidden_layers", "1000000000"]),
-        (json!({"num_hidden_layers": 3}), ["model.layers.2.self_attn.q_proj.weight", "and 1 more"]),
+        (json!({"num_hidden_layers": 3}), ["model.layers.2.self_attn.q_proj.weight", "9 tensors"]),
+        (
+            json!({"num_hidden_layers": 6}),
+            ["model.layers.2.self_attn.q_proj.weight", "and 12 more"],
+        ),
         (json!({"max_position_embeddings": 0}), ["max_position_embeddings", "0"]),
         (json!({"head_dim": 7}), ["head_dim 7", "even"]),
         (json!({"head_dim": 4}), ["q_proj", "shape"]),

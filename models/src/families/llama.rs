@@ -4,10 +4,11 @@ use crate::config::Config;
 use crate::error::ModelError;
 use crate::families::{declared_format, limits};
 use crate::graph::{
-    Activation, Attention, Block, DecoderGraph, Embedding, LinearRef, Mlp, MlpKind, Norm, NormKind,
-    Residual, RopeRef, TensorList,
+    Activation, Attention, Block, DecoderGraph, Embedding, Mlp, MlpKind, Norm, NormKind, Residual,
+    RopeRef,
 };
 use crate::rope;
+use crate::tensors::{LinearRef, TensorList};
 
 /// The sizes and switches that shape every layer.
 struct Layer {
