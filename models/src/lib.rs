@@ -33,8 +33,8 @@ mod weights;
 pub use error::{MissingTensor, ModelError, ShapeMismatch};
 pub use families::SUPPORTED_MODEL_TYPES;
 pub use graph::{
-    Activation, Attention, Block, DecoderGraph, Embedding, Mlp, MlpKind, Norm, NormKind, Residual,
-    RopeRef, WeightFormat,
+    Activation, Attention, Block, DecoderGraph, Embedding, Experts, FeedForward, Gate, Mlp,
+    MlpKind, Norm, NormKind, Residual, RopeRef, WeightFormat, Weighting,
 };
 pub use model_dir::ModelDir;
 pub use reference::{Reference, WeightRounding, argmax};

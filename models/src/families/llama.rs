@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::error::ModelError;
 use crate::families::{declared_format, limits};
 use crate::graph::{
-    Activation, Attention, Block, DecoderGraph, Embedding, Mlp, MlpKind, Norm, NormKind, Residual,
-    RopeRef,
+    Activation, Attention, Block, DecoderGraph, Embedding, FeedForward, Gate, Mlp, MlpKind, Norm,
+    NormKind, Residual, RopeRef,
 };
 use crate::rope;
 use crate::tensors::{LinearRef, TensorList};
@@ -56,6 +56,7 @@ pub(super) fn build(config: &Config<'_>) -> Result<DecoderGraph, ModelError> {
         blocks,
         final_norm,
         head,
+        logit_soft_cap: None,
         eos_ids: Vec::new(),
         declared_format,
         tensors: tensors.0,
@@ -75,7 +76,7 @@ impl Layer {
             )));
         }
         let activation = match config.text("hidden_act")?.unwrap_or("silu") {
-            "silu" | "swish" => Activation::Silu,
+            "silu" | "swish" => Activation::Silu { alpha: 1.0 },
             other => return Err(config.unsupported("hidden_act", other, "silu")),
         };
         let epsilon =
@@ -104,7 +105,8 @@ impl Layer {
 
     fn norm(&self, name: &str, tensors: &mut TensorList) -> Norm {
         let weight = tensors.add(format!("{name}.weight"), &[self.hidden], "hidden_size");
-        Norm { kind: NormKind::Rms, weight, epsilon: self.epsilon }
+        let (kind, epsilon) = (NormKind::Rms, self.epsilon);
+        Norm { kind, weight, weight_offset: 0.0, bias: None, epsilon }
     }
 
     fn attention(&self, prefix: &str, tensors: &mut TensorList) -> Attention {
@@ -133,9 +135,14 @@ impl Layer {
                 (hidden, query),
                 "hidden_size, num_attention_heads × head_dim",
             ),
+            query_norm: None,
+            key_norm: None,
             rope: Some(RopeRef(0)),
             window: None,
             score_scale: (self.head_dim as f64).sqrt().recip() as f32,
+            score_soft_cap: None,
+            sinks: None,
+            post_norm: None,
         }
     }
 
@@ -145,15 +152,12 @@ impl Layer {
         let mut linear = |name: &str, size: (usize, usize), keys: &'static str| {
             tensors.add_linear(&format!("{prefix}.mlp.{name}"), size, self.mlp_bias, keys)
         };
-        Mlp {
-            norm,
-            kind: MlpKind::Gated {
-                gate: linear("gate_proj", (intermediate, hidden), "intermediate_size, hidden_size"),
-                up: linear("up_proj", (intermediate, hidden), "intermediate_size, hidden_size"),
-                down: linear("down_proj", (hidden, intermediate), "hidden_size, intermediate_size"),
-                activation: self.activation,
-            },
-        }
+        let gate = linear("gate_proj", (intermediate, hidden), "intermediate_size, hidden_size");
+        let up = linear("up_proj", (intermediate, hidden), "intermediate_size, hidden_size");
+        let down = linear("down_proj", (hidden, intermediate), "hidden_size, intermediate_size");
+        let gate = Some(Gate { linear: gate, limit: None, up_offset: 0.0 });
+        let dense = FeedForward { gate, up, down, activation: self.activation };
+        Mlp { norm, kind: MlpKind::Dense(dense), post_norm: None }
     }
 }
 
