@@ -258,8 +258,8 @@ pub enum ModelError {
     },
     /// Prompt and answer together do not fit the context.
     #[error(
-        "a prompt of {prompt} plus {new} new tokens does not fit the context of {context} (max_position_embeddings): \
-         shorten the prompt or ask for fewer new tokens"
+        "a prompt of {prompt} plus {new} new tokens does not fit the context of {context} (max_position_embeddings \
+         or n_positions in config.json): shorten the prompt or ask for fewer new tokens"
     )]
     TooLong {
         /// Prompt tokens.

@@ -67,6 +67,11 @@ impl View {
         View { start, run: rows, run_step: 0, row_step: columns, column_step: 1 }
     }
 
+    /// `rows` columns of a matrix with `columns` columns, from element `start` on, `apart` elements from one to the next.
+    pub(crate) fn transposed(start: usize, rows: usize, apart: usize, columns: usize) -> View {
+        View { start, run: rows, run_step: 0, row_step: apart, column_step: columns }
+    }
+
     /// Where element `[row, column]` lies.
     pub(crate) fn place(self, row: usize, column: usize) -> usize {
         let (run, within) = (row / self.run, row % self.run);
@@ -117,6 +122,18 @@ impl TensorList {
         let bias = has_bias.then(|| self.add(format!("{name}.bias"), &[out_features], keys));
         LinearRef { weight, bias, out_features, in_features }
     }
+
+    /// Adds a linear layer whose weight and bias are stored in the ways given.
+    pub(crate) fn add_linear_stored(
+        &mut self,
+        (out_features, in_features): (usize, usize),
+        weight: Vec<Stored>,
+        bias: Option<Vec<Stored>>,
+    ) -> LinearRef {
+        let weight = self.add_stored(&[out_features, in_features], weight);
+        let bias = bias.map(|stored| self.add_stored(&[out_features], stored));
+        LinearRef { weight, bias, out_features, in_features }
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +148,8 @@ mod tests {
     #[test]
     fn does_a_view_follow_rows_columns_and_runs() {
         assert_eq!(places(View::rows(6, 2, 3), 2, 3), [6, 7, 8, 9, 10, 11]);
+        assert_eq!(places(View::transposed(1, 2, 1, 4), 2, 3), [1, 5, 9, 2, 6, 10]);
+        assert_eq!(places(View::transposed(1, 2, 2, 4), 2, 2), [1, 5, 3, 7]);
         // Runs of two rows out of each six, as in a fused projection that is stored head by head.
         let runs = View { start: 4, run: 2, run_step: 12, row_step: 2, column_step: 1 };
         assert_eq!(places(runs, 4, 2), [4, 5, 6, 7, 16, 17, 18, 19]);
