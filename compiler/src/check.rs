@@ -6,7 +6,10 @@ use crate::estimate::Estimate;
 use crate::options::{Numerics, Options};
 use crate::tiling::LayerDims;
 use fabric::Machine;
-use models::{Block, DecoderGraph, MlpKind};
+use models::{
+    Activation, Attention, Block, DecoderGraph, FeedForward, LinearRef, Mlp, Norm, NormKind,
+    Residual,
+};
 use pe_isa::DType;
 
 /// Collects everything that cannot be lowered.
@@ -24,16 +27,10 @@ pub(crate) fn check<'a>(
         found.push("the model has no layers".to_string());
         return Err(CompileError { diagnostics: found });
     }
-    if graph.embedding.positions.is_some() {
-        found.push("learned position embeddings are not supported yet".to_string());
-    }
     for (at, block) in graph.blocks.iter().enumerate() {
         attention(graph, at, block, &mut found);
     }
-    let dims = block_dims(graph, &graph.blocks[0]);
-    if graph.blocks.iter().any(|b| block_dims(graph, b) != dims) {
-        found.push("layers of different sizes are not supported yet".to_string());
-    }
+    found.extend(not_lowered(graph));
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
         found.push(format!("{positions} positions are beyond the limit of {}", 1 << POSITION_BITS));
@@ -47,7 +44,12 @@ pub(crate) fn check<'a>(
         return Err(CompileError { diagnostics: found });
     }
     let block = &graph.blocks[0];
-    let MlpKind::Gated { gate, down, .. } = &block.mlp.kind;
+    let dims = block_dims(graph, block);
+    if graph.blocks.iter().any(|b| block_dims(graph, b) != dims) {
+        let diagnostics = vec!["layers of different sizes are not supported yet".to_string()];
+        return Err(CompileError { diagnostics });
+    }
+    let Gated { gate, down, .. } = gated(&block.mlp);
     Ok(Estimate {
         machine,
         numerics: options.numerics,
@@ -94,9 +96,71 @@ fn attention(graph: &DecoderGraph, at: usize, block: &Block, found: &mut Vec<Str
     }
 }
 
+/// Operations of the graph that no pass lowers, each with the first layer that has it.
+fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut missing = |is_there: bool, what: &str| {
+        if is_there {
+            found.push(format!("{what} are not supported yet"));
+        }
+    };
+    missing(graph.embedding.positions.is_some(), "learned position embeddings");
+    missing(graph.logit_soft_cap.is_some(), "soft caps on logits");
+    missing(!is_plain(&graph.final_norm), "final norms other than plain RMS norms");
+    type Test = fn(&Block) -> bool;
+    let tests: [(&str, Test); 9] = [
+        ("parallel residuals", |b| b.residual != Residual::Sequential),
+        ("norms other than plain RMS norms", |b| {
+            !is_plain(&b.attention.norm) || !is_plain(&b.mlp.norm)
+        }),
+        ("norms behind a half", |b| b.attention.post_norm.is_some() || b.mlp.post_norm.is_some()),
+        ("norms of queries or keys", |b| has_head_norms(&b.attention)),
+        ("soft caps on scores", |b| b.attention.score_soft_cap.is_some()),
+        ("attention sinks", |b| b.attention.sinks.is_some()),
+        ("mixtures of experts", |b| b.mlp.dense().is_none()),
+        ("MLPs without a gate", |b| b.mlp.dense().is_some_and(|dense| dense.gate.is_none())),
+        ("gates other than a plain SiLU", |b| {
+            b.mlp.dense().is_some_and(|dense| dense.gate.is_some() && !is_plain_silu(dense))
+        }),
+    ];
+    for (what, has) in tests {
+        if let Some(layer) = graph.blocks.iter().position(has) {
+            found.push(format!("layer {layer}: {what} are not supported yet"));
+        }
+    }
+    found
+}
+
+fn is_plain(norm: &Norm) -> bool {
+    norm.kind == NormKind::Rms && norm.weight_offset == 0.0 && norm.bias.is_none()
+}
+
+fn has_head_norms(attention: &Attention) -> bool {
+    attention.query_norm.is_some() || attention.key_norm.is_some()
+}
+
+fn is_plain_silu(dense: &FeedForward) -> bool {
+    dense.activation == Activation::Silu { alpha: 1.0 }
+        && dense.gate.is_some_and(|gate| gate.limit.is_none() && gate.up_offset == 0.0)
+}
+
+/// The linear layers of the only MLP that is lowered: `down(silu(gate(x)) · up(x))`.
+pub(crate) struct Gated {
+    pub(crate) gate: LinearRef,
+    pub(crate) up: LinearRef,
+    pub(crate) down: LinearRef,
+}
+
+/// The linear layers of an MLP that the check has let through.
+pub(crate) fn gated(mlp: &Mlp) -> Gated {
+    let dense = mlp.dense().expect("the check refuses experts");
+    let gate = dense.gate.expect("the check refuses MLPs without a gate").linear;
+    Gated { gate, up: dense.up, down: dense.down }
+}
+
 fn block_dims(graph: &DecoderGraph, block: &Block) -> LayerDims {
     let a = &block.attention;
-    let MlpKind::Gated { gate, .. } = &block.mlp.kind;
+    let Gated { gate, .. } = gated(&block.mlp);
     LayerDims {
         hidden: graph.hidden as u32,
         heads: a.heads as u32,

@@ -1,12 +1,13 @@
 //! Pass 9, SRAM contents: every PE's slice of every tensor, rounded to its storage type.
 
+use crate::check::{Gated, gated};
 use crate::error::CompileError;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout};
 use crate::options::Numerics;
 use crate::split::Split;
 use crate::tiling::{LayerTiling, QkvRow};
 use fabric::Segment;
-use models::{Block, DecoderGraph, LinearRef, MlpKind, TensorRef, Weights};
+use models::{Block, DecoderGraph, LinearRef, TensorRef, Weights};
 use pe_isa::DType;
 
 /// Reads tensors and reports values that the storage type cannot hold.
@@ -68,10 +69,10 @@ impl<'a> Filler<'a> {
         if !self.overflown.insert(tensor.0) {
             return;
         }
-        let (row, column) = (rows[at / columns as usize], at % columns as usize);
-        let name = &self.graph.tensor(tensor).name;
+        let (row, column) = (rows[at / columns as usize] as usize, at % columns as usize);
+        let (name, index) = self.weights.stored_place(tensor, row, column);
         self.diagnostics.push(format!(
-            "tensor {name}, element [{row}, {column}]: {} is beyond the range of {} \
+            "tensor {name}, element {index:?}: {} is beyond the range of {} \
              (--set numerics.weights=bf16 or f32)",
             values[at],
             t.name()
@@ -239,16 +240,16 @@ fn mlp_row(
     (local, r): (usize, u32),
     tiles: &mut [Vec<Segment>],
 ) {
-    let MlpKind::Gated { gate, up, down, .. } = &block.mlp.kind;
+    let Gated { gate, up, down } = gated(&block.mlp);
     let (at, t) = (&layout.layers[local], filler.numerics.weights);
     let (w, hidden) = (tiling.width, tiling.dims.hidden);
     let rows: Vec<u32> = (tiling.inner.start(r)..tiling.inner.end(r)).collect();
     let mut fused = filler.rows(gate.weight, &rows, hidden);
     fused.values.extend(filler.rows(up.weight, &rows, hidden).values);
     let mut bias = Vec::new();
-    push_bias(filler, *gate, &rows, &mut bias);
-    push_bias(filler, *up, &rows, &mut bias);
-    let output = output_tile(filler, *down, &rows, hidden);
+    push_bias(filler, gate, &rows, &mut bias);
+    push_bias(filler, up, &rows, &mut bias);
+    let output = output_tile(filler, down, &rows, hidden);
     let (norm2, down_bias) =
         (filler.vector(block.mlp.norm.weight), down.bias.map(|b| filler.vector(b)));
     for c in 0..w {

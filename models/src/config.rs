@@ -7,8 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::error::{ModelError, shown};
 
-/// One JSON object of a configuration file. A key that is null counts as absent, as in Transformers; keys that nobody
-/// asks for are ignored.
+/// Key of the end-of-sequence ids.
+const EOS_KEY: &str = "eos_token_id";
+
+/// One JSON object of a configuration file. A key that is null counts as absent, as in Transformers, unless a method says
+/// otherwise; keys that nobody asks for are ignored.
 pub(crate) struct Config<'a> {
     file: &'a Path,
     /// Where the object stands in the file: empty, or `rope_parameters.` and the like.
@@ -28,8 +31,13 @@ impl<'a> Config<'a> {
     }
 
     /// Whether `key` is written in the file at all, even as null.
-    pub(crate) fn has(&self, key: &str) -> bool {
+    fn has(&self, key: &str) -> bool {
         self.keys.contains_key(key)
+    }
+
+    /// Whether the object has no keys.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
     }
 
     /// The value of `key`, null and absent being the same.
@@ -65,6 +73,30 @@ impl<'a> Config<'a> {
             Some(number) => Ok(Some(number)),
             None => Err(self.wrong(key, value, whole_number(&range))),
         }
+    }
+
+    /// A whole number whose absence means `default`, while an explicit null means that there is none.
+    pub(crate) fn nullable_size(
+        &self,
+        key: &str,
+        range: RangeInclusive<usize>,
+        default: Option<usize>,
+    ) -> Result<Option<usize>, ModelError> {
+        if self.has(key) { self.optional_size(key, range) } else { Ok(default) }
+    }
+
+    /// A number above zero whose absence means `default`, while an explicit null means that there is none.
+    pub(crate) fn nullable_positive(
+        &self,
+        key: &str,
+        default: Option<f64>,
+    ) -> Result<Option<f64>, ModelError> {
+        if self.has(key) { self.positive(key) } else { Ok(default) }
+    }
+
+    /// The first of `keys` that the file states, else the first: for keys that are spelled in several ways.
+    pub(crate) fn spelling<'k>(&self, keys: [&'k str; 2]) -> &'k str {
+        keys.into_iter().find(|key| self.value(key).is_some()).unwrap_or(keys[0])
     }
 
     /// A finite number, where there is one, for which `accept` holds; `want` says in words what that is.
@@ -104,6 +136,30 @@ impl<'a> Config<'a> {
         value.as_str().map(Some).ok_or_else(|| self.wrong(key, value, "a string".to_owned()))
     }
 
+    /// A list of strings, where there is one.
+    pub(crate) fn texts(&self, key: &str) -> Result<Option<Vec<&'a str>>, ModelError> {
+        self.list(key, "a list of strings", Value::as_str)
+    }
+
+    /// A list of whole numbers, where there is one.
+    pub(crate) fn sizes(&self, key: &str) -> Result<Option<Vec<usize>>, ModelError> {
+        let size = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());
+        self.list(key, "a list of whole numbers", size)
+    }
+
+    fn list<T>(
+        &self,
+        key: &str,
+        want: &str,
+        item: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, ModelError> {
+        let Some(value) = self.value(key) else {
+            return Ok(None);
+        };
+        let items = value.as_array().and_then(|list| list.iter().map(item).collect());
+        items.map(Some).ok_or_else(|| self.wrong(key, value, want.to_owned()))
+    }
+
     /// An object, where there is one.
     pub(crate) fn table(&self, key: &str) -> Result<Option<Config<'a>>, ModelError> {
         let Some(value) = self.value(key) else {
@@ -115,9 +171,13 @@ impl<'a> Config<'a> {
         Ok(Some(Config { file: self.file, path: format!("{}.", self.name(key)), keys }))
     }
 
-    /// Token ids written as one number, as a list, or not at all.
-    pub(crate) fn token_ids(&self, key: &str) -> Result<Vec<u32>, ModelError> {
-        let Some(value) = self.value(key) else {
+    /// The end-of-sequence ids, ascending: those of `eos_token_id`, written as one number, as a list, or as null for
+    /// none; `default` where the key is absent.
+    pub(crate) fn eos_ids(&self, default: Option<u32>) -> Result<Vec<u32>, ModelError> {
+        if !self.has(EOS_KEY) {
+            return Ok(default.into_iter().collect());
+        }
+        let Some(value) = self.value(EOS_KEY) else {
             return Ok(Vec::new());
         };
         let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
@@ -125,9 +185,24 @@ impl<'a> Config<'a> {
             Value::Array(list) => list.iter().map(id).collect::<Option<Vec<u32>>>(),
             single => id(single).map(|id| vec![id]),
         };
-        ids.ok_or_else(|| {
-            self.wrong(key, value, "a token id, a list of token ids, or null".to_owned())
-        })
+        let want = "a token id, a list of token ids, or null";
+        let mut ids = ids.ok_or_else(|| self.wrong(EOS_KEY, value, want.to_owned()))?;
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    /// Whether the file says which tokens end a sequence, be it none.
+    pub(crate) fn states_eos_ids(&self) -> bool {
+        self.has(EOS_KEY)
+    }
+
+    /// Refuses an object that states one of `keys`, for `supported` is all that is.
+    pub(crate) fn refuse_keys(&self, keys: &[&str], supported: &str) -> Result<(), ModelError> {
+        match keys.iter().find(|key| self.has(key)) {
+            Some(key) => Err(self.unsupported(key, "{…}", supported)),
+            None => Ok(()),
+        }
     }
 
     /// The error for a value that is understood but not supported.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// At most so many items of a list are spelled out in a message; the rest is counted.
-const LISTED: usize = 8;
+const LISTED: usize = 24;
 
 /// A tensor that the graph needs and the checkpoint lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,8 +258,8 @@ pub enum ModelError {
     },
     /// Prompt and answer together do not fit the context.
     #[error(
-        "a prompt of {prompt} plus {new} new tokens does not fit the context of {context} (max_position_embeddings): \
-         shorten the prompt or ask for fewer new tokens"
+        "a prompt of {prompt} plus {new} new tokens does not fit the context of {context} (max_position_embeddings \
+         or n_positions in config.json): shorten the prompt or ask for fewer new tokens"
     )]
     TooLong {
         /// Prompt tokens.

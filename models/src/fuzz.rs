@@ -21,10 +21,15 @@ impl Scratch {
     /// # Panics
     /// When the files are not there or no temporary directory can be made.
     pub fn of(case: &str) -> Scratch {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../examples/oracle")
-            .join(case)
-            .join("model");
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/oracle");
+        Scratch::of_folder(&cases.join(case).join("model"))
+    }
+
+    /// A copy of the model in `from`.
+    ///
+    /// # Panics
+    /// As [`Scratch::of`].
+    pub fn of_folder(from: &Path) -> Scratch {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for entry in fs::read_dir(from).expect("the example is there") {
             let file = entry.expect("entries can be read").path();

@@ -1,10 +1,25 @@
 //! The decoder graph: what a decoder-only transformer computes, as data, whatever family it comes from.
 //!
 //! The embedding of token `t` at position `p` is row `t` of the table times `scale`, plus row `p` of the position table
-//! where there is one. Each block adds the output of attention and then of the MLP to that residual stream (how, says
-//! [`Residual`]); the final norm and the head turn it into one logit per vocabulary entry.
+//! where there is one. Each block adds the output of attention and of the MLP to that residual stream (in which order,
+//! says [`Residual`]); the final norm and the head turn it into one logit per vocabulary entry.
+//!
+//! There are few kinds of operations, and whatever tells families apart is a field of one of them:
+//!
+//! | operation | fields |
+//! |---|---|
+//! | [`Norm`] | root mean square or layer norm, offset on the weight, bias, epsilon |
+//! | [`LinearRef`] | bias |
+//! | [`Rope`] | rotated dimensions, one frequency per pair, factor on cosine and sine |
+//! | [`Attention`] | groups of heads, norms of queries and keys, rope, window, scale, soft cap, sinks, norm behind |
+//! | [`FeedForward`] | gated or not, activation, limit and offset of the gating |
+//! | [`Experts`] | router, number chosen, what the softmax runs over; each expert is a [`FeedForward`] |
+//! | [`Residual`] | sequential or parallel |
+//!
+//! **Architecture Invariant:** an absent field costs nothing and means nothing is done; no field names a family.
 
 use crate::rope::Rope;
+use crate::tensors::{LinearRef, TensorRef, TensorSpec};
 
 /// A whole model as a compiler or an interpreter consumes it. Sizes are counts of elements; all are at least 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +42,8 @@ pub struct DecoderGraph {
     pub final_norm: Norm,
     /// From normed residual stream to logits, `[vocab, hidden]`. Its weight is the embedding's table where they are tied.
     pub head: LinearRef,
+    /// Logits `z` become `cap · tanh(z / cap)`; none where they stay as they are.
+    pub logit_soft_cap: Option<f32>,
     /// Token ids that end an answer, ascending; may be empty.
     pub eos_ids: Vec<u32>,
     /// The number format that the configuration states; the tensors themselves may be stored otherwise.
@@ -35,22 +52,6 @@ pub struct DecoderGraph {
     pub tensors: Vec<TensorSpec>,
     /// Prefix that some checkpoints leave off the tensor names.
     pub optional_prefix: &'static str,
-}
-
-/// Names a tensor of one [`DecoderGraph`]: an index into its `tensors`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TensorRef(pub u32);
-
-/// A tensor as the graph sees it. Matrices of linear layers have the shape `[out, in]`; a family whose files store them
-/// otherwise (transposed, fused) leaves that to the reader of the weights, never to the user of the graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// Name in the checkpoint.
-    pub name: String,
-    /// Outermost dimension first; one or two dimensions.
-    pub shape: Vec<usize>,
-    /// The configuration keys that the dimensions come from, for messages.
-    pub keys: &'static str,
 }
 
 /// Number format of stored weights.
@@ -74,19 +75,6 @@ impl WeightFormat {
     }
 }
 
-/// `y = W x + b`, with `W` of shape `[out, in]` (row-major) and `b` of shape `[out]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinearRef {
-    /// Shape `[out_features, in_features]`.
-    pub weight: TensorRef,
-    /// Shape `[out_features]`.
-    pub bias: Option<TensorRef>,
-    /// Length of `y`.
-    pub out_features: usize,
-    /// Length of `x`.
-    pub in_features: usize,
-}
-
 /// From token id to residual stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
@@ -98,22 +86,28 @@ pub struct Embedding {
     pub scale: f32,
 }
 
-/// A normalisation over the `hidden` elements of the residual stream.
+/// A normalisation over the `n` elements of a vector: the residual stream, or one head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Norm {
-    /// Which statistic it divides by.
+    /// Which statistics it uses.
     pub kind: NormKind,
-    /// Shape `[hidden]`.
+    /// Shape `[n]`.
     pub weight: TensorRef,
-    /// Added to the mean square under the root.
+    /// Added to every element of the weight: 0, or 1 where checkpoints store the weight less one.
+    pub weight_offset: f32,
+    /// Shape `[n]`, added last.
+    pub bias: Option<TensorRef>,
+    /// Added to the mean square or the variance under the root.
     pub epsilon: f32,
 }
 
-/// The kinds of normalisation.
+/// The kinds of normalisation, with `w` the weight and its offset and `b` the bias or 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
-    /// `x · weight / sqrt(mean(x²) + epsilon)`.
+    /// `x · w / sqrt(mean(x²) + epsilon) + b`.
     Rms,
+    /// `(x − mean(x)) · w / sqrt(mean((x − mean(x))²) + epsilon) + b`.
+    Layer,
 }
 
 /// One layer.
@@ -127,18 +121,22 @@ pub struct Block {
     pub residual: Residual,
 }
 
-/// How a block's halves are added to the residual stream.
+/// How a block's halves are added to the residual stream. Each half begins with its own norm; where both name the same
+/// tensors, it needs to be computed once only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Residual {
-    /// `x += attention(norm(x))`, then `x += mlp(norm(x))` on the new `x`.
+    /// `x += attention(x)`, then `x += mlp(x)` on the new `x`.
     Sequential,
+    /// `x += attention(x) + mlp(x)`, both on the old `x`.
+    Parallel,
 }
 
 /// Names one of the graph's rotary embeddings: an index into its `ropes`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RopeRef(pub u32);
 
-/// Causal self-attention. Query head `h` reads key-value head `h / (heads / kv_heads)`.
+/// Causal self-attention. Query head `h` reads key-value head `h / (heads / kv_heads)`. Queries and keys are projected,
+/// normed, rotated, then multiplied; scores are scaled, capped, masked, then go through the softmax.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attention {
     /// Applied to the residual stream before the projections.
@@ -157,12 +155,22 @@ pub struct Attention {
     pub value: LinearRef,
     /// `[hidden, heads · head_dim]`.
     pub output: LinearRef,
+    /// Over the `head_dim` elements of each query head.
+    pub query_norm: Option<Norm>,
+    /// Over the `head_dim` elements of each key head.
+    pub key_norm: Option<Norm>,
     /// Rotates queries and keys; none where positions come from elsewhere.
     pub rope: Option<RopeRef>,
     /// Position `p` attends to the last `window` positions, itself included; to all where none.
     pub window: Option<usize>,
-    /// Factor on query · key before the softmax.
+    /// Factor on query · key.
     pub score_scale: f32,
+    /// Scaled scores `s` become `cap · tanh(s / cap)`.
+    pub score_soft_cap: Option<f32>,
+    /// Shape `[heads]`: one more score for each head that takes part in the softmax and belongs to no value.
+    pub sinks: Option<TensorRef>,
+    /// Applied to the output before it is added to the residual stream.
+    pub post_norm: Option<Norm>,
 }
 
 /// The position-wise half of a block.
@@ -172,29 +180,92 @@ pub struct Mlp {
     pub norm: Norm,
     /// What is computed from it.
     pub kind: MlpKind,
+    /// Applied to the output before it is added to the residual stream.
+    pub post_norm: Option<Norm>,
 }
 
 /// The kinds of MLP.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MlpKind {
-    /// `down(activation(gate(x)) · up(x))`, element-wise product.
-    Gated {
-        /// `[intermediate, hidden]`.
-        gate: LinearRef,
-        /// `[intermediate, hidden]`.
-        up: LinearRef,
-        /// `[hidden, intermediate]`.
-        down: LinearRef,
-        /// Applied to the gate.
-        activation: Activation,
-    },
+    /// The same layers for every token.
+    Dense(FeedForward),
+    /// Each token through a few of many.
+    Experts(Experts),
+}
+
+/// `down(activation(up(x)))`, or with a gate `down(activation(g) · (u + up_offset))`, where `g` and `u` are `gate(x)` and
+/// `up(x)`, limited where the gate says so; element-wise product.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FeedForward {
+    /// None where the activation is applied to `up(x)` alone.
+    pub gate: Option<Gate>,
+    /// `[intermediate, hidden]`.
+    pub up: LinearRef,
+    /// `[hidden, intermediate]`.
+    pub down: LinearRef,
+    /// Applied to the gate, or to `up(x)` where there is none.
+    pub activation: Activation,
+}
+
+/// The gate of a [`FeedForward`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Gate {
+    /// `[intermediate, hidden]`.
+    pub linear: LinearRef,
+    /// `gate(x)` is cut off above `limit`, `up(x)` above `limit` and below `-limit`.
+    pub limit: Option<f32>,
+    /// Added to `up(x)` after that.
+    pub up_offset: f32,
+}
+
+/// A mixture of experts: `Σ weight(e) · expert_e(x)` over the `chosen` experts with the largest router logits; of equal
+/// logits, the lower index counts as larger.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Experts {
+    /// `[experts, hidden]`.
+    pub router: LinearRef,
+    /// All of them, of equal sizes.
+    pub experts: Vec<FeedForward>,
+    /// How many work on a token; at most as many as there are.
+    pub chosen: usize,
+    /// Where the weights come from.
+    pub weighting: Weighting,
+}
+
+/// What the softmax that weighs the chosen experts runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weighting {
+    /// The logits of the chosen experts: their weights add up to 1. The same as the softmax over all, divided by the sum
+    /// over the chosen.
+    OverChosen,
+    /// The logits of all experts: the weights of the chosen add up to less than 1.
+    OverAll,
 }
 
 /// Element-wise functions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
-    /// `x / (1 + exp(-x))`.
-    Silu,
+    /// `x / (1 + exp(-alpha · x))`.
+    Silu {
+        /// 1, except in approximations of [`Activation::Gelu`].
+        alpha: f32,
+    },
+    /// `x / 2 · (1 + erf(x / sqrt(2)))`.
+    Gelu,
+    /// `x / 2 · (1 + tanh(sqrt(2 / π) · (x + 0.044715 x³)))`.
+    GeluTanh,
+    /// `max(x, 0)`.
+    Relu,
+}
+
+impl Mlp {
+    /// The layers of an MLP without experts.
+    pub fn dense(&self) -> Option<&FeedForward> {
+        match &self.kind {
+            MlpKind::Dense(dense) => Some(dense),
+            MlpKind::Experts(_) => None,
+        }
+    }
 }
 
 impl DecoderGraph {
@@ -230,32 +301,5 @@ impl DecoderGraph {
     /// Whether the head multiplies by the embedding's table.
     pub fn is_head_tied(&self) -> bool {
         self.head.weight == self.embedding.table
-    }
-}
-
-/// The tensors of a graph under construction.
-#[derive(Default)]
-pub(crate) struct TensorList(pub(crate) Vec<TensorSpec>);
-
-impl TensorList {
-    /// Adds a tensor; `keys` names the configuration keys behind its dimensions.
-    pub(crate) fn add(&mut self, name: String, shape: &[usize], keys: &'static str) -> TensorRef {
-        let index = u32::try_from(self.0.len())
-            .expect("the number of layers is bounded far below 2^32 tensors");
-        self.0.push(TensorSpec { name, shape: shape.to_vec(), keys });
-        TensorRef(index)
-    }
-
-    /// Adds the weight `{name}.weight` of shape `[out, in]` and, where there is one, the bias `{name}.bias`.
-    pub(crate) fn add_linear(
-        &mut self,
-        name: &str,
-        (out_features, in_features): (usize, usize),
-        has_bias: bool,
-        keys: &'static str,
-    ) -> LinearRef {
-        let weight = self.add(format!("{name}.weight"), &[out_features, in_features], keys);
-        let bias = has_bias.then(|| self.add(format!("{name}.bias"), &[out_features], keys));
-        LinearRef { weight, bias, out_features, in_features }
     }
 }

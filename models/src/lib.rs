@@ -12,6 +12,7 @@
 //! the file has been shown to hold it, and no input makes this crate panic.
 
 mod config;
+mod elements;
 mod error;
 mod families;
 mod files;
@@ -19,22 +20,25 @@ mod files;
 pub mod fuzz;
 mod graph;
 mod header;
+mod matching;
 mod model_dir;
 mod reference;
 mod request;
 mod rope;
 mod shards;
+mod tensors;
 mod tokenizer;
 mod weights;
 
 pub use error::{MissingTensor, ModelError, ShapeMismatch};
 pub use families::SUPPORTED_MODEL_TYPES;
 pub use graph::{
-    Activation, Attention, Block, DecoderGraph, Embedding, LinearRef, Mlp, MlpKind, Norm, NormKind,
-    Residual, RopeRef, TensorRef, TensorSpec, WeightFormat,
+    Activation, Attention, Block, DecoderGraph, Embedding, Experts, FeedForward, Gate, Mlp,
+    MlpKind, Norm, NormKind, Residual, RopeRef, WeightFormat, Weighting,
 };
 pub use model_dir::ModelDir;
 pub use reference::{Reference, WeightRounding, argmax};
 pub use rope::Rope;
+pub use tensors::{LinearRef, Stored, TensorRef, TensorSpec, View};
 pub use tokenizer::{StreamDecoder, Tokenizer};
 pub use weights::Weights;

@@ -51,7 +51,9 @@ impl ModelDir {
         let keys = parse_object(&file, &bytes)?;
         let config = Config::new(&file, &keys);
         let mut graph = families::build(&config)?;
-        graph.eos_ids = eos_ids(&dir, &config)?;
+        if let Some(ids) = generation_eos_ids(&dir, &config)? {
+            graph.eos_ids = ids;
+        }
         Ok(ModelDir { dir, config: bytes, graph, weights: None, digest: OnceLock::new() })
     }
 
@@ -117,10 +119,10 @@ impl ModelDir {
             part(&self.config);
             part(&self.graph.eos_ids.iter().flat_map(|id| id.to_le_bytes()).collect::<Vec<u8>>());
             if let Some(weights) = &self.weights {
-                for (tensor, spec) in self.graph.tensor_refs() {
-                    part(spec.name.as_bytes());
-                    part(format!("{:?}", weights.format(tensor)).as_bytes());
-                    part(weights.bytes(tensor));
+                for (name, format, bytes) in weights.stored() {
+                    part(name.as_bytes());
+                    part(format!("{format:?}").as_bytes());
+                    part(bytes);
                 }
             }
             hasher.finalize().to_hex().to_string()
@@ -128,19 +130,15 @@ impl ModelDir {
     }
 }
 
-/// The end-of-sequence ids, ascending: those of `generation_config.json` where it states the key, else those of
-/// `config.json`.
-fn eos_ids(dir: &Path, config: &Config<'_>) -> Result<Vec<u32>, ModelError> {
-    const KEY: &str = "eos_token_id";
+/// The end-of-sequence ids according to `generation_config.json`, ascending: those that it states, or none where neither it
+/// nor `config` does, as in Transformers. Nothing where there is no such file or `config` decides.
+fn generation_eos_ids(dir: &Path, config: &Config<'_>) -> Result<Option<Vec<u32>>, ModelError> {
     let file = dir.join("generation_config.json");
-    let keys = match read_bounded(&file, CONFIG_LIMIT)? {
-        Some(bytes) => parse_object(&file, &bytes)?,
-        None => serde_json::Map::new(),
+    let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? else {
+        return Ok(None);
     };
+    let keys = parse_object(&file, &bytes)?;
     let generation = Config::new(&file, &keys);
-    let mut ids =
-        if generation.has(KEY) { generation.token_ids(KEY)? } else { config.token_ids(KEY)? };
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
+    let decides = generation.states_eos_ids() || !config.states_eos_ids();
+    decides.then(|| generation.eos_ids(None)).transpose()
 }

@@ -1,23 +1,17 @@
 //! The values of a model's tensors, read from mapped files tile by tile.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use half::{bf16, f16};
 use memmap2::Mmap;
 
-use crate::error::{MissingTensor, ModelError, ShapeMismatch, shown};
-use crate::graph::{DecoderGraph, TensorRef, TensorSpec, WeightFormat};
-use crate::header::StoredTensor;
+use crate::elements::{append, first_non_finite, gather};
+use crate::error::ModelError;
+use crate::graph::{DecoderGraph, WeightFormat};
+use crate::matching::{Found, check_shapes, extra_tensors, find_all, format_of};
 use crate::shards::Shards;
-
-/// Elements that are tested for NaN and infinity before the loop looks at the outcome.
-const SCAN_BLOCK: usize = 1 << 14;
-/// A name in the checkpoint is suggested for a missing one from this Jaro-Winkler similarity on.
-const SIMILAR: f64 = 0.85;
-/// For so many missing tensors a nearest name is looked for; it takes a pass over all names.
-const SUGGESTED: usize = 8;
+use crate::tensors::{TensorRef, View};
 
 /// The weights of one [`DecoderGraph`]. Every tensor that the graph names is known to be there with the graph's shape,
 /// in an accepted format, and finite.
@@ -26,17 +20,48 @@ const SUGGESTED: usize = 8;
 /// lives.
 pub struct Weights {
     files: Vec<Mmap>,
+    /// Tensors of the files that the graph uses, in the order of first use.
+    stored: Vec<Data>,
+    /// One for each tensor of the graph.
     tensors: Vec<Tensor>,
     notes: Vec<String>,
 }
 
-/// Where one tensor of the graph lies.
-struct Tensor {
+/// Where a tensor of the files lies, and what it is.
+struct Data {
+    /// The name that the graph knows it by.
+    name: String,
+    shape: Vec<usize>,
     file: usize,
     bytes: Range<usize>,
     format: WeightFormat,
+}
+
+/// Where the elements of one tensor of the graph lie.
+struct Tensor {
+    /// Index into the stored tensors.
+    stored: usize,
+    view: View,
     rows: usize,
     cols: usize,
+    /// Of one dimension, which the view counts as rows and the user as columns.
+    is_vector: bool,
+}
+
+impl Tensor {
+    /// Index of an element of the stored tensor, flat.
+    fn place(&self, row: usize, col: usize) -> usize {
+        if self.is_vector { self.view.place(col, 0) } else { self.view.place(row, col) }
+    }
+
+    /// Whether the elements of a row follow one another.
+    fn has_whole_rows(&self) -> bool {
+        if self.is_vector {
+            self.view.row_step == 1 && self.view.run == self.cols
+        } else {
+            self.view.column_step == 1
+        }
+    }
 }
 
 impl Weights {
@@ -51,24 +76,42 @@ impl Weights {
             return Ok(None);
         };
         let found = find_all(dir, graph, &shards)?;
-        check_shapes(dir, graph, &found)?;
+        check_shapes(dir, &found)?;
+        let mut places = BTreeMap::new();
+        let mut used = Vec::new();
         let mut tensors = Vec::with_capacity(found.len());
-        for (&Found { name, file, stored }, spec) in found.iter().zip(&graph.tensors) {
-            let shard = &shards.files[file];
-            let format = format_of(&shard.file, name, &stored.dtype)?;
-            check_finite(&shard.file, name, spec, &shard.content[stored.bytes.clone()], format)?;
+        for (found, spec) in found.iter().zip(&graph.tensors) {
+            let stored = *places.entry(found.name).or_insert_with(|| {
+                used.push(found);
+                used.len() - 1
+            });
             let (rows, cols) = match spec.shape[..] {
                 [rows, cols] => (rows, cols),
                 _ => (1, spec.shape.iter().product()),
             };
-            tensors.push(Tensor { file, bytes: stored.bytes.clone(), format, rows, cols });
+            let is_vector = spec.shape.len() == 1;
+            tensors.push(Tensor { stored, view: found.wanted.view, rows, cols, is_vector });
         }
-        let notes = extra_tensors(&found, &shards);
-        Ok(Some(Weights {
-            files: shards.files.into_iter().map(|shard| shard.content).collect(),
-            tensors,
-            notes,
-        }))
+        let mut stored = Vec::with_capacity(used.len());
+        for &&Found { wanted, name, file, entry } in &used {
+            let shard = &shards.files[file];
+            let format = format_of(&shard.file, name, &entry.dtype)?;
+            let bytes = entry.bytes.clone();
+            let content = &shard.content[bytes.clone()];
+            if let Some((flat, value)) = first_non_finite(content, format) {
+                return Err(ModelError::NonFinite {
+                    file: shard.file.clone(),
+                    name: name.to_owned(),
+                    index: index_of(flat, &entry.shape),
+                    value,
+                });
+            }
+            let (name, shape) = (wanted.name.clone(), wanted.shape.clone());
+            stored.push(Data { name, shape, file, bytes, format });
+        }
+        let notes = extra_tensors(&used, &shards);
+        let files = shards.files.into_iter().map(|shard| shard.content).collect();
+        Ok(Some(Weights { files, stored, tensors, notes }))
     }
 
     /// Replaces `out` by the values of the rectangle `rows` × `cols` of `tensor`, row by row. A tensor of one dimension
@@ -83,27 +126,29 @@ impl Weights {
         cols: Range<usize>,
         out: &mut Vec<f32>,
     ) {
-        let stored = &self.tensors[tensor.0 as usize];
+        let from = &self.tensors[tensor.0 as usize];
         assert!(
             rows.start <= rows.end
-                && rows.end <= stored.rows
+                && rows.end <= from.rows
                 && cols.start <= cols.end
-                && cols.end <= stored.cols,
+                && cols.end <= from.cols,
             "tile {rows:?} × {cols:?} is not inside a tensor of {} × {}",
-            stored.rows,
-            stored.cols
+            from.rows,
+            from.cols
         );
         out.clear();
-        out.reserve(rows.len() * cols.len());
-        let size = stored.format.bytes();
-        let data = self.bytes(tensor);
-        for row in rows {
-            let start = row * stored.cols;
-            append(
-                &data[(start + cols.start) * size..(start + cols.end) * size],
-                stored.format,
-                out,
-            );
+        let stored = &self.stored[from.stored];
+        let (data, size) = (self.bytes(stored), stored.format.bytes());
+        if from.has_whole_rows() {
+            out.reserve(rows.len() * cols.len());
+            for row in rows {
+                let start = from.place(row, cols.start) * size;
+                append(&data[start..start + cols.len() * size], stored.format, out);
+            }
+        } else {
+            out.resize(rows.len() * cols.len(), 0.0);
+            let place = |row, col| from.place(row, col);
+            gather(data, stored.format, (rows, cols), place, out);
         }
     }
 
@@ -113,8 +158,8 @@ impl Weights {
     /// Where `tensor` belongs to another graph.
     pub fn vector(&self, tensor: TensorRef) -> Vec<f32> {
         let mut out = Vec::new();
-        let stored = &self.tensors[tensor.0 as usize];
-        self.tile(tensor, 0..stored.rows, 0..stored.cols, &mut out);
+        let Tensor { rows, cols, .. } = self.tensors[tensor.0 as usize];
+        self.tile(tensor, 0..rows, 0..cols, &mut out);
         out
     }
 
@@ -123,12 +168,23 @@ impl Weights {
     /// # Panics
     /// Where `tensor` belongs to another graph.
     pub fn format(&self, tensor: TensorRef) -> WeightFormat {
-        self.tensors[tensor.0 as usize].format
+        self.stored[self.tensors[tensor.0 as usize].stored].format
     }
 
-    /// Bytes of all tensors of the graph, as stored.
+    /// Where an element of `tensor` lies in the checkpoint, for messages: the name of the stored tensor and the index of the
+    /// element in it, outermost dimension first. The row of a vector is 0.
+    ///
+    /// # Panics
+    /// Where `tensor` belongs to another graph.
+    pub fn stored_place(&self, tensor: TensorRef, row: usize, col: usize) -> (&str, Vec<usize>) {
+        let from = &self.tensors[tensor.0 as usize];
+        let stored = &self.stored[from.stored];
+        (&stored.name, index_of(from.place(row, col), &stored.shape))
+    }
+
+    /// Bytes of all tensors that the graph uses, as stored.
     pub fn stored_bytes(&self) -> u64 {
-        self.tensors.iter().map(|tensor| tensor.bytes.len() as u64).sum()
+        self.stored.iter().map(|stored| stored.bytes.len() as u64).sum()
     }
 
     /// What a user may want to know although it is no error: tensors that the graph does not use.
@@ -136,171 +192,28 @@ impl Weights {
         &self.notes
     }
 
-    /// The stored bytes of `tensor`, little-endian, row by row.
-    pub(crate) fn bytes(&self, tensor: TensorRef) -> &[u8] {
-        let stored = &self.tensors[tensor.0 as usize];
+    /// Name, format and bytes (little-endian) of every stored tensor that the graph uses, in the order of first use.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = (&str, WeightFormat, &[u8])> {
+        self.stored.iter().map(|stored| (stored.name.as_str(), stored.format, self.bytes(stored)))
+    }
+
+    fn bytes(&self, stored: &Data) -> &[u8] {
         &self.files[stored.file][stored.bytes.clone()]
     }
 }
 
-/// A tensor of the graph, found in the files.
-struct Found<'a> {
-    /// The name it has there.
-    name: &'a str,
-    file: usize,
-    stored: &'a StoredTensor,
-}
-
-/// Finds every tensor of the graph, with or without the optional prefix of its name.
-fn find_all<'a>(
-    dir: &Path,
-    graph: &DecoderGraph,
-    shards: &'a Shards,
-) -> Result<Vec<Found<'a>>, ModelError> {
-    let mut found = Vec::with_capacity(graph.tensors.len());
-    let mut missing = Vec::new();
-    for spec in &graph.tensors {
-        let bare = spec.name.strip_prefix(graph.optional_prefix);
-        let entry = shards.tensors.get_key_value(&spec.name);
-        match entry.or_else(|| shards.tensors.get_key_value(bare?)) {
-            Some((name, (file, stored))) => found.push(Found { name, file: *file, stored }),
-            None => missing.push(MissingTensor { name: spec.name.clone(), nearest: None }),
-        }
-    }
-    if missing.is_empty() {
-        return Ok(found);
-    }
-    let wanted: BTreeSet<&String> = graph.tensors.iter().map(|spec| &spec.name).collect();
-    let spare: Vec<&String> = shards.tensors.keys().filter(|name| !wanted.contains(name)).collect();
-    for tensor in missing.iter_mut().take(SUGGESTED) {
-        tensor.nearest = nearest(&tensor.name, &spare);
-    }
-    Err(ModelError::TensorsMissing {
-        dir: dir.to_path_buf(),
-        architecture: graph.architecture,
-        missing,
-    })
-}
-
-/// The name most like `wanted`; the first in order among equals.
-fn nearest(wanted: &str, names: &[&String]) -> Option<String> {
-    let mut best: Option<(f64, &String)> = None;
-    for &name in names {
-        let likeness = strsim::jaro_winkler(wanted, name);
-        if likeness >= SIMILAR && best.is_none_or(|(most, _)| likeness > most) {
-            best = Some((likeness, name));
-        }
-    }
-    best.map(|(_, name)| name.clone())
-}
-
-fn check_shapes(dir: &Path, graph: &DecoderGraph, found: &[Found<'_>]) -> Result<(), ModelError> {
-    let mismatches: Vec<ShapeMismatch> = found
+/// The index of element `flat` of a tensor of `shape`, outermost dimension first.
+fn index_of(flat: usize, shape: &[usize]) -> Vec<usize> {
+    let mut rest = flat;
+    let mut index: Vec<usize> = shape
         .iter()
-        .zip(&graph.tensors)
-        .filter(|(found, spec)| found.stored.shape != spec.shape)
-        .map(|(found, spec)| ShapeMismatch {
-            name: found.name.to_owned(),
-            found: found.stored.shape.clone(),
-            wanted: spec.shape.clone(),
-            keys: spec.keys,
+        .rev()
+        .map(|&dimension| {
+            let place = rest % dimension;
+            rest /= dimension;
+            place
         })
         .collect();
-    if mismatches.is_empty() {
-        Ok(())
-    } else {
-        Err(ModelError::TensorShapes { dir: dir.to_path_buf(), mismatches })
-    }
-}
-
-fn format_of(file: &Path, name: &str, dtype: &str) -> Result<WeightFormat, ModelError> {
-    match dtype {
-        "F32" => Ok(WeightFormat::F32),
-        "F16" => Ok(WeightFormat::F16),
-        "BF16" => Ok(WeightFormat::Bf16),
-        _ => Err(ModelError::TensorDtype {
-            file: file.to_path_buf(),
-            name: name.to_owned(),
-            found: dtype.to_owned(),
-        }),
-    }
-}
-
-fn extra_tensors(found: &[Found<'_>], shards: &Shards) -> Vec<String> {
-    let used: BTreeSet<&str> = found.iter().map(|found| found.name).collect();
-    let extra: Vec<&String> =
-        shards.tensors.keys().filter(|name| !used.contains(name.as_str())).collect();
-    match extra.first() {
-        Some(first) => vec![format!(
-            "{} tensors of the checkpoint are not used by the architecture (the first is {})",
-            extra.len(),
-            shown(first)
-        )],
-        None => Vec::new(),
-    }
-}
-
-/// Refuses NaN and infinity, which in all three formats are the values with all exponent bits set.
-fn check_finite(
-    file: &Path,
-    name: &str,
-    spec: &TensorSpec,
-    data: &[u8],
-    format: WeightFormat,
-) -> Result<(), ModelError> {
-    let first = match format {
-        WeightFormat::F32 => first_with_all(data, 0x7f80_0000, u32::from_le_bytes),
-        WeightFormat::F16 => {
-            first_with_all(data, 0x7c00, |bytes| u32::from(u16::from_le_bytes(bytes)))
-        }
-        WeightFormat::Bf16 => {
-            first_with_all(data, 0x7f80, |bytes| u32::from(u16::from_le_bytes(bytes)))
-        }
-    };
-    let Some(flat) = first else { return Ok(()) };
-    let size = format.bytes();
-    let mut value = Vec::new();
-    append(&data[flat * size..(flat + 1) * size], format, &mut value);
-    let mut index = Vec::new();
-    let mut rest = flat;
-    for &dimension in spec.shape.iter().rev() {
-        index.insert(0, rest % dimension);
-        rest /= dimension;
-    }
-    Err(ModelError::NonFinite {
-        file: PathBuf::from(file),
-        name: name.to_owned(),
-        index,
-        value: value[0],
-    })
-}
-
-/// Index of the first element whose bits contain all of `mask`. Blocks are tested without a branch per element.
-fn first_with_all<const N: usize>(
-    data: &[u8],
-    mask: u32,
-    bits: fn([u8; N]) -> u32,
-) -> Option<usize> {
-    let (elements, _) = data.as_chunks::<N>();
-    let hit = |element: &[u8; N]| bits(*element) & mask == mask;
-    let block = elements
-        .chunks(SCAN_BLOCK)
-        .position(|block| block.iter().fold(false, |any, e| any | hit(e)))?;
-    let start = block * SCAN_BLOCK;
-    elements[start..].iter().position(hit).map(|place| start + place)
-}
-
-/// Appends the values of little-endian `data` to `out`.
-fn append(data: &[u8], format: WeightFormat, out: &mut Vec<f32>) {
-    match format {
-        WeightFormat::F32 => {
-            out.extend(data.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)))
-        }
-        WeightFormat::F16 => {
-            out.extend(data.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()))
-        }
-        WeightFormat::Bf16 => {
-            out.extend(data.as_chunks().0.iter().map(|bytes| bf16::from_le_bytes(*bytes).to_f32()))
-        }
-    }
+    index.reverse();
+    index
 }

@@ -1,11 +1,15 @@
 //! Does any damage to a model's files end in anything but an answer or an error?
 
+mod common;
+
 use std::fs;
 
+use common::{family, json};
 use models::fuzz::Scratch;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use safetensors::SafeTensors;
+use serde_json::{Value, json};
 
 /// So many cases, times `WAFERSIM_CASES_FACTOR`, drawn from `WAFERSIM_SEED`: the same on every run that sets neither.
 fn config(cases: u32) -> ProptestConfig {
@@ -40,6 +44,43 @@ fn does_a_damaged_config_ever_panic() {
         overwrite(&mut bytes, &damage);
         scratch.config(&bytes);
     });
+}
+
+/// Values that no key expects, or not so large or small.
+fn odd_values() -> Vec<Value> {
+    let numbers = json!([0, 1, 3, -1, 65536, u64::MAX, 0.5, 1e-300, 1e300]);
+    let mut values = numbers.as_array().unwrap().clone();
+    values.extend([
+        json!(null),
+        json!(true),
+        json!("x"),
+        json!({}),
+        json!([]),
+        json!([1e300, "x"]),
+    ]);
+    values
+}
+
+#[test]
+fn does_any_odd_value_of_any_key_of_a_family_ever_panic() {
+    for name in ["gpt2", "gpt-neox", "phi", "gemma2", "gpt-oss", "qwen3-moe", "qwen2"] {
+        let scratch = Scratch::of_folder(&family(name).join("model"));
+        let healthy = json(&scratch.file("config.json"));
+        assert!(scratch.config(healthy.to_string().as_bytes()));
+        for key in healthy.as_object().unwrap().keys() {
+            let inner = healthy[key].as_object().into_iter().flat_map(|table| table.keys());
+            for value in odd_values() {
+                let mut config = healthy.clone();
+                config[key] = value.clone();
+                scratch.config(config.to_string().as_bytes());
+                for inner in inner.clone() {
+                    config[key] = healthy[key].clone();
+                    config[key][inner] = value.clone();
+                    scratch.config(config.to_string().as_bytes());
+                }
+            }
+        }
+    }
 }
 
 #[test]

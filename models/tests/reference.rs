@@ -4,21 +4,23 @@ mod common;
 
 use std::path::Path;
 
-use common::{case_folders, examples, ids, json, npy_rows};
-use models::{ModelDir, Reference, WeightRounding, argmax};
+use common::{case_folders, examples, family, ids, json, npy_rows};
+use models::{DecoderGraph, ModelDir, Reference, WeightRounding, argmax};
 use serde_json::Value;
 
 /// Largest difference of a logit that counts as the same: rounding alone stays below 3e-5, while leaving out the norms'
 /// epsilon, the slightest mistake, makes 2e-4.
 const TOLERANCE: f32 = 1e-4;
 
-/// Feeds prompt and expected tokens of one case; each must be the likeliest one, and the first logits must agree.
-fn check(name: &str, reference: &mut Reference<'_>, case: &Value, logits: &Path) {
+/// Feeds prompt and expected tokens of one case; each must be the likeliest one, and the first logits must agree. Returns
+/// the largest difference of a logit.
+fn check(name: &str, reference: &mut Reference<'_>, case: &Value, logits: &Path) -> f32 {
     let prompt = ids(&case["prompt_ids"]);
     let expected = ids(&case["expected_ids_fp32"]);
     let rows = npy_rows(logits);
     assert_eq!(rows.len(), expected.len().min(4), "{name}");
     reference.reset();
+    let mut largest = 0.0;
     for (position, &token) in prompt.iter().chain(&expected).enumerate() {
         let found = reference.step(token, position);
         let Some(step) = (position + 1).checked_sub(prompt.len()) else {
@@ -28,26 +30,54 @@ fn check(name: &str, reference: &mut Reference<'_>, case: &Value, logits: &Path)
             assert_eq!(row.len(), found.len(), "{name}");
             let error = row.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(error <= TOLERANCE, "{name}: logits of step {step} differ by {error}");
+            largest = f32::max(largest, error);
         }
         if step < expected.len() {
             assert_eq!(argmax(&found), expected[step], "{name}: token {step}");
         }
     }
+    largest
+}
+
+/// Checks all requests of the case in `folder`, and prints a line of the table of families.
+fn check_folder(folder: &Path) {
+    let case = json(&folder.join("case.json"));
+    let name = case["name"].as_str().unwrap();
+    let model = ModelDir::open(folder.join("model")).unwrap();
+    assert_eq!(model.graph().architecture, case["architecture"].as_str().unwrap());
+    assert_eq!(model.graph().parameters(), case["parameters"].as_u64().unwrap(), "{name}");
+    let mut reference = Reference::new(model.graph(), model.require_weights().unwrap());
+    let requests = case["requests"].as_array().map_or(vec![&case], |all| all.iter().collect());
+    let (mut tokens, mut largest) = (0, 0.0);
+    for request in requests {
+        let logits = folder.join(request["logits_first_steps"].as_str().unwrap());
+        largest = f32::max(largest, check(name, &mut reference, request, &logits));
+        let max_new = request["max_new_tokens"].as_u64().unwrap() as usize;
+        let found = reference.generate(&ids(&request["prompt_ids"]), max_new).unwrap();
+        assert_eq!(found, ids(&request["expected_ids_fp32"]), "{name}");
+        tokens += found.len();
+    }
+    println!(
+        "{:<10} {name:<24} {tokens:>3} tokens equal, logits within {largest:.1e}",
+        model.graph().architecture
+    );
 }
 
 #[test]
-fn does_the_reference_give_the_tokens_and_logits_of_every_llama_case() {
-    let folders = case_folders(&examples("oracle"));
-    assert!(folders.len() >= 7, "the cases are gone");
-    for folder in folders {
-        let case = json(&folder.join("case.json"));
-        if !models::SUPPORTED_MODEL_TYPES.contains(&case["architecture"].as_str().unwrap()) {
-            continue;
-        }
-        let model = ModelDir::open(folder.join("model")).unwrap();
-        assert_eq!(model.graph().parameters(), case["parameters"].as_u64().unwrap());
-        let mut reference = Reference::new(model.graph(), model.require_weights().unwrap());
-        check(&folder.display().to_string(), &mut reference, &case, &folder.join("logits.npy"));
+fn does_the_reference_give_the_tokens_and_logits_of_every_family() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders = case_folders(&examples("oracle"));
+    folders.extend(case_folders(&here.join("tests/data/oracle")));
+    assert!(folders.len() >= 14, "the cases are gone");
+    folders.iter().for_each(|folder| check_folder(folder));
+}
+
+/// All public cases lie beside the repository where it is worked on, and are too large to be copied into it.
+#[test]
+fn does_the_reference_give_the_tokens_and_logits_of_every_case_beside_the_repository() {
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracle/public");
+    if all.is_dir() {
+        case_folders(&all).iter().for_each(|folder| check_folder(folder));
     }
 }
 
@@ -126,4 +156,27 @@ fn does_a_window_hide_what_lies_before_it() {
         "a window of 3 hides the fourth last token"
     );
     assert_eq!(logits(Some(4), &near), logits(None, &near));
+}
+
+#[test]
+fn does_the_residual_stream_behind_a_block_show_the_first_block_that_differs() {
+    let folder = family("gemma2");
+    let case = json(&folder.join("case.json"));
+    let model = ModelDir::open(folder.join("model")).unwrap();
+    let mut wrong = model.graph().clone();
+    wrong.blocks[2].attention.window = Some(2);
+    let streams = |graph: &DecoderGraph| {
+        let mut reference = Reference::new(graph, model.require_weights().unwrap());
+        let mut streams = Vec::new();
+        for (position, token) in ids(&case["prompt_ids"]).into_iter().enumerate() {
+            streams.clear();
+            reference.step_shown(token, position, |block, x| streams.push((block, x.to_vec())));
+        }
+        streams
+    };
+    let (right, wrong) = (streams(model.graph()), streams(&wrong));
+    assert_eq!(right.len(), 4);
+    let differ = right.iter().zip(&wrong).position(|(right, wrong)| right != wrong);
+    assert_eq!(differ, Some(2));
+    assert_eq!((right[3].0, right[3].1.len()), (3, 64));
 }

@@ -4,12 +4,10 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
-use common::{copy_of, edit_config, examples, json};
+use common::{copy_of, edit_config, examples, json, rename_tensors};
 use models::{ModelDir, WeightFormat};
 use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
 use serde_json::json;
 
 #[test]
@@ -77,19 +75,6 @@ fn has_a_shape_the_published_number_of_parameters() {
     }
 }
 
-/// Writes `dir/model.safetensors` anew with the tensors that `rename` keeps, under the names it gives.
-fn rename_tensors(dir: &Path, rename: impl Fn(&str) -> Option<String>) {
-    let file = dir.join("model.safetensors");
-    let bytes = fs::read(&file).unwrap();
-    let tensors: BTreeMap<String, TensorView<'_>> = SafeTensors::deserialize(&bytes)
-        .unwrap()
-        .tensors()
-        .into_iter()
-        .filter_map(|(name, view)| Some((rename(&name)?, view)))
-        .collect();
-    fs::write(file, safetensors::serialize(tensors, None).unwrap()).unwrap();
-}
-
 #[test]
 fn are_names_without_the_model_prefix_accepted() {
     let prefixed = ModelDir::open(examples("oracle/llama/model")).unwrap();
@@ -98,7 +83,7 @@ fn are_names_without_the_model_prefix_accepted() {
     let bare = ModelDir::open(dir.path()).unwrap();
     for (tensor, spec) in bare.graph().tensor_refs() {
         let values = |model: &ModelDir| model.weights().unwrap().vector(tensor);
-        assert!(values(&bare) == values(&prefixed), "{} differs", spec.name);
+        assert!(values(&bare) == values(&prefixed), "{} differs", spec.name());
     }
     assert_eq!(bare.digest(), prefixed.digest());
 }

@@ -1,12 +1,13 @@
 //! The gated MLP on a PE.
 
 use crate::asm::{Asm, mem, n};
+use crate::check::{Gated, gated};
 use crate::emit::collective::{GatherRegs, gather};
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{f32_reg, marks, regs};
 use crate::split::Split;
-use models::{Mlp, MlpKind};
+use models::Mlp;
 use pe_isa::{DType, Operand, VecOp};
 
 /// How the activation's elements are dealt over the PEs of a row, in 32-bit words of the rounded vector.
@@ -22,7 +23,7 @@ pub(crate) fn deals_activation(elements: u32, width: u32) -> bool {
 
 /// The whole MLP half of a layer.
 pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, mlp: &Mlp) {
-    let MlpKind::Gated { gate, down, .. } = &mlp.kind;
+    let Gated { gate, down, .. } = gated(mlp);
     let stage = pe.stage;
     let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
     let inner = stage.tiling.inner.len(pe.place.row);

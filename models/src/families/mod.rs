@@ -1,15 +1,44 @@
 //! One file per architecture: each reads its configuration keys and writes the family-neutral graph.
+//!
+//! A file states what its family computes, under which names, and which values absent keys have; `sizes`, `parts` and
+//! `experts` hold what several of them share. Absent keys take the defaults of Transformers' configuration classes, except for
+//! sizes that shape tensors, which must be stated: there the default is the size of some other model.
 
+mod experts;
+mod gemma2;
+mod gpt2;
+mod gpt_neox;
+mod gpt_oss;
 mod llama;
+mod mistral;
+mod mixtral;
+mod parts;
+mod phi;
+mod qwen2;
+mod qwen3;
+mod qwen3_moe;
+mod sizes;
 
 use crate::config::Config;
 use crate::error::{ModelError, shown};
-use crate::graph::{DecoderGraph, WeightFormat};
+use crate::graph::DecoderGraph;
 
-/// Writes the graph that a configuration describes; `eos_ids` is left empty.
+/// Writes the graph that a configuration describes.
 type Build = fn(&Config<'_>) -> Result<DecoderGraph, ModelError>;
 
-const FAMILIES: &[(&str, Build)] = &[("llama", llama::build)];
+const FAMILIES: &[(&str, Build)] = &[
+    ("gemma2", gemma2::build),
+    ("gpt2", gpt2::build),
+    ("gpt_neox", gpt_neox::build),
+    ("gpt_oss", gpt_oss::build),
+    ("llama", llama::build),
+    ("mistral", mistral::build),
+    ("mixtral", mixtral::build),
+    ("phi", phi::build),
+    ("qwen2", qwen2::build),
+    ("qwen3", qwen3::build),
+    ("qwen3_moe", qwen3_moe::build),
+];
 
 /// The values of `model_type` that can be built.
 pub const SUPPORTED_MODEL_TYPES: &[&str] = &{
@@ -36,6 +65,10 @@ pub(crate) mod limits {
     pub(crate) const HEADS: RangeInclusive<usize> = 1..=(1 << 12);
     /// Elements per head.
     pub(crate) const HEAD_DIM: RangeInclusive<usize> = 1..=(1 << 12);
+    /// Experts of a layer.
+    pub(crate) const EXPERTS: RangeInclusive<usize> = 1..=(1 << 12);
+    /// Experts of all layers: each costs about a kilobyte of graph.
+    pub(crate) const ALL_EXPERTS: usize = 1 << 16;
     /// Token ids are 32 bits wide.
     pub(crate) const VOCAB: RangeInclusive<usize> = 1..=(1 << 32);
     /// Positions.
@@ -68,16 +101,4 @@ pub(crate) fn build(config: &Config<'_>) -> Result<DecoderGraph, ModelError> {
         return Err(ModelError::Quantized { file: file(), method: shown(method) });
     }
     build(config)
-}
-
-/// The number format that the configuration states, in the new spelling or the old one; unknown names are left to the
-/// tensors themselves, which are checked.
-fn declared_format(config: &Config<'_>) -> Result<Option<WeightFormat>, ModelError> {
-    let stated = config.text("dtype")?.or(config.text("torch_dtype")?);
-    Ok(match stated.map(|name| name.trim_start_matches("torch.")) {
-        Some("float32") => Some(WeightFormat::F32),
-        Some("float16") => Some(WeightFormat::F16),
-        Some("bfloat16") => Some(WeightFormat::Bf16),
-        _ => None,
-    })
 }

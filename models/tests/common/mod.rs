@@ -1,14 +1,22 @@
 //! Reading oracle cases: the folders under `examples` that hold a model, a request and the answer of Transformers.
 #![allow(dead_code, reason = "each test file uses its share")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 use serde_json::Value;
 
 /// A folder under `examples`.
 pub(crate) fn examples(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
+}
+
+/// A folder of a family's case among the tests' own data: a model, a request and the answer of Transformers.
+pub(crate) fn family(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/oracle").join(name)
 }
 
 /// The subfolders of `dir` that hold a case.json, in the order of their names.
@@ -73,4 +81,17 @@ pub(crate) fn edit_config(dir: &Path, changes: &Value) {
         }
     }
     fs::write(file, config.to_string()).unwrap();
+}
+
+/// Writes `dir/model.safetensors` anew with the tensors that `rename` keeps, under the names it gives.
+pub(crate) fn rename_tensors(dir: &Path, rename: impl Fn(&str) -> Option<String>) {
+    let file = dir.join("model.safetensors");
+    let bytes = fs::read(&file).unwrap();
+    let tensors: BTreeMap<String, TensorView<'_>> = SafeTensors::deserialize(&bytes)
+        .unwrap()
+        .tensors()
+        .into_iter()
+        .filter_map(|(name, view)| Some((rename(&name)?, view)))
+        .collect();
+    fs::write(file, safetensors::serialize(tensors, None).unwrap()).unwrap();
 }

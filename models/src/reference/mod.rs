@@ -3,15 +3,19 @@
 //! Transcendental functions come from `libm`, and sums are taken in a fixed order, so that every host computes the same
 //! bits. Read `step` first; each function below it is one kind of layer.
 
+mod arithmetic;
+
 use half::{bf16, f16};
 
 use crate::error::ModelError;
 use crate::graph::{
-    Activation, Attention, Block, DecoderGraph, LinearRef, Mlp, MlpKind, Norm, NormKind, Residual,
-    TensorRef,
+    Attention, Block, DecoderGraph, Experts, FeedForward, Mlp, MlpKind, Norm, NormKind, Residual,
+    Weighting,
 };
-use crate::rope::Rope;
+use crate::tensors::{LinearRef, TensorRef};
 use crate::weights::Weights;
+pub use arithmetic::argmax;
+use arithmetic::{activate, add, dot, largest, mean_square, rotate, soft_cap, softmax};
 
 /// What happens to the weights before they are used; arithmetic is f32 in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +86,19 @@ impl<'a> Reference<'a> {
     /// Where `position` is not the one after the last step's (0 at first) or not within the context, or `token` is
     /// outside the vocabulary; [`DecoderGraph::check_request`] rules the last two out.
     pub fn step(&mut self, token: u32, position: usize) -> Vec<f32> {
+        self.step_shown(token, position, |_, _| {})
+    }
+
+    /// As [`step`](Self::step), and shows `seen` the residual stream, shape `[hidden]`, behind each block: 0 for the first.
+    ///
+    /// # Panics
+    /// As [`step`](Self::step).
+    pub fn step_shown(
+        &mut self,
+        token: u32,
+        position: usize,
+        mut seen: impl FnMut(usize, &[f32]),
+    ) -> Vec<f32> {
         let graph = self.graph;
         assert_eq!(position, self.positions, "positions are computed in order");
         assert!(
@@ -92,10 +109,13 @@ impl<'a> Reference<'a> {
         let mut x = self.embed(token, position); // [hidden]
         for (index, block) in graph.blocks.iter().enumerate() {
             self.block(index, block, position, &mut x);
+            seen(index, &x);
         }
         self.positions += 1;
         let x = self.norm(&graph.final_norm, &x);
-        self.linear(&graph.head, &x) // [vocab]
+        let mut logits = self.linear(&graph.head, &x); // [vocab]
+        soft_cap(graph.logit_soft_cap, &mut logits);
+        logits
     }
 
     /// Runs `prompt` and then picks the likeliest token, at most `max_new` times; an end-of-sequence token is the last
@@ -145,17 +165,43 @@ impl<'a> Reference<'a> {
                 add(x, self.attention(index, &block.attention, position, x).iter());
                 add(x, self.mlp(&block.mlp, x).iter());
             }
+            Residual::Parallel => {
+                let mixed = self.attention(index, &block.attention, position, x);
+                let worked = self.mlp(&block.mlp, x);
+                add(x, mixed.iter());
+                add(x, worked.iter());
+            }
         }
     }
 
     fn norm(&self, norm: &Norm, x: &[f32]) -> Vec<f32> {
-        let weight = self.tensor(norm.weight);
-        match norm.kind {
-            NormKind::Rms => {
-                let mean_square = dot(x, x) / x.len() as f32;
-                let scale = (mean_square + norm.epsilon).sqrt().recip();
-                x.iter().zip(weight).map(|(x, weight)| x * scale * weight).collect()
-            }
+        let (weight, offset) = (self.tensor(norm.weight), norm.weight_offset);
+        let centre = match norm.kind {
+            NormKind::Rms => 0.0,
+            NormKind::Layer => x.iter().sum::<f32>() / x.len() as f32,
+        };
+        let mut y: Vec<f32> = x.iter().map(|x| x - centre).collect();
+        let scale = (mean_square(&y) + norm.epsilon).sqrt().recip();
+        y.iter_mut().zip(weight).for_each(|(y, weight)| *y = *y * scale * (weight + offset));
+        if let Some(bias) = norm.bias {
+            add(&mut y, self.tensor(bias).iter());
+        }
+        y
+    }
+
+    /// Norms each head of `heads`, shape `[any, head_dim]`.
+    fn norm_heads(&self, norm: Option<&Norm>, head_dim: usize, heads: &mut [f32]) {
+        let Some(norm) = norm else { return };
+        for head in heads.chunks_exact_mut(head_dim) {
+            head.copy_from_slice(&self.norm(norm, head));
+        }
+    }
+
+    /// `x` through `norm`, where there is one.
+    fn norm_behind(&self, norm: Option<&Norm>, x: Vec<f32>) -> Vec<f32> {
+        match norm {
+            Some(norm) => self.norm(norm, &x),
+            None => x,
         }
     }
 
@@ -181,6 +227,8 @@ impl<'a> Reference<'a> {
         let mut queries = self.linear(&attention.query, &x); // [heads, head_dim]
         let mut keys = self.linear(&attention.key, &x); // [kv_heads, head_dim]
         let values = self.linear(&attention.value, &x); // [kv_heads, head_dim]
+        self.norm_heads(attention.query_norm.as_ref(), head_dim, &mut queries);
+        self.norm_heads(attention.key_norm.as_ref(), head_dim, &mut keys);
         if let Some(rope) = attention.rope {
             let rope = self.graph.rope(rope);
             rotate(rope, position, head_dim, &mut queries);
@@ -190,9 +238,23 @@ impl<'a> Reference<'a> {
         cache.keys.extend_from_slice(&keys);
         cache.values.extend_from_slice(&values);
 
+        let mixed = self.mix(index, attention, position, &queries); // [heads, head_dim]
+        self.norm_behind(attention.post_norm.as_ref(), self.linear(&attention.output, &mixed))
+    }
+
+    /// The values that each query of `[heads, head_dim]` attends to, weighted and summed; the same shape.
+    fn mix(
+        &self,
+        index: usize,
+        attention: &Attention,
+        position: usize,
+        queries: &[f32],
+    ) -> Vec<f32> {
+        let (cache, head_dim) = (&self.caches[index], attention.head_dim);
+        let sinks = attention.sinks.map(|sinks| self.tensor(sinks));
         let first = attention.window.map_or(0, |window| (position + 1).saturating_sub(window));
         let row = attention.kv_heads * head_dim;
-        let mut mixed = vec![0.0; queries.len()]; // [heads, head_dim]
+        let mut mixed = vec![0.0; queries.len()];
         for (head, (query, out)) in
             queries.chunks_exact(head_dim).zip(mixed.chunks_exact_mut(head_dim)).enumerate()
         {
@@ -201,97 +263,62 @@ impl<'a> Reference<'a> {
             let mut scores: Vec<f32> = (first..=position)
                 .map(|past| dot(query, &cache.keys[at(past)]) * attention.score_scale)
                 .collect();
-            softmax(&mut scores);
+            soft_cap(attention.score_soft_cap, &mut scores);
+            softmax(&mut scores, sinks.map(|sinks| sinks[head]));
             for (past, score) in (first..=position).zip(&scores) {
                 out.iter_mut()
                     .zip(&cache.values[at(past)])
                     .for_each(|(out, value)| *out += score * value);
             }
         }
-        self.linear(&attention.output, &mixed)
+        mixed
     }
 
     fn mlp(&self, mlp: &Mlp, x: &[f32]) -> Vec<f32> {
         let x = self.norm(&mlp.norm, x);
-        match &mlp.kind {
-            MlpKind::Gated { gate, up, down, activation } => {
-                let mut inner = self.linear(gate, &x); // [intermediate]
-                let up = self.linear(up, &x); // [intermediate]
-                inner
-                    .iter_mut()
-                    .zip(&up)
-                    .for_each(|(gate, up)| *gate = activate(*activation, *gate) * up);
-                self.linear(down, &inner)
+        let y = match &mlp.kind {
+            MlpKind::Dense(dense) => self.feed_forward(dense, &x),
+            MlpKind::Experts(experts) => self.experts(experts, &x),
+        };
+        self.norm_behind(mlp.post_norm.as_ref(), y)
+    }
+
+    fn feed_forward(&self, layers: &FeedForward, x: &[f32]) -> Vec<f32> {
+        let mut inner = self.linear(&layers.up, x); // [intermediate]
+        match &layers.gate {
+            None => inner.iter_mut().for_each(|up| *up = activate(layers.activation, *up)),
+            Some(gate) => {
+                let limit = gate.limit.unwrap_or(f32::INFINITY);
+                let gates = self.linear(&gate.linear, x); // [intermediate]
+                for (up, g) in inner.iter_mut().zip(&gates) {
+                    let g = activate(layers.activation, g.clamp(f32::NEG_INFINITY, limit));
+                    *up = g * (up.clamp(-limit, limit) + gate.up_offset);
+                }
             }
         }
+        self.linear(&layers.down, &inner)
     }
-}
 
-/// Index of the largest logit, the lowest one among equals.
-pub fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (index, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = index;
+    fn experts(&self, experts: &Experts, x: &[f32]) -> Vec<f32> {
+        let logits = self.linear(&experts.router, x); // [experts]
+        let chosen = largest(&logits, experts.chosen);
+        let weights: Vec<f32> = match experts.weighting {
+            Weighting::OverChosen => {
+                let mut weights: Vec<f32> = chosen.iter().map(|&expert| logits[expert]).collect();
+                softmax(&mut weights, None);
+                weights
+            }
+            Weighting::OverAll => {
+                let mut weights = logits;
+                softmax(&mut weights, None);
+                chosen.iter().map(|&expert| weights[expert]).collect()
+            }
+        };
+        let mut sum = vec![0.0; x.len()];
+        for (&expert, weight) in chosen.iter().zip(weights) {
+            let y = self.feed_forward(&experts.experts[expert], x);
+            sum.iter_mut().zip(&y).for_each(|(sum, y)| *sum += weight * y);
         }
+        sum
     }
-    best as u32
-}
-
-fn activate(activation: Activation, x: f32) -> f32 {
-    match activation {
-        Activation::Silu => x / (1.0 + libm::expf(-x)),
-    }
-}
-
-/// Turns the leading dimensions of every head in `heads`, shape `[any, head_dim]`.
-fn rotate(rope: &Rope, position: usize, head_dim: usize, heads: &mut [f32]) {
-    let half = rope.rotary_dims / 2;
-    for (pair, frequency) in rope.inverse_frequencies.iter().enumerate() {
-        let angle = position as f32 * frequency;
-        let cos = libm::cosf(angle) * rope.attention_factor;
-        let sin = libm::sinf(angle) * rope.attention_factor;
-        for head in heads.chunks_exact_mut(head_dim) {
-            let (low, high) = (head[pair], head[pair + half]);
-            head[pair] = low * cos - high * sin;
-            head[pair + half] = high * cos + low * sin;
-        }
-    }
-}
-
-fn softmax(scores: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for score in scores.iter_mut() {
-        *score = libm::expf(*score - max);
-        sum += *score;
-    }
-    scores.iter_mut().for_each(|score| *score /= sum);
-}
-
-fn add<'v>(x: &mut [f32], y: impl Iterator<Item = &'v f32>) {
-    x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
-}
-
-/// Sum of products, in eight interleaved partial sums (which fit vector registers) that are added up at the end, then the
-/// remainder. Written out because the tests run it without optimisation too.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a_lanes, a_rest) = a.as_chunks::<8>();
-    let (b_lanes, b_rest) = b.as_chunks::<8>();
-    let (mut s0, mut s1, mut s2, mut s3, mut s4, mut s5, mut s6, mut s7) =
-        (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0);
-    for ([a0, a1, a2, a3, a4, a5, a6, a7], [b0, b1, b2, b3, b4, b5, b6, b7]) in
-        a_lanes.iter().zip(b_lanes)
-    {
-        s0 += *a0 * *b0;
-        s1 += *a1 * *b1;
-        s2 += *a2 * *b2;
-        s3 += *a3 * *b3;
-        s4 += *a4 * *b4;
-        s5 += *a5 * *b5;
-        s6 += *a6 * *b6;
-        s7 += *a7 * *b7;
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7)) + rest
 }
