@@ -102,12 +102,18 @@ impl Net {
         let first = self.routers[at as usize].rivals;
         let mut meeting = [0; 2];
         let mut next = NEVER;
-        for rank in ranks(waiting) {
-            let rivals = self.rivals[(first + rank) as usize];
-            if rivals[0] & waiting[0] | rivals[1] & waiting[1] == 0 {
-                next = next.min(self.visit_alone(at, rank));
-            } else {
-                meeting[rank as usize >> 6] |= 1 << (rank & 63);
+        for word in 0..2 {
+            let mut left = waiting[word];
+            while left != 0 {
+                let bit = left & left.wrapping_neg();
+                left ^= bit;
+                let rank = 64 * word as u32 + bit.trailing_zeros();
+                let rivals = self.rivals[(first + rank) as usize];
+                if rivals[0] & waiting[0] | rivals[1] & waiting[1] == 0 {
+                    next = next.min(self.visit_alone(at, rank));
+                } else {
+                    meeting[word] |= bit;
+                }
             }
         }
         if meeting == [0; 2] { next } else { next.min(self.arbitrate(at, meeting)) }
@@ -204,13 +210,6 @@ impl super::net::Router {
     fn pass(&mut self, rank: u8) {
         self.cursor = if rank + 1 == self.count { 0 } else { rank + 1 };
     }
-}
-
-/// The ranks in a set, ascending.
-#[inline(always)]
-fn ranks(set: [u64; 2]) -> impl Iterator<Item = u32> {
-    let words = set.into_iter().zip([0, 64]);
-    words.flat_map(|(word, first)| super::pe::bits(word).map(move |bit| first + bit as u32))
 }
 
 /// What is known in the middle of a visit of a router.
