@@ -8,8 +8,8 @@ use super::wheel::Actor;
 use pe_isa::{Instr, OnDone, TaskKind, Thread, Vector};
 
 impl Pe {
-    /// The first cycle at which something can happen here by what is known now (a mark only if an observer `looks`), and, noted in
-    /// `net`, the queues and FIFOs whose change would make it earlier.
+    /// The first cycle at which something can happen here by what is known now (a mark only if an observer `looks`),
+    /// and, noted in `net`, the queues and FIFOs whose change would make it earlier. A stretch may begin here.
     #[inline]
     pub(super) fn next_visit(&mut self, looks: bool, net: &mut Net, code: &Code) -> u64 {
         let mut next = u64::MAX;

@@ -103,16 +103,13 @@ impl Net {
         let mut meeting = [0; 2];
         let mut next = NEVER;
         for word in 0..2 {
-            let mut left = waiting[word];
-            while left != 0 {
-                let bit = left & left.wrapping_neg();
-                left ^= bit;
-                let rank = 64 * word as u32 + bit.trailing_zeros();
+            for bit in super::pe::bits(waiting[word]) {
+                let rank = (64 * word + bit) as u32;
                 let rivals = self.rivals[(first + rank) as usize];
                 if rivals[0] & waiting[0] | rivals[1] & waiting[1] == 0 {
                     next = next.min(self.visit_alone(at, rank));
                 } else {
-                    meeting[word] |= bit;
+                    meeting[word] |= 1 << bit;
                 }
             }
         }

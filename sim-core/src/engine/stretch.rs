@@ -1,7 +1,8 @@
 //! Stretches: instructions of the main thread, one after the other, whose costs are known before they are carried out.
 //!
 //! While nothing else is under way in the PE, nobody sees when they are carried out, so that one visit at the end of the
-//! stretch does for all of them. Marks that no observer looks at may stand in between. Whoever looks earlier (a discard, the end of the run) has the PE catch up first.
+//! stretch does for all of them. Marks that no observer looks at may stand in between. Whoever looks earlier (a discard,
+//! the end of the run) has the PE catch up first.
 
 use super::Engine;
 use super::code::{Code, Constants, Prepared, is_fabric};
