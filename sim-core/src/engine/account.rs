@@ -3,7 +3,8 @@
 
 use super::Engine;
 use super::code::Code;
-use super::net::Net;
+use super::domain::Domain;
+use super::net::{Gate, Net};
 use super::pe::{NONE, Op, Pe, bits};
 use crate::cycles::Spent;
 use crate::run::StopReason;
@@ -15,9 +16,11 @@ impl Engine {
     #[cold]
     pub(super) fn account_before(&mut self, epoch: u64) {
         self.catch_up(epoch);
-        let until = epoch.min(self.net.activity);
-        for pe in &mut self.pes {
-            pe.account(until, &self.net, &self.codes[pe.code as usize]);
+        let until = epoch.min(self.activity());
+        for Domain { pes, net, .. } in &mut self.domains {
+            for pe in pes {
+                pe.account(until, net, &self.layout.codes[pe.code as usize]);
+            }
         }
     }
 
@@ -27,20 +30,26 @@ impl Engine {
         let stop = *stop;
         // All other decisions of the cycle of a trap are taken (rule P-8).
         self.catch_up(stop + u64::from(matches!(reason, StopReason::Trap { .. })));
-        for pe in &mut self.pes {
-            pe.account(stop, &self.net, &self.codes[pe.code as usize]);
-            let gate = &self.net.gates[pe.index as usize];
-            // A step that is not over at the stop was counted in full (rule X-1).
-            let beyond = gate.free_at.saturating_sub(stop);
-            let counters = &mut pe.counters;
-            counters.cycles.working = counters.busy_cycles - beyond;
-            let total = counters.cycles.total();
-            assert!(total == stop, "PE {}: {stop} cycles, {total} accounted for", pe.tile.0);
+        for Domain { pes, net, .. } in &mut self.domains {
+            for pe in pes {
+                pe.account(stop, net, &self.layout.codes[pe.code as usize]);
+                pe.close_account(stop, &net.gates[pe.index as usize]);
+            }
         }
     }
 }
 
 impl Pe {
+    /// What the cycles of a run that stopped at `stop` were spent on adds up to it.
+    fn close_account(&mut self, stop: u64, gate: &Gate) {
+        // A step that is not over at the stop was counted in full (rule X-1).
+        let beyond = gate.free_at.saturating_sub(stop);
+        let counters = &mut self.counters;
+        counters.cycles.working = counters.busy_cycles - beyond;
+        let total = counters.cycles.total();
+        assert!(total == stop, "PE {}: {stop} cycles, {total} accounted for", self.tile.0);
+    }
+
     /// Counts the cycles before `until`. To be called before anything changes that rule X-3 looks
     /// at; nothing but arrivals may have changed since the last call. Datapath cycles are counted
     /// by the steps that hold it.

@@ -5,15 +5,19 @@
 //! (`link`), routers that need arbitration (`router`), PEs with programs (`pe`, `step`). A
 //! calendar (`wheel`) says who may have something to do in which cycle. Whoever is blocked
 //! computes when that ends, or, where it depends on what others will do, leaves a note with the
-//! FIFO in question and sleeps.
+//! FIFO in question and sleeps. The wafer may be cut into domains (`domain`, `edge`), which several threads then visit
+//! at the same time (`threads`).
 //!
 //! **Architecture Invariant:** visits of one cycle do not see each other. All effects carry a later
 //! time (rule T-1: arrivals and credits take at least a cycle), and what is changed in place (a
-//! freed slot, a popped head, a switch) shows its new face only to later cycles.
+//! freed slot, a popped head, a switch) shows its new face only to later cycles. So nothing that can be seen depends on
+//! domains or threads.
 
 mod account;
 mod agenda;
 mod code;
+mod domain;
+mod edge;
 mod elaborate;
 mod fifo;
 mod link;
@@ -24,6 +28,7 @@ mod router;
 mod step;
 mod stream;
 mod stretch;
+mod threads;
 mod verdict;
 mod watch;
 mod wheel;
@@ -31,12 +36,14 @@ mod wheel;
 use crate::observe::{NoObserver, Observer};
 use crate::run::{FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
 use code::{Code, Constants};
+use domain::Domain;
+use elaborate::Cut;
 use fabric::{PeIdx, WaferImage};
-use net::Net;
-use pe::{Pe, Trap};
+use pe::Trap;
 use pe_isa::{Cycle, REGISTERS, Reg};
-use stream::Stream;
-use wheel::{Actor, Bucket, Kind};
+use std::num::NonZeroUsize;
+use threads::Threads;
+use wheel::Actor;
 
 /// Runs an image until it stops by itself, the host ends it, or `limit` is reached.
 pub fn run(
@@ -46,15 +53,13 @@ pub fn run(
     limit: Cycle,
     observer: &mut (impl Observer + ?Sized),
 ) -> Outcome {
-    let mut engine = Engine::load(image);
-    let (stop, cycle) = engine.run(script, host, limit, observer);
-    Outcome { stop, cycle, state: engine.final_state() }
+    Engine::load(image).outcome(script, host, limit, observer)
 }
 
 /// Visits whose memory is asked for together.
 const AHEAD: usize = 16;
 
-/// Where the state of each tile begins; 16 bytes a tile, which is all that an idle tile costs.
+/// Where the state of each tile begins in its domain; 16 bytes a tile, which is all that an idle tile costs.
 #[derive(Debug, Clone, Default)]
 struct Tiles {
     first_fifo: Vec<u32>,
@@ -65,34 +70,75 @@ struct Tiles {
     plan: Vec<u32>,
 }
 
-/// An image, elaborated and ready to run once. Clone it to run it again.
+/// What elaboration makes of an image and no run changes.
 #[derive(Debug, Clone)]
-pub struct Engine {
-    net: Net,
-    pes: Vec<Pe>,
-    /// The operation of each PE that is a stream.
-    streams: Vec<Stream>,
-    /// Registers and SRAM of all PEs, see [`pe::Memory`].
-    memory: Vec<u32>,
+struct Layout {
     codes: Vec<Code>,
     constants: Constants,
     plans: Vec<elaborate::Plan>,
     tiles: Tiles,
     /// Registers of tiles without a program that do not start at 0.
     idle_params: Vec<(usize, Reg, u32)>,
-    bucket: Bucket,
     /// The state is larger than the host's caches, so that asking for it ahead pays.
     spread: bool,
+}
+
+/// An image, elaborated and ready to run once. Clone it to run it again.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    layout: Layout,
+    /// In the order of their tiles.
+    domains: Vec<Domain>,
+    threads: Threads,
     started: bool,
 }
 
 impl Engine {
-    /// Elaborates an image, which must be free of lint errors.
+    /// Elaborates an image, which must be free of lint errors. It runs on the calling thread.
     ///
     /// # Panics
     /// When a route leads nowhere or two host ports feed one FIFO.
     pub fn load(image: &WaferImage) -> Engine {
-        elaborate::elaborate(image)
+        Engine::cut(image, Cut::Into(1), Threads::one())
+    }
+
+    /// The same for a number of threads: the image is cut into as many domains of about equal size, unless it is too
+    /// small for that to pay, and cycles in which enough happens are shared by the threads.
+    ///
+    /// # Panics
+    /// As [`Engine::load`]; when the host gives no more threads.
+    pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
+        Engine::cut(image, Cut::Into(threads.get()), Threads::new(threads))
+    }
+
+    /// The same with domains that begin at tile 0 and at the tiles `cuts`, ascending, and every cycle shared by the threads:
+    /// for tests, which nothing but this can show that neither matters.
+    ///
+    /// # Panics
+    /// As [`Engine::load_for`].
+    #[cfg(feature = "testing")]
+    pub fn load_cut(image: &WaferImage, cuts: &[u32], threads: NonZeroUsize) -> Engine {
+        Engine::cut(image, Cut::At(cuts), Threads::always(threads))
+    }
+
+    fn cut(image: &WaferImage, cut: Cut<'_>, threads: Threads) -> Engine {
+        let (layout, domains) = elaborate::elaborate(image, cut);
+        Engine { layout, domains, threads, started: false }
+    }
+
+    /// Runs until something stops it, and gives the machine's final state.
+    ///
+    /// # Panics
+    /// As [`Engine::run`].
+    pub fn outcome(
+        mut self,
+        script: &HostScript,
+        host: &mut (impl Host + ?Sized),
+        limit: Cycle,
+        observer: &mut (impl Observer + ?Sized),
+    ) -> Outcome {
+        let (stop, cycle) = self.run(script, host, limit, observer);
+        Outcome { stop, cycle, state: self.final_state() }
     }
 
     /// Runs until something stops it. Returns why, and at which cycle.
@@ -125,9 +171,8 @@ impl Engine {
         observer: &mut (impl Observer + ?Sized),
     ) -> (StopReason, Cycle) {
         loop {
-            let next = self.net.wheel.next();
-            let arrival = self.net.to_host.front().map(|w| w.cycle);
-            let Some(now) = next.into_iter().chain(arrival).min() else {
+            let arrival = self.next_arrival();
+            let Some(now) = self.next_visit().into_iter().chain(arrival).min() else {
                 self.end_streams();
                 return self.at_rest(limit);
             };
@@ -135,7 +180,7 @@ impl Engine {
                 return self.at_limit(limit);
             }
             self.go_to(now);
-            if arrival == Some(now) && self.deliver(host) == Verdict::Stop {
+            if arrival == Some(now) && self.deliver(now, host) == Verdict::Stop {
                 return (StopReason::Host, Cycle(now));
             }
             if now == limit {
@@ -152,37 +197,70 @@ impl Engine {
         }
     }
 
+    /// The first cycle with a visit.
+    #[inline(always)]
+    fn next_visit(&self) -> Option<u64> {
+        self.domains.iter().filter_map(|d| d.net.wheel.next()).min()
+    }
+
+    /// The first cycle in which a wavelet reaches the host.
+    #[inline(always)]
+    fn next_arrival(&self) -> Option<u64> {
+        self.domains.iter().filter_map(|d| d.net.to_host.front()).map(|w| w.cycle).min()
+    }
+
+    /// The end of activity (rule E-1), as far as the run has come.
+    fn activity(&self) -> u64 {
+        self.domains.iter().map(|d| d.net.activity).max().expect("there is a domain")
+    }
+
     /// Goes on to cycle `now` and keeps ticks small, however long nothing happened.
     #[inline(always)]
     fn go_to(&mut self, now: u64) {
-        self.net.now = now;
-        if let Some(epoch) = self.net.next_epoch(now) {
+        for domain in &mut self.domains {
+            domain.net.now = now;
+        }
+        if let Some(epoch) = self.domains[0].net.next_epoch(now) {
             self.end_streams();
             self.account_before(epoch);
-            self.net.begin_epoch(epoch);
+            self.domains.iter_mut().for_each(|d| d.net.begin_epoch(epoch));
         }
+    }
+
+    /// All decisions of one cycle. Returns the trap of the PE with the lowest index (rule P-8).
+    #[inline(always)]
+    fn cycle<O: Observer + ?Sized>(&mut self, observer: &mut O) -> Option<Trap> {
+        let Engine { layout, domains, threads, .. } = self;
+        if let [domain] = &mut domains[..] {
+            let trap = domain.cycle(layout, observer);
+            self.tell(observer);
+            return trap;
+        }
+        let trap = if !observer.active() && threads.share(domains) {
+            threads.cycle(domains, layout)
+        } else {
+            let traps = domains.iter_mut().map(|d| d.cycle(layout, observer));
+            traps.fold(None, Option::or)
+        };
+        edge::exchange(domains);
+        self.tell(observer);
+        trap
     }
 
     /// Brings all PEs up to date.
     fn end_streams(&mut self) {
-        for pe in &mut self.pes {
-            let gate = &mut self.net.gates[pe.index as usize];
-            if gate.end_stream() {
-                let threads = self.codes[pe.code as usize].threads;
-                self.streams[pe.index as usize].leave(pe, threads, gate);
-            }
-        }
+        self.domains.iter_mut().for_each(|d| d.end_streams(&self.layout));
     }
 
     /// The limit is reached with visits left. They may all come to nothing, and then the run has
     /// stopped before the limit (rule E-3). Every decision moves the end of activity past its cycle
     /// (rule E-1), so that only a machine that was quiet just before the limit is asked.
     fn at_limit(&self, limit: u64) -> (StopReason, Cycle) {
-        let activity = self.net.activity;
+        let activity = self.activity();
         if activity < limit {
             let mut trial = self.clone();
-            while trial.net.activity == activity {
-                let Some(now) = trial.net.wheel.next() else {
+            while trial.activity() == activity {
+                let Some(now) = trial.next_visit() else {
                     trial.end_streams();
                     return trial.at_rest(limit);
                 };
@@ -197,36 +275,37 @@ impl Engine {
 
     /// Nothing can happen any more (rules E-2, E-3).
     fn at_rest(&self, limit: u64) -> (StopReason, Cycle) {
-        if self.net.activity >= limit {
+        let activity = self.activity();
+        if activity >= limit {
             return (StopReason::CycleLimit, Cycle(limit));
         }
-        (self.rest_reason(), Cycle(self.net.activity))
+        (self.rest_reason(), Cycle(activity))
     }
 
     fn schedule_host(&mut self, script: &HostScript) {
+        let ports: usize = self.domains.iter().map(|d| d.net.host_in.len()).sum();
         assert!(
-            script.ports.len() <= self.net.host_in.len(),
-            "the script names {} host ports, the image has {}",
+            script.ports.len() <= ports,
+            "the script names {} host ports, the image has {ports}",
             script.ports.len(),
-            self.net.host_in.len()
         );
-        for (at, wavelets) in script.ports.iter().enumerate() {
-            if let Some(first) = wavelets.first() {
-                let actor = Actor::host_in(at as u32);
-                self.net.wheel.at(first.cycle.0, actor);
+        for Domain { net, .. } in &mut self.domains {
+            for (at, port) in net.host_in.iter_mut().enumerate() {
+                let Some(wavelets) = script.ports.get(port.port) else { continue };
+                if let Some(first) = wavelets.first() {
+                    net.wheel.at(first.cycle.0, Actor::host_in(at as u32));
+                }
+                port.script = wavelets.iter().rev().copied().collect();
             }
-            self.net.host_in[at].script = wavelets.iter().rev().copied().collect();
         }
     }
 
-    /// Hands over the wavelets that reach the host in this cycle (rule H-3).
-    fn deliver(&mut self, host: &mut (impl Host + ?Sized)) -> Verdict {
-        let now = self.net.now;
-        while let Some(wavelet) = self.net.to_host.front().copied() {
-            if wavelet.cycle > now {
-                break;
-            }
-            self.net.to_host.pop_front();
+    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3).
+    fn deliver(&mut self, now: u64, host: &mut (impl Host + ?Sized)) -> Verdict {
+        loop {
+            let first = self.domains.iter_mut().filter(|d| !d.net.to_host.is_empty());
+            let Some(domain) = first.min_by_key(|d| d.net.to_host[0]) else { break };
+            let Some(wavelet) = domain.net.to_host.pop_front_if(|w| w.cycle <= now) else { break };
             let verdict = host.receive(Cycle(now), wavelet.port as usize, wavelet.payload);
             if verdict == Verdict::Stop {
                 return Verdict::Stop;
@@ -235,137 +314,45 @@ impl Engine {
         Verdict::Continue
     }
 
-    /// All decisions of one cycle. Returns the trap of the PE with the lowest index (rule P-8).
-    fn cycle<O: Observer + ?Sized>(&mut self, observer: &mut O) -> Option<Trap> {
-        let mut bucket = std::mem::take(&mut self.bucket);
-        self.net.wheel.take(self.net.now, &mut bucket);
-        for &fifo in &bucket.fifos {
-            self.net.visit_fifo(fifo);
-        }
-        for routers in bucket.routers.chunks(AHEAD) {
-            if self.spread {
-                self.net.touch_routers(routers);
-            }
-            routers.iter().for_each(|&at| self.net.visit_router(at));
-        }
-        for actor in &bucket.others {
-            match actor.kind() {
-                Kind::Ramp(at) => self.net.visit_ramp(at),
-                Kind::HostIn(at) => self.net.visit_host_in(at),
-                Kind::Fifo(_) | Kind::Pe(_) | Kind::Router(_) => {
-                    unreachable!("these have lists of their own")
-                }
-            }
-        }
-        if observer.active() {
-            bucket.pes.sort_unstable();
-        }
-        let mut first: Option<Trap> = None;
-        for pes in bucket.pes.chunks(AHEAD) {
-            if self.spread {
-                self.touch_pes(pes);
-            }
-            for &at in pes {
-                let trap = self.visit_pe(at, observer);
-                if first.is_none_or(|f| trap.is_some_and(|t| t.pe < f.pe)) {
-                    first = trap;
-                }
-            }
-        }
-        self.net.end_cycle();
-        if self.net.watched {
-            self.tell(observer);
-        }
-        self.bucket = bucket;
-        first
-    }
-
-    #[inline(always)]
-    fn visit_pe<O: Observer + ?Sized>(&mut self, at: u32, observer: &mut O) -> Option<Trap> {
-        let gate = &mut self.net.gates[at as usize];
-        if gate.next != self.net.now {
-            return None;
-        }
-        gate.next = u64::MAX;
-        let (streaming, pe) = (gate.streaming, &mut self.pes[at as usize]);
-        let (stream, memory) = (&mut self.streams[at as usize], &mut self.memory[..]);
-        if streaming && stream.visit(at, &mut self.net, pe, memory) {
-            return None;
-        }
-        let code = &self.codes[pe.code as usize];
-        pe.visit(&mut self.net, stream, memory, code, &self.constants, observer)
-    }
-
-    /// Reads what visits of these PEs will read, so that the host's memory serves them together
-    /// and not one after the other.
-    #[inline(always)]
-    fn touch_pes(&self, pes: &[u32]) {
-        let mut seen = 0;
-        for &at in pes {
-            seen ^= self.net.gates[at as usize].wanted ^ self.streams[at as usize].touch();
-        }
-        for &at in pes {
-            seen ^= self.streams[at as usize].touch_behind(&self.net, &self.memory);
-        }
-        std::hint::black_box(seen);
+    fn domain_of(&self, tile: PeIdx) -> &Domain {
+        let at = self.domains.partition_point(|d| d.tiles.end <= tile.0);
+        &self.domains[at]
     }
 
     /// The SRAM of a PE in words; empty where there is no program.
     pub fn sram(&self, pe: PeIdx) -> &[u32] {
-        match self.tiles.pe[pe.0 as usize] {
-            u32::MAX => &[],
-            at => &self.memory[self.pes[at as usize].memory.sram()],
-        }
+        self.domain_of(pe).sram(pe, &self.layout)
     }
 
     /// The counters of a PE (rules ).
     pub fn counters(&self, pe: PeIdx) -> PeCounters {
-        match self.tiles.pe[pe.0 as usize] {
-            u32::MAX => PeCounters::default(),
-            at => self.pes[at as usize].counters,
-        }
+        self.domain_of(pe).counters(pe, &self.layout)
     }
 
     /// Wavelets sent through each output port of a tile's router (rule X-2).
     pub fn links(&self, tile: PeIdx) -> [u64; 5] {
-        let at = tile.0 as usize;
-        let mut sent = [0; 5];
-        for (port, link) in self.tiles.links(at, &self.plans) {
-            sent[port] = self.net.switched_sent.get(link as usize).copied().unwrap_or(0);
-        }
-        let plan = self.plans.get(self.tiles.plan[at] as usize);
-        let fifos = plan.map_or(0, |p| p.keys.len() as u32);
-        for fifo in self.tiles.first_fifo[at]..self.tiles.first_fifo[at] + fifos {
-            self.net.add_sent(fifo, &mut sent);
-        }
-        sent
+        self.domain_of(tile).links(tile, &self.layout)
     }
 
     /// Wavelets sent through mesh outputs, over all routers.
     pub fn wavelet_hops(&self) -> u64 {
-        let tiles = (0..self.tiles.pe.len() as u32).map(PeIdx);
+        let tiles = (0..self.layout.tiles.pe.len() as u32).map(PeIdx);
         tiles.map(|t| self.links(t)[..4].iter().sum::<u64>()).sum()
     }
 
     /// The machine as it stands, copied.
     pub fn final_state(&self) -> FinalState {
-        let tiles = self.tiles.pe.len();
+        let tiles = self.layout.tiles.pe.len();
         let mut state = FinalState {
             sram: vec![Vec::new(); tiles],
             regs: vec![[0; REGISTERS]; tiles],
             pes: vec![PeCounters::default(); tiles],
-            links: (0..tiles as u32).map(|t| self.links(PeIdx(t))).collect(),
+            links: vec![[0; 5]; tiles],
         };
-        for &(at, reg, value) in &self.idle_params {
+        for &(at, reg, value) in &self.layout.idle_params {
             state.regs[at][usize::from(reg.0)] = value;
         }
-        for pe in &self.pes {
-            let at = pe.tile.0 as usize;
-            state.sram[at] = self.memory[pe.memory.sram()].to_vec();
-            let regs = &self.memory[pe.memory.regs()];
-            state.regs[at][..regs.len()].copy_from_slice(regs);
-            state.pes[at] = pe.counters;
-        }
+        self.domains.iter().for_each(|d| d.copy_to(&mut state, &self.layout));
         state
     }
 }

@@ -1,5 +1,6 @@
 //! The wires at work: FIFOs, routes, links, switches and who sleeps on what.
 
+use super::edge::{Beyond, Message};
 use super::fifo::{Fifos, Room, Stage, Taken, Wavelet};
 use super::link::Links;
 use super::watch::{Noted, Watch};
@@ -142,6 +143,10 @@ pub(super) struct Net {
     pub(super) to_host: std::collections::VecDeque<ToHost>,
     /// Cycles from an edge router to the host (rule H-2).
     pub(super) host_cycles: u64,
+    /// What lies beyond the edges: the true FIFO of each proxy, and the proxy of each FIFO that has one.
+    pub(super) edges: Vec<Beyond>,
+    /// What has crossed edges in this cycle.
+    pub(super) outbox: Vec<Message>,
 }
 
 /// Longest distance of `now` from the epoch; ticks have 31 bits.
@@ -174,6 +179,7 @@ impl Net {
                 }
             }
             Kind::HostIn(_) => self.wheel.at(when, actor),
+            Kind::Edge(edge) => self.give_credit(edge),
         }
     }
 
@@ -199,7 +205,7 @@ impl Net {
     #[inline(always)]
     pub(super) fn pop(&mut self, fifo: u32) -> Taken {
         let taken = self.fifos.pop(fifo, self.tick());
-        if taken.was_full {
+        if taken.is_awaited {
             self.wake_waiter(fifo);
         }
         taken
@@ -223,9 +229,11 @@ impl Net {
         let when = self.cycle(arrival);
         self.activity = self.activity.max(when);
         let fifo = self.fifos.push(dest, Wavelet { arrival, payload, control });
-        if stage == Stage::Down {
+        if stage >= Stage::Down {
             let (owner, rank, first) = (fifo.owner, fifo.rank, fifo.is_single());
-            if first || control {
+            if stage == Stage::Proxy {
+                self.cross(owner, payload, control);
+            } else if first || control {
                 self.arrive(owner, rank, when, first, control);
             }
         } else if fifo.is_single() {

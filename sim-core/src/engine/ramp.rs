@@ -9,6 +9,8 @@ use crate::run::HostWavelet;
 /// A port through which the host sends.
 #[derive(Debug, Clone)]
 pub(super) struct HostIn {
+    /// Its index among all ports of the image.
+    pub(super) port: usize,
     /// The mesh FIFO of the edge router.
     pub(super) fifo: u32,
     /// Keeps the rate of the port.

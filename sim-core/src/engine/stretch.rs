@@ -5,6 +5,7 @@
 //! the end of the run) has the PE catch up first.
 
 use super::Engine;
+use super::domain::Domain;
 use super::code::{Code, Constants, Prepared, is_fabric};
 use super::net::Net;
 use super::pe::Pe;
@@ -106,9 +107,11 @@ impl Pe {
 impl Engine {
     /// Has all PEs catch up to `until`.
     pub(super) fn catch_up(&mut self, until: u64) {
-        for pe in self.pes.iter_mut().filter(|pe| pe.behind) {
-            let code = &self.codes[pe.code as usize];
-            pe.catch_up(until, &mut self.net, &mut self.memory, code, &self.constants);
+        for Domain { pes, net, memory, .. } in &mut self.domains {
+            for pe in pes.iter_mut().filter(|pe| pe.behind) {
+                let code = &self.layout.codes[pe.code as usize];
+                pe.catch_up(until, net, memory, code, &self.layout.constants);
+            }
         }
     }
 }

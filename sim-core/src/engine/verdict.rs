@@ -1,9 +1,10 @@
 //! What a machine at rest is: finished, or waiting for what never comes (rule E-2).
 
-use super::Engine;
 use super::code::Code;
+use super::domain::Domain;
 use super::fifo::Room;
 use super::pe::{NONE, Op, Pe, bits};
+use super::{Engine, Layout};
 use crate::run::{Head, StopReason, Wait, WaitFor};
 use fabric::PeIdx;
 use pe_isa::{Color, Cycle, Instr, Thread};
@@ -11,21 +12,27 @@ use pe_isa::{Color, Cycle, Instr, Thread};
 impl Engine {
     /// Why nothing can happen any more.
     pub(super) fn rest_reason(&self) -> StopReason {
-        let waits = self.waits();
-        let heads = self.heads();
-        let running = self.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0);
-        let host = self.net.host_in.iter().any(|port| !port.script.is_empty());
-        if running || host || !heads.is_empty() {
+        let waits = self.domains.iter().flat_map(|d| d.waits(&self.layout)).collect();
+        let heads: Vec<Head> = self.domains.iter().flat_map(|d| d.heads(&self.layout)).collect();
+        if !heads.is_empty() || self.domains.iter().any(Domain::is_waiting) {
             StopReason::Deadlock { waits, heads }
         } else {
             StopReason::Finished
         }
     }
+}
 
-    fn waits(&self) -> Vec<Wait> {
+impl Domain {
+    /// Whether a task or an operation is under way, or the host has something to send.
+    fn is_waiting(&self) -> bool {
+        self.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0)
+            || self.net.host_in.iter().any(|port| !port.script.is_empty())
+    }
+
+    fn waits(&self, layout: &Layout) -> Vec<Wait> {
         let mut waits = Vec::new();
         for pe in &self.pes {
-            let code = &self.codes[pe.code as usize];
+            let code = &layout.codes[pe.code as usize];
             if pe.main_at_instruction() {
                 waits.extend(self.main_wait(pe, code));
             }
@@ -81,12 +88,12 @@ impl Engine {
     }
 
     /// Heads that are left, by tile, then port (routers before PEs), then color.
-    fn heads(&self) -> Vec<Head> {
+    fn heads(&self, layout: &Layout) -> Vec<Head> {
         let mut heads = Vec::new();
-        for tile in 0..self.tiles.pe.len() {
-            let pe = PeIdx(tile as u32);
-            let first = self.tiles.first_fifo[tile];
-            let plan = self.plans.get(self.tiles.plan[tile] as usize);
+        for pe in self.tiles.clone().map(PeIdx) {
+            let tile = pe.0 as usize;
+            let first = layout.tiles.first_fifo[tile];
+            let plan = layout.plans.get(layout.tiles.plan[tile] as usize);
             let keys = plan.map_or(&[][..], |p| &p.keys);
             for (&(port, color), fifo) in keys.iter().zip(first..) {
                 if let Some(head) = self.head(pe, color, fifo) {
@@ -97,10 +104,8 @@ impl Engine {
                     });
                 }
             }
-            let Some(owner) = self.pes.get(self.tiles.pe[tile] as usize) else {
-                continue;
-            };
-            let queues = &self.codes[owner.code as usize].program.in_queues;
+            let Some(owner) = self.pe(pe, layout) else { continue };
+            let queues = &layout.codes[owner.code as usize].program.in_queues;
             let bound = queues.iter().flatten().zip(owner.ins..);
             let left = bound.filter_map(|(&color, fifo)| self.head(pe, color, fifo));
             let mut left: Vec<Head> = left.collect();

@@ -1,8 +1,9 @@
 //! What the engine tells an observer. Moves are noted by FIFO where they happen, and get their tiles,
 //! ports and colors at the end of the cycle; without an observer for them nothing is noted.
 
-use super::Engine;
+use super::domain::Domain;
 use super::net::Net;
+use super::{Engine, Layout};
 use crate::observe::{Event, Observer, Wavelet, What};
 use fabric::{PeIdx, Port};
 use pe_isa::{Color, Cycle};
@@ -66,16 +67,34 @@ impl Net {
 impl Engine {
     /// From now on moves are noted.
     pub(super) fn watch(&mut self) {
+        self.domains.iter_mut().for_each(|d| d.watch(&self.layout));
+    }
+
+    /// Tells the observer what was noted in this cycle, in ascending order.
+    #[inline(always)]
+    pub(super) fn tell(&mut self, observer: &mut (impl Observer + ?Sized)) {
+        if self.domains[0].net.watched {
+            let mut events: Vec<Event> = self.domains.iter_mut().flat_map(Domain::events).collect();
+            events.sort_unstable();
+            events.iter().for_each(|event| observer.event(event));
+        }
+    }
+}
+
+impl Domain {
+    fn watch(&mut self, layout: &Layout) {
         self.net.watched = true;
         let mut places = vec![(PeIdx(0), Port::Ramp, Color(0)); self.net.fifos.len() as usize];
-        for (tile, &first) in self.tiles.first_fifo.iter().enumerate() {
-            let Some(plan) = self.plans.get(self.tiles.plan[tile] as usize) else { continue };
-            for (&(port, color), place) in plan.keys.iter().zip(&mut places[first as usize..]) {
-                *place = (PeIdx(tile as u32), port, color);
+        for tile in self.tiles.clone() {
+            let first = layout.tiles.first_fifo[tile as usize] as usize;
+            let plan = layout.plans.get(layout.tiles.plan[tile as usize] as usize);
+            let keys = plan.map_or(&[][..], |p| &p.keys);
+            for (&(port, color), place) in keys.iter().zip(&mut places[first..]) {
+                *place = (PeIdx(tile), port, color);
             }
         }
         for pe in &self.pes {
-            let program = &self.codes[pe.code as usize].program;
+            let program = &layout.codes[pe.code as usize].program;
             for (queues, first) in [(&program.in_queues, pe.ins), (&program.out_queues, pe.outs)] {
                 for (&color, at) in queues.iter().flatten().zip(first as usize..) {
                     places[at] = (pe.tile, Port::Ramp, color);
@@ -85,15 +104,12 @@ impl Engine {
         self.net.watch.places = places;
     }
 
-    /// Tells the observer what was noted in this cycle.
+    /// What was noted.
     #[cold]
     #[inline(never)]
-    pub(super) fn tell(&mut self, observer: &mut (impl Observer + ?Sized)) {
-        let mut notes = std::mem::take(&mut self.net.watch.notes);
-        for note in notes.drain(..) {
-            observer.event(&self.event(&note));
-        }
-        self.net.watch.notes = notes;
+    fn events(&mut self) -> Vec<Event> {
+        let notes = std::mem::take(&mut self.net.watch.notes);
+        notes.iter().map(|note| self.event(note)).collect()
     }
 
     fn event(&self, note: &Note) -> Event {

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Ramp(u32),
     /// A port through which the host sends.
     HostIn(u32),
+    /// What lies beyond an edge. It is told at once and never visited.
+    Edge(u32),
 }
 
 impl Actor {
@@ -54,6 +56,10 @@ impl Actor {
         Actor(4 << Actor::BITS | at)
     }
 
+    pub(super) const fn edge(at: u32) -> Actor {
+        Actor(5 << Actor::BITS | at)
+    }
+
     #[inline]
     pub(super) fn kind(self) -> Kind {
         let at = self.0 & ((1 << Actor::BITS) - 1);
@@ -62,7 +68,8 @@ impl Actor {
             1 => Kind::Router(at),
             2 => Kind::Pe(at),
             3 => Kind::Ramp(at),
-            _ => Kind::HostIn(at),
+            4 => Kind::HostIn(at),
+            _ => Kind::Edge(at),
         }
     }
 }
@@ -85,6 +92,10 @@ impl Bucket {
             Kind::Router(at) => self.routers.push(at),
             _ => self.others.push(actor),
         }
+    }
+
+    fn len(&self) -> usize {
+        self.fifos.len() + self.pes.len() + self.routers.len() + self.others.len()
     }
 
     fn clear(&mut self) {
@@ -163,6 +174,11 @@ impl Wheel {
         } else {
             self.far.push(Reverse((when, Actor::pe(pe))));
         }
+    }
+
+    /// Visits at cycle `when` that are known by now, which is less than [`SPAN`] before it; but for those noted long ago.
+    pub(super) fn due(&self, when: u64) -> usize {
+        self.buckets[(when % SPAN) as usize].len()
     }
 
     /// The first cycle with a visit.

@@ -22,10 +22,12 @@ pub mod traffic;
 
 pub use record::{Mark, Record, watched};
 
+use crate::engine::Engine;
 use crate::observe::Observer;
 use crate::run::{Host, HostScript, Outcome};
 use fabric::WaferImage;
 use pe_isa::Cycle;
+use std::num::NonZeroUsize;
 
 /// Something that runs images by the contract: the oracle, the engine.
 pub type Runner = fn(&WaferImage, &HostScript, &mut dyn Host, Cycle, &mut dyn Observer) -> Outcome;
@@ -39,6 +41,32 @@ pub fn engine(
     observer: &mut dyn Observer,
 ) -> Outcome {
     crate::engine::run(image, script, host, limit, observer)
+}
+
+/// The engine cut into three domains, on two threads.
+pub fn thirds(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    let cuts = [1, 2].map(|n| n * image.tiles.len() as u32 / 3);
+    let two = NonZeroUsize::MIN.saturating_add(1);
+    Engine::load_cut(image, &cuts, two).outcome(script, host, limit, observer)
+}
+
+/// The engine with each tile a domain of its own, on seven threads.
+pub fn shattered(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    let cuts: Vec<u32> = (1..image.tiles.len() as u32).collect();
+    let seven = NonZeroUsize::MIN.saturating_add(6);
+    Engine::load_cut(image, &cuts, seven).outcome(script, host, limit, observer)
 }
 
 /// A run to be made.

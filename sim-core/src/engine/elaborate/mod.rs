@@ -1,25 +1,32 @@
 //! From an image to flat arrays: each FIFO in use gets an index, each route the indices it leads to.
 
+mod numbers;
 mod routes;
 
+pub(super) use numbers::Cut;
+
 use crate::engine::code::{Code, Constants};
+use crate::engine::domain::Domain;
+use crate::engine::edge::{self, Beyond};
 use crate::engine::fifo::{Delays, FifoSpec, Fifos, Stage};
 use crate::engine::link::Links;
 use crate::engine::net::{Gate, Net, Router};
 use crate::engine::pe::{Memory, Pe};
 use crate::engine::stream::Stream;
-use crate::engine::wheel::Wheel;
-use crate::engine::{Engine, Tiles};
+use crate::engine::wheel::{Bucket, Wheel};
+use crate::engine::{Layout, Tiles};
 use crate::run::PeCounters;
 use fabric::{Machine, PeIdx, Port, RouteSet, WaferImage};
-use pe_isa::{Color, PeMemory, TaskKind};
-use std::collections::VecDeque;
+use numbers::Sizes;
+use pe_isa::{Color, PeMemory, Reg, TaskKind};
+use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 /// No FIFO has this rank: a router has at most 160.
 const NO_RANK: u8 = u8::MAX;
 
 /// FIFOs that the second cache of a host's core is taken to hold with all that belongs to them: 2 MiB of 64 bytes each.
-const CACHED_FIFOS: u32 = 1 << 15;
+const CACHED_FIFOS: usize = 1 << 15;
 
 /// What all routers with one route set have in common.
 #[derive(Debug, Clone)]
@@ -86,26 +93,62 @@ fn port_bits(ports: impl Iterator<Item = Port>) -> u8 {
     ports.fold(0, |set, p| set | 1 << p.index())
 }
 
-/// Elaboration in progress.
+/// Elaboration of a domain in progress.
 struct Builder<'a> {
     image: &'a WaferImage,
-    plans: Vec<Plan>,
-    codes: Vec<Code>,
-    tiles: Tiles,
+    layout: &'a Layout,
+    /// Where the domains but the first begin.
+    cuts: &'a [u32],
+    tiles: Range<u32>,
     net: Net,
     pes: Vec<Pe>,
     memory: Vec<u32>,
+    /// The FIFO that stands for one of another domain.
+    proxies: HashMap<Beyond, u32>,
 }
 
 /// Elaborates `image`, which the linter has found free of errors.
-pub(super) fn elaborate(image: &WaferImage) -> Engine {
+pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain>) {
     debug_assert!(
         fabric::lint::errors(image).is_empty(),
         "the image has lint errors: {:?}",
         fabric::lint::errors(image).first()
     );
-    let mut net = empty_net(image);
-    let plans = image.route_sets.iter().map(|set| Plan::new(set, &mut net.rivals)).collect();
+    let mut rivals = Vec::new();
+    let plans = image.route_sets.iter().map(|set| Plan::new(set, &mut rivals)).collect();
+    let mut layout = Layout {
+        codes: codes(image),
+        constants: Constants::new(&image.machine),
+        plans,
+        tiles: Tiles::default(),
+        idle_params: idle_params(image),
+        spread: false,
+    };
+    let cuts = cut.cuts(image, &layout);
+    let sizes = layout.number(image, &cuts);
+    layout.spread = sizes.iter().map(|s| s.fifos).sum::<usize>() > CACHED_FIFOS;
+    let mut domains = Vec::with_capacity(sizes.len());
+    let mut proxies = Vec::with_capacity(sizes.len());
+    for sizes in sizes {
+        let mut builder = Builder::new(image, &layout, &cuts, sizes);
+        builder.net.rivals.clone_from(&rivals);
+        for tile in builder.tiles.clone().map(PeIdx) {
+            builder.router_fifos(tile);
+            builder.pe(tile);
+        }
+        for tile in builder.tiles.clone().map(PeIdx) {
+            builder.routes(tile);
+        }
+        builder.hosts();
+        proxies.push(std::mem::take(&mut builder.proxies));
+        domains.push(builder.finish());
+    }
+    edge::connect(&mut domains, &proxies);
+    (layout, domains)
+}
+
+/// The programs, with the least that all tiles with a program give it.
+fn codes(image: &WaferImage) -> Vec<Code> {
     let mut limits = vec![(u32::MAX, 0); image.programs.len()];
     for tile in &image.tiles {
         if let Some(program) = tile.program {
@@ -117,47 +160,12 @@ pub(super) fn elaborate(image: &WaferImage) -> Engine {
     }
     let cost = &image.machine.pe.cost;
     let codes = image.programs.iter().zip(limits);
-    let codes = codes.map(|(p, (sram, params))| Code::new(p, sram, params, cost));
-    let codes: Vec<Code> = codes.collect();
-    let mut builder = Builder {
-        image,
-        plans,
-        codes,
-        tiles: Tiles::default(),
-        net,
-        pes: Vec::new(),
-        memory: Vec::new(),
-    };
-    builder.count();
-    for at in 0..image.tiles.len() {
-        let tile = PeIdx(at as u32);
-        builder.router_fifos(tile);
-        builder.pe(tile);
-    }
-    for at in 0..image.tiles.len() {
-        builder.routes(PeIdx(at as u32));
-    }
-    builder.hosts();
-    let idle = image.tiles.iter().enumerate();
-    let idle = idle.filter(|(_, t)| t.program.is_none());
-    let idle_params = idle
-        .flat_map(|(at, t)| t.params.iter().map(move |&(reg, value)| (at, reg, value)))
-        .collect();
-    let fifos = builder.net.fifos.len();
-    Engine {
-        net: builder.net,
-        streams: vec![Stream::default(); builder.pes.len()],
-        pes: builder.pes,
-        memory: builder.memory,
-        codes: builder.codes,
-        constants: Constants::new(&image.machine),
-        plans: builder.plans,
-        tiles: builder.tiles,
-        idle_params,
-        bucket: super::wheel::Bucket::default(),
-        spread: fifos > CACHED_FIFOS,
-        started: false,
-    }
+    codes.map(|(p, (sram, params))| Code::new(p, sram, params, cost)).collect()
+}
+
+fn idle_params(image: &WaferImage) -> Vec<(usize, Reg, u32)> {
+    let idle = image.tiles.iter().enumerate().filter(|(_, t)| t.program.is_none());
+    idle.flat_map(|(at, t)| t.params.iter().map(move |&(reg, value)| (at, reg, value))).collect()
 }
 
 fn empty_net(image: &WaferImage) -> Net {
@@ -182,64 +190,68 @@ fn empty_net(image: &WaferImage) -> Net {
         host_in: Vec::new(),
         turn_cycles: machine.fabric.turn_cycles as u32,
         to_host: VecDeque::new(),
+        edges: Vec::new(),
+        outbox: Vec::new(),
         host_cycles: machine.fabric.hop_cycles + machine.host_latency_cycles(),
     }
 }
 
 /// Latencies and credit delays by stage (rules F-2 to F-5).
-fn delays(machine: &Machine) -> [Delays; 4] {
-    let mut delays = [Delays { latency: machine.pe.ramp_cycles as u32, credit: 1 }; 4];
-    delays[Stage::Mesh as usize] = Delays {
+fn delays(machine: &Machine) -> [Delays; 5] {
+    let mut delays = [Delays { latency: machine.pe.ramp_cycles as u32, credit: 1 }; 5];
+    let mesh = Delays {
         latency: machine.fabric.hop_cycles as u32,
         credit: machine.fabric.credit_cycles as u32,
     };
+    delays[Stage::Mesh as usize] = mesh;
+    delays[Stage::Proxy as usize] = mesh;
     delays[Stage::Out as usize].latency = 0;
     delays
 }
 
-impl Builder<'_> {
-    /// Numbers the FIFOs and links: tile by tile; in a tile router inputs in key order, then input
-    /// queues, then output queues. So a tile's state lies together, and a range of tiles is a
-    /// range of everything.
-    fn count(&mut self) {
-        let image = self.image;
-        let (mut fifos, mut links, mut programs) = (0u32, 0u32, 0);
-        let (mut outs, mut routers, mut switched, mut memory) = (0, 0, false, 0);
-        for tile in &image.tiles {
-            self.tiles.first_fifo.push(fifos);
-            self.tiles.first_link.push(links);
-            let plan = tile.routes.map(|r| &self.plans[r.0 as usize]);
-            self.tiles.plan.push(tile.routes.map_or(u32::MAX, |r| r.0));
-            fifos += plan.map_or(0, |p| p.keys.len() as u32);
-            links += plan.map_or(0, |p| p.outputs.count_ones());
-            outs += plan.map_or(0, |p| p.outs);
-            routers += usize::from(plan.is_some_and(|p| p.contended));
-            switched |= plan.is_some_and(|p| p.switched);
-            if let Some(program) = tile.program {
-                let code = &self.codes[program.0 as usize];
-                fifos += u32::from(code.ins) + u32::from(code.outs);
-                programs += 1;
-                memory += code.registers + tile.sram_bytes as usize / 4;
-            }
+impl<'a> Builder<'a> {
+    fn new(
+        image: &'a WaferImage,
+        layout: &'a Layout,
+        cuts: &'a [u32],
+        sizes: Sizes,
+    ) -> Builder<'a> {
+        let mut net = empty_net(image);
+        net.links.add(sizes.links);
+        if sizes.switched {
+            net.switched_sent = vec![0; sizes.links];
         }
-        assert!(fifos < 1 << 29, "the calendar names FIFOs by 29 bits");
-        self.net.links.add(links as usize);
-        if switched {
-            self.net.switched_sent = vec![0; links as usize];
+        net.fifos.reserve(sizes.fifos);
+        net.outs.reserve_exact(sizes.outs);
+        net.routers.reserve_exact(sizes.routers);
+        net.gates.reserve_exact(sizes.programs);
+        Builder {
+            image,
+            layout,
+            cuts,
+            tiles: sizes.tiles,
+            net,
+            pes: Vec::with_capacity(sizes.programs),
+            // Zeroes from the system, which gives no memory for words that nobody writes.
+            memory: vec![0; sizes.memory],
+            proxies: HashMap::new(),
         }
-        self.net.fifos.reserve(fifos as usize);
-        self.net.outs.reserve_exact(outs);
-        self.net.routers.reserve_exact(routers);
-        self.net.gates.reserve_exact(programs);
-        self.pes.reserve_exact(programs);
-        assert!(memory < 1 << 32, "the memory of all PEs has at most 2^32 words");
-        // Zeroes from the system, which gives no memory for words that nobody writes.
-        self.memory = vec![0; memory];
+    }
+
+    fn finish(self) -> Domain {
+        Domain {
+            tiles: self.tiles,
+            net: self.net,
+            streams: vec![Stream::default(); self.pes.len()],
+            pes: self.pes,
+            memory: self.memory,
+            bucket: Bucket::default(),
+        }
     }
 
     fn plan(&self, tile: PeIdx) -> Option<&Plan> {
         let routes = self.image.tile(tile).routes?;
-        Some(&self.plans[routes.0 as usize])
+        Some(&self.layout.plans[routes.0 as usize])
     }
 
     /// The input FIFOs of a router (rules F-2, F-3).
@@ -247,11 +259,11 @@ impl Builder<'_> {
         let Some(routes) = self.image.tile(tile).routes else {
             return;
         };
-        let plan = &self.plans[routes.0 as usize];
+        let plan = &self.layout.plans[routes.0 as usize];
         let machine = &self.image.machine;
         let depth = u64::from(machine.fabric.queue_depth);
         let owner = self.net.routers.len() as u32;
-        let first = self.tiles.first_fifo[tile.0 as usize];
+        let first = self.layout.tiles.first_fifo[tile.0 as usize];
         debug_assert_eq!(first, self.net.fifos.len());
         for (rank, (port, _)) in plan.keys.iter().enumerate() {
             let (stage, capacity) = match port {
@@ -276,14 +288,10 @@ impl Builder<'_> {
     /// A PE with a program: queues (rules F-4, F-5), memory, registers, tasks.
     fn pe(&mut self, tile: PeIdx) {
         let image = self.image;
-        let Some(program) = image.tile(tile).program else {
-            self.tiles.pe.push(u32::MAX);
-            return;
-        };
+        let Some(program) = image.tile(tile).program else { return };
         let index = self.pes.len() as u32;
-        self.tiles.pe.push(index);
         let (ins, outs) = self.queues(program.0 as usize, index);
-        let code = &self.codes[program.0 as usize];
+        let code = &self.layout.codes[program.0 as usize];
         let first = self.pes.last().map_or(0, |pe| pe.memory.end);
         let sram = first + code.registers as u32;
         let memory = Memory { first, sram, end: sram + image.tile(tile).sram_bytes / 4 };
@@ -346,7 +354,7 @@ impl Builder<'_> {
     /// The queues of a PE. Returns the first input and the first output queue.
     fn queues(&mut self, program: usize, owner: u32) -> (u32, u32) {
         let machine = &self.image.machine.pe;
-        let code = &self.codes[program];
+        let code = &self.layout.codes[program];
         let ins = self.net.fifos.len();
         for (q, bound) in code.program.in_queues.iter().enumerate() {
             if bound.is_some() {
@@ -372,16 +380,5 @@ impl Builder<'_> {
             }
         }
         (ins, outs)
-    }
-}
-
-impl Tiles {
-    /// The links of a tile, as pairs of output port index and link.
-    pub(super) fn links(&self, tile: usize, plans: &[Plan]) -> impl Iterator<Item = (usize, u32)> {
-        let plan = plans.get(self.plan[tile] as usize);
-        let outputs = plan.map_or(0, |p| p.outputs);
-        let first = self.first_link[tile];
-        let used = (0..5).filter(move |port| outputs >> port & 1 != 0);
-        used.zip(first..)
     }
 }

@@ -1,6 +1,8 @@
 //! Where wavelets go: routes become indices of FIFOs and links.
 
 use super::{Builder, port_bits};
+use crate::engine::edge::Beyond;
+use crate::engine::fifo::{FifoSpec, Stage};
 use crate::engine::net::{Out, Outs, Switch, Switched};
 use crate::engine::ramp::HostIn;
 use fabric::{PeIdx, Port, Position, Route};
@@ -9,7 +11,7 @@ use pe_isa::Color;
 impl Builder<'_> {
     /// The routes of a tile: from each FIFO to the FIFOs and links behind it.
     pub(super) fn routes(&mut self, tile: PeIdx) {
-        let first = self.tiles.first_fifo[tile.0 as usize];
+        let first = self.layout.tiles.first_fifo[tile.0 as usize];
         if let Some(set) = self.image.routes(tile) {
             for route in &set.routes {
                 self.route(tile, first, route);
@@ -18,7 +20,7 @@ impl Builder<'_> {
         let Some(program) = self.image.program(tile) else {
             return;
         };
-        let queues = self.pes[self.tiles.pe[tile.0 as usize] as usize].outs..;
+        let queues = self.pes[self.layout.tiles.pe[tile.0 as usize] as usize].outs..;
         for (&color, queue) in program.out_queues.iter().flatten().zip(queues) {
             let up = self.input_fifo(tile, Port::Ramp, color);
             self.net.fifos[queue].set_up(up.expect("an output queue has a route (lint)"));
@@ -60,7 +62,7 @@ impl Builder<'_> {
         let outputs = self.plan(tile).expect("a tile with a route").outputs;
         for port in position.tx.iter() {
             let below = outputs & ((1 << port.index()) - 1);
-            let link = self.tiles.first_link[tile.0 as usize] + below.count_ones();
+            let link = self.layout.tiles.first_link[tile.0 as usize] + below.count_ones();
             let dest = self.destination(tile, port, color);
             self.net.outs.push(Out { dest, link });
         }
@@ -74,20 +76,22 @@ impl Builder<'_> {
     }
 
     /// Where a wavelet goes that leaves `tile` through `port`.
-    fn destination(&self, tile: PeIdx, port: Port, color: Color) -> u32 {
+    fn destination(&mut self, tile: PeIdx, port: Port, color: Color) -> u32 {
         let image = self.image;
         if port == Port::Ramp {
             let program = image.program(tile).expect("the ramp leads to a program (lint)");
             let queue = program.in_queue(color).expect("a queue takes the color (lint)");
-            let pe = &self.pes[self.tiles.pe[tile.0 as usize] as usize];
-            let code = &self.codes[pe.code as usize];
+            let pe = &self.pes[self.layout.tiles.pe[tile.0 as usize] as usize];
+            let code = &self.layout.codes[pe.code as usize];
             return pe.ins + u32::from(code.in_rank[usize::from(queue.0)]);
         }
         let (width, height) = (image.machine.width, image.machine.height);
         match image.coord(tile).neighbour(port, width, height) {
             Some(next) => {
-                let fifo = self.input_fifo(image.index(next), port.opposite(), color);
-                fifo.expect("the neighbour receives the color (lint)")
+                let next = image.index(next);
+                let fifo = self.input_fifo(next, port.opposite(), color);
+                let fifo = fifo.expect("the neighbour receives the color (lint)");
+                if self.tiles.contains(&next.0) { fifo } else { self.proxy(next, fifo) }
             }
             None => {
                 let mut ports = image.host_out.iter();
@@ -97,21 +101,40 @@ impl Builder<'_> {
         }
     }
 
-    /// The FIFO of a router for a port and a color.
+    /// The FIFO that stands for `fifo` of another domain's tile.
+    fn proxy(&mut self, tile: PeIdx, fifo: u32) -> u32 {
+        let domain = self.cuts.partition_point(|&first| first <= tile.0) as u32;
+        let Builder { net, proxies, image, .. } = self;
+        *proxies.entry(Beyond { domain, fifo }).or_insert_with(|| {
+            net.edges.push(Beyond { domain, fifo });
+            net.fifos.add(FifoSpec {
+                capacity: u64::from(image.machine.fabric.queue_depth),
+                stage: Stage::Proxy,
+                contended: false,
+                rank: 0,
+                owner: net.edges.len() as u32 - 1,
+            })
+        })
+    }
+
+    /// The FIFO of a router, in its domain, for a port and a color.
     fn input_fifo(&self, tile: PeIdx, port: Port, color: Color) -> Option<u32> {
         let rank = self.plan(tile)?.rank(port, color)?;
-        Some(self.tiles.first_fifo[tile.0 as usize] + u32::from(rank))
+        Some(self.layout.tiles.first_fifo[tile.0 as usize] + u32::from(rank))
     }
 
     /// The ports through which the host sends.
     pub(super) fn hosts(&mut self) {
-        for port in &self.image.host_in {
+        for (at, port) in self.image.host_in.iter().enumerate() {
+            if !self.tiles.contains(&port.tile.0) {
+                continue;
+            }
             let fifo = self.input_fifo(port.tile, port.port, port.color);
             let fifo = fifo.expect("a host port has a route (lint)");
             let twice = self.net.host_in.iter().any(|other| other.fifo == fifo);
             assert!(!twice, "two host ports feed one FIFO: {port:?}");
             let link = self.net.links.add(1);
-            self.net.host_in.push(HostIn { fifo, link, script: Vec::new() });
+            self.net.host_in.push(HostIn { port: at, fifo, link, script: Vec::new() });
         }
     }
 }

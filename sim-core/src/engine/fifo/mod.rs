@@ -11,16 +11,18 @@ use super::net::Outs;
 use super::wheel::Actor;
 
 /// What a FIFO stands in front of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// A mesh input of a router.
     Mesh,
     /// The ramp input of a router.
     Up,
-    /// An input queue of a PE; `owner` is the PE.
-    Down,
     /// An output queue of a PE; `owner` is the PE.
     Out,
+    /// An input queue of a PE; `owner` is the PE.
+    Down,
+    /// Stands for a mesh input of a router of another domain; `owner` is the edge, see [`super::edge`].
+    Proxy,
 }
 
 /// Latency and credit delay of the FIFOs of one stage.
@@ -73,8 +75,8 @@ pub(super) struct Wavelet {
 pub(super) struct Taken {
     pub(super) payload: u32,
     pub(super) control: bool,
-    /// Somebody may have waited for the slot.
-    pub(super) was_full: bool,
+    /// Somebody may wait for the slot.
+    pub(super) is_awaited: bool,
     /// Arrival of the next wavelet, or [`Taken::NOTHING`].
     pub(super) next: u32,
 }
@@ -131,6 +133,8 @@ const SWITCHED: u8 = 2;
 const ARMED: u8 = 4;
 /// See [`Outs::bend`].
 const BEND: u8 = 8;
+/// Somebody beyond an edge waits for every departure.
+const AWAITED: u8 = 16;
 
 const _: () = assert!(size_of::<Fifo>() == 64, "a FIFO is one cache line");
 
@@ -144,7 +148,7 @@ pub(super) struct Fifos {
     /// Departures before the last rebase; empty before the first.
     departed: Vec<u64>,
     /// By [`Stage`].
-    pub(super) delays: [Delays; 4],
+    pub(super) delays: [Delays; 5],
 }
 
 impl std::ops::Index<u32> for Fifos {

@@ -1,13 +1,13 @@
 //! All FIFOs: sending, taking, credits.
 
 use super::{
-    CONTENDED, CONTROL, Credits, Delays, Fifo, FifoSpec, Fifos, INLINE, Room, Slot, Stage, Taken,
+    AWAITED, CONTENDED, CONTROL, Credits, Delays, Fifo, FifoSpec, Fifos, INLINE, Room, Slot, Stage, Taken,
     Wavelet,
 };
 use crate::engine::wheel::Actor;
 
 impl Fifos {
-    pub(in crate::engine) fn new(delays: [Delays; 4]) -> Fifos {
+    pub(in crate::engine) fn new(delays: [Delays; 5]) -> Fifos {
         Fifos { delays, ..Fifos::default() }
     }
 
@@ -160,7 +160,7 @@ impl Fifos {
         fifo.head = (fifo.head + 1) & 3;
         fifo.left = now + 1;
         fifo.departed += 1;
-        let was_full = fifo.len == fifo.capacity;
+        let is_awaited = fifo.len == fifo.capacity || fifo.flags & AWAITED != 0;
         if fifo.len > INLINE {
             fifo.slots[head] = Self::unspill(&mut self.side, fifo);
         }
@@ -170,7 +170,7 @@ impl Fifos {
         let taken = Taken {
             payload: slot.payload,
             control: slot.stamp & CONTROL != 0,
-            was_full,
+            is_awaited,
             next: if empty { Taken::NOTHING } else { next },
         };
         match fifo.credits {
@@ -183,9 +183,19 @@ impl Fifos {
         taken
     }
 
-    /// Who waits for a wavelet to leave `at`; nobody any more.
+    /// Who waits for a wavelet to leave `at`; nobody any more, unless it is to be told of each one.
     pub(in crate::engine) fn take_waiter(&mut self, at: u32) -> Actor {
-        std::mem::replace(&mut self.waiters[at as usize], Actor::NONE)
+        let waiter = self.waiters[at as usize];
+        if self[at].flags & AWAITED == 0 {
+            self.waiters[at as usize] = Actor::NONE;
+        }
+        waiter
+    }
+
+    /// Has `actor` told of each wavelet that leaves `at`.
+    pub(in crate::engine) fn await_all(&mut self, at: u32, actor: Actor) {
+        self.waiters[at as usize] = actor;
+        self[at].flags |= AWAITED;
     }
 
     #[cold]
@@ -244,7 +254,7 @@ mod tests {
             (random >> 33) % n
         };
         for (capacity, credit) in [(1, 1), (2, 1), (4, 1), (9, 1), (4, 3), (1, 2), (3, 5), (7, 2)] {
-            let mut fifos = Fifos::new([Delays { latency: 2, credit }; 4]);
+            let mut fifos = Fifos::new([Delays { latency: 2, credit }; 5]);
             let stage = Stage::Mesh;
             let spec = FifoSpec { capacity, stage, contended: false, rank: 0, owner: 0 };
             let at = fifos.add(spec);

@@ -1,0 +1,85 @@
+//! Edges: where the wafer is cut into [domains](super::domain).
+//!
+//! A FIFO that a router of another domain sends into exists twice. The true one is with its receiver. With the sender
+//! is a *proxy* of the same capacity and delays, which is never visited: it counts slots and credits by rule F-1, and has
+//! who waits for a slot. At the end of a cycle the wavelets that went into proxies are sent into the true FIFOs, and
+//! what has left those leaves their proxies, by the very operations that do it within a domain. That is in time,
+//! since arrivals and credits take at least a cycle (rule T-1).
+
+use super::domain::Domain;
+use super::net::Net;
+use super::wheel::Actor;
+use std::collections::HashMap;
+
+/// A FIFO of another domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Beyond {
+    pub(super) domain: u32,
+    /// Its index there.
+    pub(super) fifo: u32,
+}
+
+/// What one domain tells another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Message {
+    to: Beyond,
+    what: Crossing,
+}
+
+/// What has crossed an edge.
+#[derive(Debug, Clone, Copy)]
+enum Crossing {
+    /// A wavelet was sent into the FIFO.
+    Wavelet { payload: u32, control: bool },
+    /// The head of the FIFO, a proxy, has left.
+    Credit,
+}
+
+impl Net {
+    /// Tells the domain with the true FIFO that a wavelet has been sent into the proxy of edge `edge`, now.
+    #[inline(never)]
+    pub(super) fn cross(&mut self, edge: u32, payload: u32, control: bool) {
+        let to = self.edges[edge as usize];
+        self.outbox.push(Message { to, what: Crossing::Wavelet { payload, control } });
+    }
+
+    /// Tells the domain with the proxy of edge `edge` that a wavelet has left the true FIFO, now.
+    pub(super) fn give_credit(&mut self, edge: u32) {
+        let to = self.edges[edge as usize];
+        self.outbox.push(Message { to, what: Crossing::Credit });
+    }
+
+    fn receive(&mut self, message: &Message) {
+        let fifo = message.to.fifo;
+        match message.what {
+            Crossing::Wavelet { payload, control } => {
+                self.send(fifo, self.tick(), payload, control);
+            }
+            Crossing::Credit => {
+                self.pop(fifo);
+            }
+        }
+    }
+}
+
+/// Tells each FIFO that has a proxy of it. `proxies` names the proxies of each domain.
+pub(super) fn connect(domains: &mut [Domain], proxies: &[HashMap<Beyond, u32>]) {
+    for (domain, proxies) in (0..).zip(proxies) {
+        for (receiver, &proxy) in proxies {
+            let net = &mut domains[receiver.domain as usize].net;
+            net.fifos.await_all(receiver.fifo, Actor::edge(net.edges.len() as u32));
+            net.edges.push(Beyond { domain, fifo: proxy });
+        }
+    }
+}
+
+/// Exchanges what has crossed edges in this cycle.
+pub(super) fn exchange(domains: &mut [Domain]) {
+    for from in 0..domains.len() {
+        let mut outbox = std::mem::take(&mut domains[from].net.outbox);
+        for message in outbox.drain(..) {
+            domains[message.to.domain as usize].net.receive(&message);
+        }
+        domains[from].net.outbox = outbox;
+    }
+}
