@@ -33,5 +33,5 @@ fn main() {
 
 fn step(model: &ModelDir, machine: &Machine) -> (WaferImage, HostScript, End) {
     let (image, script) = model::request(model, machine, &[1], 1);
-    (image, script, End { words: model::TOKEN_WORDS, tokens: None })
+    (image, script, End { words: model::TOKEN_WORDS, ..End::default() })
 }

@@ -2,9 +2,12 @@
 
 use crate::failure::Failure;
 use clap::builder::ValueParser;
-use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand, value_parser,
+};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
 /// A cycle-level simulator of wafer-scale AI accelerators.
 ///
@@ -52,12 +55,27 @@ pub(crate) struct RunArgs {
     /// Print the text alone: no table, no progress, no notes
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// Threads that simulate; more than 1 is accepted, but one is used
-    #[arg(long, value_name = "N", default_value = "1")]
-    pub(crate) threads: NonZeroUsize,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     /// Stop with an error at this cycle [default: far more than the work can take]
     #[arg(long, value_name = "N")]
     pub(crate) cycle_limit: Option<NonZeroU64>,
+}
+
+/// What a simulation may take of the host.
+#[derive(Debug, Args)]
+pub(crate) struct HostArgs {
+    /// Threads that simulate; the results do not depend on it [default: as many as the host runs at a time]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl HostArgs {
+    /// Threads that simulate.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        let asked = self.threads.and_then(|threads| NonZeroUsize::new(threads.into()));
+        asked.or_else(|| available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+    }
 }
 
 /// Place a model on a wafer and print what goes where.
@@ -117,6 +135,8 @@ pub(crate) struct ExecArgs {
     /// Stop at this cycle
     #[arg(long, value_name = "CYCLES", default_value = "1000000000")]
     pub(crate) limit: NonZeroU64,
+    #[command(flatten)]
+    pub(crate) host: HostArgs,
     /// Print one JSON document (schema wafersim.exec/1) instead of results and table
     #[arg(long)]
     pub(crate) json: bool,

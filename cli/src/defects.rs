@@ -8,6 +8,7 @@ use crate::settings::Settings;
 use compiler::{Compiled, Detours};
 use fabric::{DefectMap, Defects, Machine};
 use models::{DecoderGraph, Weights};
+use std::num::NonZeroUsize;
 use traces::{DefectsEntry, HealthyEntry, Latency};
 
 /// Tokens of each request that the wafer without defects has to make.
@@ -33,6 +34,7 @@ pub(crate) struct Ran<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a [Request],
     pub(crate) compiled: &'a Compiled,
+    pub(crate) threads: NonZeroUsize,
     pub(crate) quiet: bool,
 }
 
@@ -71,8 +73,13 @@ impl Ran<'_> {
         let requests: Vec<Request> = self.requests.iter().map(shorter).collect();
         let total = positions.iter().sum::<usize>() as u64;
         let limit = session::generous_limit(self.graph, &compiled.image, total);
-        let session =
-            Session { requests: &requests, eos_ids: &self.graph.eos_ids, limit, progress };
+        let session = Session {
+            requests: &requests,
+            eos_ids: &self.graph.eos_ids,
+            limit,
+            threads: self.threads,
+            progress,
+        };
         let finished = session.simulate(&mut compiled, &mut |_, _| Ok(()), None)?;
         let healthy = &finished.answers[0];
         let latency = |answer: &Answer| Latency::of(&settings.machine, &answer.cycles);

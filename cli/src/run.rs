@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
         progress.say("computing the reference");
     }
     let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
-    let defects = job.defects(args.quiet, (weights, &compiled), &finished, &progress)?;
+    let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
     let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
     print_result(args, &report, check.as_deref())
@@ -88,8 +88,13 @@ impl Job {
             || session::generous_limit(graph, &compiled.image, positions),
             |limit| Cycle(limit.get()),
         );
-        let session =
-            Session { requests: &self.requests, eos_ids: &graph.eos_ids, limit, progress };
+        let session = Session {
+            requests: &self.requests,
+            eos_ids: &graph.eos_ids,
+            limit,
+            threads: args.host.threads(),
+            progress,
+        };
         progress.say("simulating");
         if args.json || self.requests.len() > 1 {
             return session.simulate(compiled, &mut |_, _| Ok(()), tap);
@@ -126,7 +131,7 @@ impl Job {
     /// What the wafer's defects cost, if it has any.
     fn defects(
         &self,
-        quiet: bool,
+        args: &RunArgs,
         (weights, compiled): (&Weights, &Compiled),
         finished: &Finished,
         progress: &Progress,
@@ -134,7 +139,8 @@ impl Job {
         let Settings { machine, .. } = &self.settings;
         let Some(counted) = defects::count(machine, compiled.detours) else { return Ok(None) };
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
-        let ran = Ran { graph, weights, settings, requests, compiled, quiet };
+        let (threads, quiet) = (args.host.threads(), args.quiet);
+        let ran = Ran { graph, weights, settings, requests, compiled, threads, quiet };
         let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
@@ -184,7 +190,7 @@ impl Job {
                 events: None,
                 hops_per_second: hops as f64 / finished.engine_time.as_secs_f64(),
                 peak_rss_bytes: peak_rss_bytes(),
-                threads: args.threads.get().min(session::THREADS),
+                threads: args.host.threads().get(),
             },
         })
     }

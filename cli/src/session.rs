@@ -10,12 +10,10 @@ use compiler::{Compiled, NewToken, Options, Protocol};
 use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
-use sim_core::{Host, HostScript, HostWavelet, NoObserver, Outcome, Verdict, engine};
+use sim_core::{Engine, Host, HostScript, HostWavelet, NoObserver, Outcome, Verdict};
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use traces::Stop;
-
-/// Threads that the engine uses at most.
-pub(crate) const THREADS: usize = 1;
 
 /// Places the model for requests of these numbers of positions.
 ///
@@ -67,6 +65,7 @@ pub(crate) struct Session<'a> {
     pub(crate) requests: &'a [Request],
     pub(crate) eos_ids: &'a [u32],
     pub(crate) limit: Cycle,
+    pub(crate) threads: NonZeroUsize,
     pub(crate) progress: &'a Progress,
 }
 
@@ -85,9 +84,10 @@ impl Session<'_> {
         let mut receiver = Receiver::new(self, &mut compiled.protocol, listener);
         let image = &compiled.image;
         let started = Instant::now();
+        let engine = Engine::load_for(image, self.threads);
         let outcome = match tap {
-            Some(tap) => engine::run(image, &script, &mut receiver, self.limit, tap),
-            None => engine::run(image, &script, &mut receiver, self.limit, &mut NoObserver),
+            Some(tap) => engine.outcome(&script, &mut receiver, self.limit, tap),
+            None => engine.outcome(&script, &mut receiver, self.limit, &mut NoObserver),
         };
         let engine_time = started.elapsed();
         receiver.failure.map_or(Ok(()), Err)?;

@@ -52,11 +52,13 @@ fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
     let mut first = report(&[]);
     // The check attaches an observer, which must not change anything.
     let mut second = report(&["--check-reference"]);
-    for report in [&mut first, &mut second] {
+    let mut others = ["1", "2", "4", "7"].map(|threads| report(&["--threads", threads]));
+    for report in [&mut first, &mut second].into_iter().chain(&mut others) {
         let host = report.as_object_mut().expect("an object").remove("host").expect("host facts");
         assert!(host["seconds"].as_f64().expect("seconds") > 0.0);
     }
     assert_eq!(first, second);
+    others.iter().for_each(|other| assert_eq!(&first, other));
     let request = &first["requests"][0];
     let ids: Vec<u64> = request["output"]["token_ids"]
         .as_array()

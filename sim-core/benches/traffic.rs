@@ -2,6 +2,7 @@
 //!
 //! * `broadcast-reduce/WIDTHxHEIGHT/WORDS`: along each row a broadcast, up each column a chain of sums, of vectors of so
 //!   many words.
+//! * `two-threads/…`: the same by two threads; the ratio of the wall times is what the second one brings.
 //! * `corner/…`: the same in the north-west corner of a whole wafer, which is to cost no more than without the rest.
 //! * `all-to-one/…`: twenty colors through the same links.
 //! * `naive/…`: the yardstick, `broadcast-reduce` with 64 words by a program that can do nothing else.
@@ -16,11 +17,15 @@ use naive::Naive;
 use scene::End;
 use sim_core::HostScript;
 use sim_core::testing::traffic::{Traffic, all_to_one, broadcast_reduce};
+use std::num::NonZeroUsize;
 
 const WHOLE_WAFER: (u32, u32) = (750, 994);
 
 fn main() {
     let mut meter = Meter::new("traffic");
+    for (side, rounds) in [(8, 640), (32, 40)] {
+        collective(&mut meter, (side, side), 64, rounds);
+    }
     for (words, rounds) in [(1, 640), (16, 40), (64, 10), (256, 2)] {
         collective(&mut meter, (64, 64), words, rounds);
     }
@@ -29,6 +34,15 @@ fn main() {
     }
     collective(&mut meter, (600, 600), 64, 1);
     collective(&mut meter, WHOLE_WAFER, 64, 1);
+    for ((width, height), rounds) in
+        [((8, 8), 640), ((32, 32), 40), ((64, 64), 10), ((256, 256), 2), ((600, 600), 1)]
+    {
+        let name = format!("two-threads/{width}x{height}/64");
+        let traffic = Traffic { width, height, words: 64, rounds };
+        let image = || broadcast_reduce(&machine((width, height)), traffic);
+        let end = End { threads: NonZeroUsize::new(2), ..End::default() };
+        scene::bench(&mut meter, &name, || (image(), HostScript::default(), end));
+    }
     let corner = Traffic { width: 64, height: 64, words: 64, rounds: 10 };
     bench(&mut meter, "corner/64x64/64", || broadcast_reduce(&machine(WHOLE_WAFER), corner));
     let contention = Traffic { width: 64, height: 64, words: 64, rounds: 4 };

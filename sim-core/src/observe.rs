@@ -20,7 +20,7 @@ pub trait Observer {
         false
     }
 
-    /// Something happened. Events of one cycle come in no order. A [`What::Rise`] may be told before its
+    /// Something happened. What is told in one cycle comes in ascending order. A [`What::Rise`] may be told before its
     /// cycle; if the run stops at that cycle or before, it never was.
     fn event(&mut self, event: &Event) {
         let _ = event;

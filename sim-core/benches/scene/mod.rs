@@ -4,6 +4,7 @@ use crate::meter::{Memory, Meter, Spent};
 use fabric::{PeIdx, WaferImage};
 use pe_isa::Cycle;
 use sim_core::{Engine, Host, HostScript, NoObserver, StopReason, Verdict};
+use std::num::NonZeroUsize;
 
 /// What is run, and when it is over.
 #[derive(Default)]
@@ -12,6 +13,8 @@ pub(crate) struct End {
     pub(crate) words: usize,
     /// Tokens of a request (prompt and new), to be told by the second.
     pub(crate) tokens: Option<u64>,
+    /// Threads that run it; the calling one where not given.
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// Takes everything, and ends the run with the last word that it waits for.
@@ -59,13 +62,13 @@ pub(crate) fn bench(
     make: impl FnOnce() -> (WaferImage, HostScript, End),
 ) {
     let measured = meter.bench(name, || {
-        let (image, script, End { words, tokens }) = make();
+        let (image, script, End { words, tokens, threads }) = make();
+        let load = || Engine::load_for(&image, threads.unwrap_or(NonZeroUsize::MIN));
         let tiles = image.tiles.len();
-        let (memory, (done, cycle)) =
-            Memory::of(|| Engine::load(&image), |engine| run(engine, &script, words));
+        let (memory, (done, cycle)) = Memory::of(load, |engine| run(engine, &script, words));
         let work = Work::of(&done, cycle, tiles);
         drop(done);
-        let loaded = Engine::load(&image);
+        let loaded = load();
         drop(image);
         let once = move || {
             let fresh = loaded.clone();

@@ -9,10 +9,10 @@
 use super::domain::Domain;
 use super::net::Net;
 use super::wheel::Actor;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// A FIFO of another domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Beyond {
     pub(super) domain: u32,
     /// Its index there.
@@ -63,7 +63,7 @@ impl Net {
 }
 
 /// Tells each FIFO that has a proxy of it. `proxies` names the proxies of each domain.
-pub(super) fn connect(domains: &mut [Domain], proxies: &[HashMap<Beyond, u32>]) {
+pub(super) fn connect(domains: &mut [Domain], proxies: &[BTreeMap<Beyond, u32>]) {
     for (domain, proxies) in (0..).zip(proxies) {
         for (receiver, &proxy) in proxies {
             let net = &mut domains[receiver.domain as usize].net;

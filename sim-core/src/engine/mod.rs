@@ -99,7 +99,7 @@ impl Engine {
     /// # Panics
     /// When a route leads nowhere or two host ports feed one FIFO.
     pub fn load(image: &WaferImage) -> Engine {
-        Engine::cut(image, Cut::Into(1), Threads::one())
+        Engine::cut(image, Cut::Into(1), 1)
     }
 
     /// The same for a number of threads: the image is cut into as many domains of about equal size, unless it is too
@@ -108,21 +108,23 @@ impl Engine {
     /// # Panics
     /// As [`Engine::load`]; when the host gives no more threads.
     pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
-        Engine::cut(image, Cut::Into(threads.get()), Threads::new(threads))
+        Engine::cut(image, Cut::Into(threads.get()), threads.get())
     }
 
-    /// The same with domains that begin at tile 0 and at the tiles `cuts`, ascending, and every cycle shared by the threads:
-    /// for tests, which nothing but this can show that neither matters.
+    /// The same with domains that begin at tile 0 and at the tiles `cuts`, ascending, and with every cycle shared by the
+    /// threads, however little happens in it. That is slow; it shows that neither matters.
     ///
     /// # Panics
     /// As [`Engine::load_for`].
-    #[cfg(feature = "testing")]
     pub fn load_cut(image: &WaferImage, cuts: &[u32], threads: NonZeroUsize) -> Engine {
-        Engine::cut(image, Cut::At(cuts), Threads::always(threads))
+        let mut engine = Engine::cut(image, Cut::At(cuts), threads.get());
+        engine.threads.share_all();
+        engine
     }
 
-    fn cut(image: &WaferImage, cut: Cut<'_>, threads: Threads) -> Engine {
+    fn cut(image: &WaferImage, cut: Cut<'_>, threads: usize) -> Engine {
         let (layout, domains) = elaborate::elaborate(image, cut);
+        let threads = Threads::new(threads, domains.len());
         Engine { layout, domains, threads, started: false }
     }
 
@@ -200,13 +202,19 @@ impl Engine {
     /// The first cycle with a visit.
     #[inline(always)]
     fn next_visit(&self) -> Option<u64> {
-        self.domains.iter().filter_map(|d| d.net.wheel.next()).min()
+        match &self.domains[..] {
+            [domain] => domain.net.wheel.next(),
+            domains => domains.iter().filter_map(|d| d.net.wheel.next()).min(),
+        }
     }
 
     /// The first cycle in which a wavelet reaches the host.
     #[inline(always)]
     fn next_arrival(&self) -> Option<u64> {
-        self.domains.iter().filter_map(|d| d.net.to_host.front()).map(|w| w.cycle).min()
+        match &self.domains[..] {
+            [domain] => domain.net.to_host.front().map(|w| w.cycle),
+            domains => domains.iter().filter_map(|d| d.net.to_host.front()).map(|w| w.cycle).min(),
+        }
     }
 
     /// The end of activity (rule E-1), as far as the run has come.

@@ -5,8 +5,8 @@
 //! the end of the run) has the PE catch up first.
 
 use super::Engine;
-use super::domain::Domain;
 use super::code::{Code, Constants, Prepared, is_fabric};
+use super::domain::Domain;
 use super::net::Net;
 use super::pe::Pe;
 use pe_isa::{AluOp, CostTable, Instr};

@@ -4,7 +4,6 @@ use super::Layout;
 use super::domain::Domain;
 use super::pe::Trap;
 use crate::observe::NoObserver;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 /// Visits that a cycle must have for each thread, so that they outweigh the hand-over to the others, some microseconds.
@@ -20,23 +19,22 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// The calling thread.
-    pub(super) fn one() -> Threads {
-        Threads { pool: None, count: 1, least_visits: 0 }
-    }
-
-    /// `count` threads that share what is worth it.
-    pub(super) fn new(count: NonZeroUsize) -> Threads {
-        let count = count.get();
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(count - 1).build();
-        let pool = (count > 1).then(|| Arc::new(pool.expect("the host gives threads")));
+    /// `count` threads for `domains` domains: no more than there is work for.
+    ///
+    /// # Panics
+    /// When the host gives no more threads.
+    pub(super) fn new(count: usize, domains: usize) -> Threads {
+        let count = count.min(domains);
+        let pool = (count > 1).then(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(count - 1).build();
+            Arc::new(pool.expect("the host gives threads"))
+        });
         Threads { pool, count, least_visits: LEAST_VISITS * count }
     }
 
-    /// `count` threads that share every cycle.
-    #[cfg(feature = "testing")]
-    pub(super) fn always(count: NonZeroUsize) -> Threads {
-        Threads { least_visits: 0, ..Threads::new(count) }
+    /// Has every cycle shared.
+    pub(super) fn share_all(&mut self) {
+        self.least_visits = 0;
     }
 
     /// Whether the visits of this cycle are to be shared.

@@ -236,8 +236,10 @@ impl<'a> Wafer<'a> {
 
     /// Shows the observer what happened in this cycle.
     fn tell(&mut self, observer: &mut dyn Observer) {
-        let events = self.events.iter_mut().flat_map(|events| events.drain(..));
-        events.for_each(|event| observer.event(&event));
+        if let Some(events) = &mut self.events {
+            events.sort_unstable();
+            events.drain(..).for_each(|event| observer.event(&event));
+        }
     }
 
     fn saw(&mut self, t: Cycle, at: usize, what: What) {

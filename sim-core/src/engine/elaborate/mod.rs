@@ -19,7 +19,7 @@ use crate::run::PeCounters;
 use fabric::{Machine, PeIdx, Port, RouteSet, WaferImage};
 use numbers::Sizes;
 use pe_isa::{Color, PeMemory, Reg, TaskKind};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// No FIFO has this rank: a router has at most 160.
@@ -104,7 +104,7 @@ struct Builder<'a> {
     pes: Vec<Pe>,
     memory: Vec<u32>,
     /// The FIFO that stands for one of another domain.
-    proxies: HashMap<Beyond, u32>,
+    proxies: BTreeMap<Beyond, u32>,
 }
 
 /// Elaborates `image`, which the linter has found free of errors.
@@ -234,7 +234,7 @@ impl<'a> Builder<'a> {
             pes: Vec::with_capacity(sizes.programs),
             // Zeroes from the system, which gives no memory for words that nobody writes.
             memory: vec![0; sizes.memory],
-            proxies: HashMap::new(),
+            proxies: BTreeMap::new(),
         }
     }
 

@@ -14,7 +14,6 @@ pub(in crate::engine) enum Cut<'a> {
     /// Into so many with about as many FIFOs each, or fewer where there are not enough FIFOs.
     Into(usize),
     /// At these tiles, ascending; the first domain begins at tile 0.
-    #[cfg(feature = "testing")]
     At(&'a [u32]),
 }
 
@@ -54,7 +53,6 @@ impl Cut<'_> {
     /// The tiles at which the domains but the first begin.
     pub(super) fn cuts(self, image: &WaferImage, layout: &Layout) -> Vec<u32> {
         match self {
-            #[cfg(feature = "testing")]
             Cut::At(tiles) => tiles.to_vec(),
             Cut::Into(0 | 1) => Vec::new(),
             Cut::Into(domains) => {

@@ -1,8 +1,8 @@
 //! All FIFOs: sending, taking, credits.
 
 use super::{
-    AWAITED, CONTENDED, CONTROL, Credits, Delays, Fifo, FifoSpec, Fifos, INLINE, Room, Slot, Stage, Taken,
-    Wavelet,
+    AWAITED, CONTENDED, CONTROL, Credits, Delays, Fifo, FifoSpec, Fifos, INLINE, Room, Slot, Stage,
+    Taken, Wavelet,
 };
 use crate::engine::wheel::Actor;
 
