@@ -25,17 +25,21 @@ pub(super) struct Domain {
     /// Registers and SRAM of all PEs, see [`super::pe::Memory`].
     pub(super) memory: Vec<u32>,
     pub(super) bucket: Bucket,
+    /// The first cycle in which there is something to do here, [`u64::MAX`] where there is none.
+    pub(super) next: u64,
 }
 
 impl Domain {
     /// All decisions of one cycle. Returns the trap of the PE with the lowest index (rule P-8).
     pub(super) fn cycle<O: Observer + ?Sized>(
         &mut self,
+        now: u64,
         layout: &Layout,
         observer: &mut O,
     ) -> Option<Trap> {
         let mut bucket = std::mem::take(&mut self.bucket);
-        self.net.wheel.take(self.net.now, &mut bucket);
+        self.net.now = now;
+        self.net.wheel.take(now, &mut bucket);
         for &fifo in &bucket.fifos {
             self.net.visit_fifo(fifo);
         }
@@ -72,7 +76,21 @@ impl Domain {
         }
         self.net.end_cycle();
         self.bucket = bucket;
+        self.look_ahead();
         first
+    }
+
+    /// Finds the next cycle with something to do.
+    #[inline(always)]
+    pub(super) fn look_ahead(&mut self) {
+        let visit = self.net.wheel.next().unwrap_or(u64::MAX);
+        self.next = self.net.to_host.front().map_or(visit, |w| w.cycle.min(visit));
+    }
+
+    /// Whether a wavelet reaches the host from here at `now`.
+    #[inline(always)]
+    pub(super) fn delivers(&self, now: u64) -> bool {
+        self.net.to_host.front().is_some_and(|w| w.cycle == now)
     }
 
     #[inline(always)]

@@ -73,13 +73,36 @@ pub(super) fn connect(domains: &mut [Domain], proxies: &[BTreeMap<Beyond, u32>])
     }
 }
 
-/// Exchanges what has crossed edges in this cycle.
-pub(super) fn exchange(domains: &mut [Domain]) {
+/// Exchanges what has crossed edges at `now`.
+#[inline(always)]
+pub(super) fn exchange(domains: &mut [Domain], now: u64) {
+    if domains.len() > 1 {
+        exchange_among(domains, now);
+    }
+}
+
+fn exchange_among(domains: &mut [Domain], now: u64) {
     for from in 0..domains.len() {
         let mut outbox = std::mem::take(&mut domains[from].net.outbox);
         for message in outbox.drain(..) {
-            domains[message.to.domain as usize].net.receive(&message);
+            domains[message.to.domain as usize].receive(&message, now);
         }
         domains[from].net.outbox = outbox;
+    }
+    for domain in domains.iter_mut().filter(|d| d.next == now) {
+        domain.look_ahead();
+    }
+}
+
+impl Domain {
+    /// Takes in a message of cycle `now`, all of whose visits are over.
+    fn receive(&mut self, message: &Message, now: u64) {
+        if self.next != now {
+            // Perhaps it had nothing to do until now. Either way, it must look ahead again.
+            self.net.now = now;
+            self.net.wheel.skip_to(now);
+            self.next = now;
+        }
+        self.net.receive(message);
     }
 }

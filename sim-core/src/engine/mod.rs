@@ -90,6 +90,7 @@ pub struct Engine {
     /// In the order of their tiles.
     domains: Vec<Domain>,
     threads: Threads,
+    now: u64,
     started: bool,
 }
 
@@ -99,16 +100,16 @@ impl Engine {
     /// # Panics
     /// When a route leads nowhere or two host ports feed one FIFO.
     pub fn load(image: &WaferImage) -> Engine {
-        Engine::cut(image, Cut::Into(1), 1)
+        Engine::cut(image, Cut::For(1), 1)
     }
 
-    /// The same for a number of threads: the image is cut into as many domains of about equal size, unless it is too
-    /// small for that to pay, and cycles in which enough happens are shared by the threads.
+    /// The same for a number of threads: the image is cut into some domains for each, unless it is too small for that to pay,
+    /// and cycles in which enough happens are shared by the threads.
     ///
     /// # Panics
     /// As [`Engine::load`]; when the host gives no more threads.
     pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
-        Engine::cut(image, Cut::Into(threads.get()), threads.get())
+        Engine::cut(image, Cut::For(threads.get()), threads.get())
     }
 
     /// The same with domains that begin at tile 0 and at the tiles `cuts`, ascending, and with every cycle shared by the
@@ -125,7 +126,7 @@ impl Engine {
     fn cut(image: &WaferImage, cut: Cut<'_>, threads: usize) -> Engine {
         let (layout, domains) = elaborate::elaborate(image, cut);
         let threads = Threads::new(threads, domains.len());
-        Engine { layout, domains, threads, started: false }
+        Engine { layout, domains, threads, now: 0, started: false }
     }
 
     /// Runs until something stops it, and gives the machine's final state.
@@ -172,9 +173,9 @@ impl Engine {
         limit: u64,
         observer: &mut (impl Observer + ?Sized),
     ) -> (StopReason, Cycle) {
+        self.domains.iter_mut().for_each(Domain::look_ahead);
         loop {
-            let arrival = self.next_arrival();
-            let Some(now) = self.next_visit().into_iter().chain(arrival).min() else {
+            let Some(now) = self.next() else {
                 self.end_streams();
                 return self.at_rest(limit);
             };
@@ -182,7 +183,7 @@ impl Engine {
                 return self.at_limit(limit);
             }
             self.go_to(now);
-            if arrival == Some(now) && self.deliver(now, host) == Verdict::Stop {
+            if self.deliver(now, host) == Verdict::Stop {
                 return (StopReason::Host, Cycle(now));
             }
             if now == limit {
@@ -199,22 +200,11 @@ impl Engine {
         }
     }
 
-    /// The first cycle with a visit.
+    /// The first cycle in which there is something to do.
     #[inline(always)]
-    fn next_visit(&self) -> Option<u64> {
-        match &self.domains[..] {
-            [domain] => domain.net.wheel.next(),
-            domains => domains.iter().filter_map(|d| d.net.wheel.next()).min(),
-        }
-    }
-
-    /// The first cycle in which a wavelet reaches the host.
-    #[inline(always)]
-    fn next_arrival(&self) -> Option<u64> {
-        match &self.domains[..] {
-            [domain] => domain.net.to_host.front().map(|w| w.cycle),
-            domains => domains.iter().filter_map(|d| d.net.to_host.front()).map(|w| w.cycle).min(),
-        }
+    fn next(&self) -> Option<u64> {
+        let next = self.domains.iter().map(|d| d.next).min();
+        next.filter(|&cycle| cycle < u64::MAX)
     }
 
     /// The end of activity (rule E-1), as far as the run has come.
@@ -225,9 +215,7 @@ impl Engine {
     /// Goes on to cycle `now` and keeps ticks small, however long nothing happened.
     #[inline(always)]
     fn go_to(&mut self, now: u64) {
-        for domain in &mut self.domains {
-            domain.net.now = now;
-        }
+        self.now = now;
         if let Some(epoch) = self.domains[0].net.next_epoch(now) {
             self.end_streams();
             self.account_before(epoch);
@@ -238,19 +226,17 @@ impl Engine {
     /// All decisions of one cycle. Returns the trap of the PE with the lowest index (rule P-8).
     #[inline(always)]
     fn cycle<O: Observer + ?Sized>(&mut self, observer: &mut O) -> Option<Trap> {
-        let Engine { layout, domains, threads, .. } = self;
-        if let [domain] = &mut domains[..] {
-            let trap = domain.cycle(layout, observer);
-            self.tell(observer);
-            return trap;
-        }
-        let trap = if !observer.active() && threads.share(domains) {
-            threads.cycle(domains, layout)
+        let Engine { layout, domains, threads, now, .. } = self;
+        let mut trap = None;
+        if !observer.active() && threads.share(domains, *now) {
+            trap = threads.cycle(domains, layout, *now);
         } else {
-            let traps = domains.iter_mut().map(|d| d.cycle(layout, observer));
-            traps.fold(None, Option::or)
-        };
-        edge::exchange(domains);
+            for domain in domains.iter_mut().filter(|d| d.next == *now) {
+                let of_domain = domain.cycle(*now, layout, observer);
+                trap = trap.or(of_domain);
+            }
+        }
+        edge::exchange(domains, *now);
         self.tell(observer);
         trap
     }
@@ -268,7 +254,7 @@ impl Engine {
         if activity < limit {
             let mut trial = self.clone();
             while trial.activity() == activity {
-                let Some(now) = trial.next_visit() else {
+                let Some(now) = trial.next() else {
                     trial.end_streams();
                     return trial.at_rest(limit);
                 };
@@ -309,17 +295,19 @@ impl Engine {
     }
 
     /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3).
+    #[inline(always)]
     fn deliver(&mut self, now: u64, host: &mut (impl Host + ?Sized)) -> Verdict {
         loop {
-            let first = self.domains.iter_mut().filter(|d| !d.net.to_host.is_empty());
-            let Some(domain) = first.min_by_key(|d| d.net.to_host[0]) else { break };
-            let Some(wavelet) = domain.net.to_host.pop_front_if(|w| w.cycle <= now) else { break };
+            let arrivals = self.domains.iter_mut().filter(|d| d.next == now && d.delivers(now));
+            let Some(domain) = arrivals.min_by_key(|d| d.net.to_host[0].port) else {
+                return Verdict::Continue;
+            };
+            let wavelet = domain.net.to_host.pop_front().expect("it delivers");
             let verdict = host.receive(Cycle(now), wavelet.port as usize, wavelet.payload);
             if verdict == Verdict::Stop {
                 return Verdict::Stop;
             }
         }
-        Verdict::Continue
     }
 
     fn domain_of(&self, tile: PeIdx) -> &Domain {

@@ -4,7 +4,7 @@ use super::Layout;
 use super::domain::Domain;
 use super::pe::Trap;
 use crate::observe::NoObserver;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// Visits that a cycle must have for each thread, so that they outweigh the hand-over to the others, some microseconds.
 const LEAST_VISITS: usize = 128;
@@ -37,29 +37,37 @@ impl Threads {
         self.least_visits = 0;
     }
 
-    /// Whether the visits of this cycle are to be shared.
-    pub(super) fn share(&self, domains: &[Domain]) -> bool {
-        let due = |d: &Domain| d.net.wheel.due(d.net.now);
+    /// Whether the visits of cycle `now` are to be shared.
+    #[inline(always)]
+    pub(super) fn share(&self, domains: &[Domain], now: u64) -> bool {
+        let due = |d: &Domain| if d.next == now { d.net.wheel.due(now) } else { 0 };
         self.pool.is_some() && domains.iter().map(due).sum::<usize>() >= self.least_visits
     }
 
-    /// [`Domain::cycle`] of all domains, shared.
-    pub(super) fn cycle(&self, domains: &mut [Domain], layout: &Layout) -> Option<Trap> {
-        let pool = self.pool.as_ref().expect("more than one thread");
-        let visit = |domains: &mut [Domain]| {
-            let traps = domains.iter_mut().map(|d| d.cycle(layout, &mut NoObserver));
-            traps.fold(None, Option::or)
-        };
-        let mut groups = domains.chunks_mut(domains.len().div_ceil(self.count));
-        let own = groups.next().expect("there is a domain");
-        let mut first = None;
-        let mut others = vec![None; self.count - 1];
-        pool.in_place_scope(|scope| {
-            for (group, trap) in groups.zip(&mut others) {
-                scope.spawn(move |_| *trap = visit(group));
+    /// [`Domain::cycle`] of all domains with something to do, shared. A thread that has finished one takes the next; every
+    /// other thread begins with the last ones, so that most domains stay with a thread, in whose cache they are.
+    pub(super) fn cycle(&self, domains: &mut [Domain], layout: &Layout, now: u64) -> Option<Trap> {
+        let due = Mutex::new(domains.iter_mut().filter(|d| d.next == now));
+        let trap: Mutex<Option<Trap>> = Mutex::new(None);
+        let work = |from_behind: bool| {
+            let take = || {
+                let mut due = due.lock().expect("no thread has panicked");
+                if from_behind { due.next_back() } else { due.next() }
+            };
+            while let Some(domain) = take() {
+                if let Some(new) = domain.cycle(now, layout, &mut NoObserver) {
+                    let mut trap = trap.lock().expect("no thread has panicked");
+                    *trap = trap.filter(|old| old.pe < new.pe).or(Some(new));
+                }
             }
-            first = visit(own);
+        };
+        let pool = self.pool.as_ref().expect("more than one thread");
+        pool.in_place_scope(|scope| {
+            for thread in 1..self.count {
+                scope.spawn(move |_| work(thread % 2 == 1));
+            }
+            work(false);
         });
-        others.into_iter().fold(first, Option::or)
+        trap.into_inner().expect("no thread has panicked")
     }
 }

@@ -181,6 +181,12 @@ impl Wheel {
         self.buckets[(when % SPAN) as usize].len()
     }
 
+    /// Moves to cycle `when`, before which there is no visit.
+    pub(super) fn skip_to(&mut self, when: u64) {
+        debug_assert!(self.next().is_none_or(|next| next >= when));
+        self.now = when;
+    }
+
     /// The first cycle with a visit.
     pub(super) fn next(&self) -> Option<u64> {
         let near = self.next_near();

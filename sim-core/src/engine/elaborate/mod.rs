@@ -246,6 +246,7 @@ impl<'a> Builder<'a> {
             pes: self.pes,
             memory: self.memory,
             bucket: Bucket::default(),
+            next: 0,
         }
     }
 

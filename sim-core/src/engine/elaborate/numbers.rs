@@ -6,13 +6,17 @@ use fabric::{Tile, WaferImage};
 use std::ops::Range;
 
 /// FIFOs that a domain must have at least. A wafer with fewer has no cycles that are worth sharing.
-const LEAST_FIFOS: usize = 1 << 10;
+const LEAST_FIFOS: usize = 1 << 12;
+
+/// Domains for each thread. What happens in a cycle is seldom spread evenly over the wafer; with more domains than threads
+/// it can still be dealt evenly. Each edge costs something.
+const DOMAINS_PER_THREAD: usize = 8;
 
 /// How an image is cut into domains.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::engine) enum Cut<'a> {
-    /// Into so many with about as many FIFOs each, or fewer where there are not enough FIFOs.
-    Into(usize),
+    /// For so many threads, into domains with about as many FIFOs each.
+    For(usize),
     /// At these tiles, ascending; the first domain begins at tile 0.
     At(&'a [u32]),
 }
@@ -54,10 +58,10 @@ impl Cut<'_> {
     pub(super) fn cuts(self, image: &WaferImage, layout: &Layout) -> Vec<u32> {
         match self {
             Cut::At(tiles) => tiles.to_vec(),
-            Cut::Into(0 | 1) => Vec::new(),
-            Cut::Into(domains) => {
+            Cut::For(0 | 1) => Vec::new(),
+            Cut::For(threads) => {
                 let all: usize = image.tiles.iter().map(|tile| layout.fifos(tile)).sum();
-                let domains = domains.min(all / LEAST_FIFOS);
+                let domains = (threads * DOMAINS_PER_THREAD).min(all / LEAST_FIFOS);
                 let (mut before, mut cuts) = (0, Vec::new());
                 for (at, tile) in (0..).zip(&image.tiles) {
                     if before * domains > all * (cuts.len() + 1) {
