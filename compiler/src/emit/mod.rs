@@ -5,6 +5,7 @@
 //! f32), then the residual stream; inside a rectangle also *share* (position divided by the columns, and the remainder).
 
 pub(crate) mod attention;
+pub(crate) mod cache;
 pub(crate) mod collective;
 pub(crate) mod embed;
 pub(crate) mod head;
