@@ -1,6 +1,7 @@
 //! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
 
 use crate::emit::mlp::deals_activation;
+use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
 use crate::place::Cut;
@@ -28,7 +29,12 @@ pub(crate) struct Estimate<'a> {
     pub(crate) vocab: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
-    pub(crate) biases: [bool; 4],
+    pub(crate) extras: Extras,
+    /// Datapath cycles of an element of the MLP's activation.
+    pub(crate) activation_cycles: u32,
+    /// Whether the embedding adds learned positions.
+    pub(crate) learned_positions: bool,
+    /// Whether something is added to the logits' sums.
     pub(crate) head_bias: bool,
 }
 
@@ -52,13 +58,22 @@ impl Estimate<'_> {
         layers: u32,
         positions: u32,
     ) -> LayersLayout {
-        let need = LayersNeed { layers, slots: self.slots, positions, biases: self.biases };
+        let need = LayersNeed { layers, slots: self.slots, positions, extras: self.extras };
         LayersLayout::new(tiling, &self.numerics, need)
+    }
+
+    /// The SRAM map of the embedding stage on a rectangle.
+    pub(crate) fn embed_layout(&self, width: u32, height: u32) -> EmbedLayout {
+        let hidden = Split::new(self.dims.hidden, width).max();
+        let vocab = Split::new(self.vocab, height).max();
+        let positions = self.learned_positions.then(|| Split::new(self.positions, height).max());
+        EmbedLayout::new(hidden, vocab, positions, &self.numerics)
     }
 
     /// Bytes that data of a PE may take in a stage of `layers` layers.
     pub(crate) fn data_bytes(&self, layers: u32) -> u64 {
-        let code = CODE_BESIDES + CODE_PER_LAYER * u64::from(layers);
+        let per_layer = CODE_PER_LAYER + self.extras.code_bytes();
+        let code = CODE_BESIDES + per_layer * u64::from(layers);
         u64::from(self.machine.usable_bytes()).saturating_sub(code)
     }
 
@@ -71,11 +86,7 @@ impl Estimate<'_> {
         let port = 4 * u64::from(self.dims.hidden);
         let stages = [
             ("layers", layers, self.data_bytes(cut.layers_per_stage)),
-            (
-                "embedding",
-                EmbedLayout::new(hidden, vocab, &self.numerics).bytes,
-                self.data_bytes(0),
-            ),
+            ("embedding", self.embed_layout(cut.width, cut.height).bytes, self.data_bytes(0)),
             (
                 "head",
                 HeadLayout::new(hidden, vocab, self.head_bias, &self.numerics).bytes,
@@ -140,15 +151,16 @@ impl Estimate<'_> {
         let rows_per_head = (h / d.kv_heads).max(1);
         let mut layer = self.multiply(hidden, attended + 2 * kv)
             + self.multiply(attended, hidden)
-            + self.multiply(hidden, 2 * inner)
+            + self.multiply(hidden, d.ups() * inner)
             + self.multiply(inner, hidden);
-        layer += self.line(w, attended + 2 * kv) + self.line(w, 2 * inner);
+        layer += self.line(w, attended + 2 * kv) + self.line(w, d.ups() * inner);
         layer += 2 * self.line(h, hidden) + self.line(w, heads) + self.line(w, attended);
         layer += self.line(rows_per_head, heads * tokens);
         layer +=
             22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
-        let share = if deals_activation(inner, w) { inner.div_ceil(w) } else { inner };
-        layer += 30 * u64::from(share) + 400;
+        let each = self.activation_cycles;
+        let share = if deals_activation(inner, w, each) { inner.div_ceil(w) } else { inner };
+        layer += u64::from(each) * u64::from(share) + 400;
         if share < inner {
             layer += self.line(w, inner);
         }

@@ -1,6 +1,7 @@
 //! Pass 5, SRAM: where everything lies on the PEs of a stage. All PEs of a stage share one map, sized for
 //! the largest slice, so that they share programs.
 
+use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
 
@@ -23,6 +24,9 @@ impl Bump {
 pub(crate) struct LayerAt {
     /// Norm weight before attention, f32 `[hidden slice]`.
     pub(crate) norm1: u32,
+    /// Norm weights of queries and keys, f32 `[2 × dimension]`, and the norms' biases, the same.
+    pub(crate) head_norms: u32,
+    pub(crate) head_norm_biases: u32,
     /// Fused query-key-value tile, `[hidden slice][qkv stride]`.
     pub(crate) qkv: u32,
     /// Its bias, f32 `[qkv]`.
@@ -31,11 +35,14 @@ pub(crate) struct LayerAt {
     pub(crate) output: u32,
     /// Its bias, f32 `[hidden slice]`.
     pub(crate) output_bias: u32,
+    /// Norm weights behind attention and behind the MLP, f32 `[hidden slice]`.
+    pub(crate) post_norms: [u32; 2],
     /// Norm weight before the MLP, f32 `[hidden slice]`.
     pub(crate) norm2: u32,
-    /// Fused gate-up tile, `[hidden slice][2 × inner stride]`.
+    /// Fused gate-up tile, `[hidden slice][2 × inner stride]`; of an MLP without a gate, up alone `[hidden slice][inner
+    /// stride]`.
     pub(crate) gate_up: u32,
-    /// Its bias, f32 `[2 × inner slice]`.
+    /// Its bias, f32 `[2 × inner slice]` or `[inner slice]`.
     pub(crate) gate_up_bias: u32,
     /// Down projection tile, `[inner slice][hidden stride]`.
     pub(crate) down: u32,
@@ -61,8 +68,14 @@ pub(crate) struct LayersLayout {
     pub(crate) sums: u32,
     /// Sum of squares, f32.
     pub(crate) squares: u32,
+    /// Partial sums of attention's output that wait for those of the MLP, `[hidden slice]`.
+    pub(crate) waiting: u32,
     /// Queries, keys and values of the row.
     pub(crate) qkv: u32,
+    /// Queries and keys behind their norms, f32 `[head][query…, key][dimension]`.
+    pub(crate) normed: u32,
+    /// Sums over the dimensions of each query and key, f32 `[2][head][query…, key]`: of squares, and of the elements.
+    pub(crate) head_sums: u32,
     /// Rotated queries and keys, `[head][query…, key][dimension]`.
     pub(crate) rotated: u32,
     /// Two f32 work vectors for the rotation.
@@ -85,11 +98,13 @@ pub(crate) struct LayersLayout {
     pub(crate) mixed: u32,
     /// Attention result, rounded.
     pub(crate) attended: u32,
-    /// Gate and up, rounded `[2 × inner slice]`.
+    /// Gate and up, rounded `[2 × inner slice]`; of an MLP without a gate, up.
     pub(crate) gate_up: u32,
     /// Work vectors of the activation, f32 `[inner slice]`.
     pub(crate) gate: u32,
     pub(crate) sigmoid: u32,
+    /// A third one, where the activation needs it.
+    pub(crate) third: u32,
     /// Input of the down projection, rounded `[inner slice]`.
     pub(crate) inner: u32,
     /// A rounded output `[hidden slice]`.
@@ -112,8 +127,7 @@ pub(crate) struct LayersNeed {
     pub(crate) layers: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
-    /// Which projections have a bias: query-key-value, output, gate-up, down.
-    pub(crate) biases: [bool; 4],
+    pub(crate) extras: Extras,
 }
 
 impl LayersLayout {
@@ -121,12 +135,18 @@ impl LayersLayout {
         let (weight, act, acc) =
             (numerics.weights.bytes(), numerics.activations.bytes(), numerics.accumulate.bytes());
         let w = |n: u32| u64::from(n);
-        let bias = |at: usize, n: u32| if need.biases[at] { u64::from(n) } else { 0 };
+        let x = need.extras;
+        let only_if = |has: bool, n: u32| if has { u64::from(n) } else { 0 };
+        let bias = |at: usize, n: u32| only_if(x.biases[at], n);
         let hidden = t.hidden.max();
         let inner = t.inner.max();
         let kv = t.max_kv_elements();
         let queries = t.max_row_queries();
-        let dims = t.max_dims();
+        let pairs = t.max_pairs();
+        let turned = t.max_kv_pairs() * (1 + t.queries());
+        let head_norm = 2 * t.max_dims();
+        let head_count = t.max_row_queries() + t.max_row_queries() / t.queries();
+        let ups = t.dims.ups() * inner;
         let attended = kv * t.queries();
         let qkv = attended + 2 * kv;
         let tokens = need.positions.div_ceil(t.width).max(1).next_multiple_of(2);
@@ -135,21 +155,23 @@ impl LayersLayout {
         let layers = (0..need.layers)
             .map(|_| LayerAt {
                 norm1: b.take(w(hidden), 4),
+                head_norms: b.take(only_if(x.head_norms, head_norm), 4),
+                head_norm_biases: b.take(only_if(x.head_layer_norms, head_norm), 4),
                 qkv: b.take(w(hidden) * w(qkv), weight),
                 qkv_bias: b.take(bias(0, qkv), 4),
                 output: b.take(w(attended) * w(hidden), weight),
                 output_bias: b.take(bias(1, hidden), 4),
+                post_norms: x.post_norms.map(|has| b.take(only_if(has, hidden), 4)),
                 norm2: b.take(w(hidden), 4),
-                gate_up: b.take(w(hidden) * w(2 * inner), weight),
-                gate_up_bias: b.take(bias(2, 2 * inner), 4),
+                gate_up: b.take(w(hidden) * w(ups), weight),
+                gate_up_bias: b.take(bias(2, ups), 4),
                 down: b.take(w(inner) * w(hidden), weight),
                 down_bias: b.take(bias(3, hidden), 4),
                 keys: b.take(slot * w(need.slots), act),
                 values: b.take(slot * w(need.slots), act),
             })
             .collect();
-        let longest = qkv.max(2 * inner).max(hidden);
-        let pairs = dims.div_ceil(2);
+        let longest = qkv.max(ups).max(hidden);
         let heads = kv + attended;
         let mut layout = LayersLayout {
             layers,
@@ -158,9 +180,12 @@ impl LayersLayout {
             input: b.take(w(hidden), act),
             sums: b.take(w(longest), acc),
             squares: b.take(1, 4),
+            waiting: b.take(only_if(x.parallel, hidden), acc),
             qkv: b.take(w(qkv), act),
+            normed: b.take(only_if(x.head_norms, heads), 4),
+            head_sums: b.take(only_if(x.head_norms, 2 * head_count), 4),
             rotated: b.take(w(heads), act),
-            turn: [b.take(w(heads.div_ceil(2)), 4), b.take(w(heads.div_ceil(2)), 4)],
+            turn: [b.take(w(turned), 4), b.take(w(turned), 4)],
             turn_by: b.take(w(2 * pairs), 4),
             frequencies: b.take(w(pairs), 4),
             cosines: b.take(w(pairs), 4),
@@ -171,9 +196,10 @@ impl LayersLayout {
             total: b.take(w(queries), 4),
             mixed: b.take(w(attended), acc),
             attended: b.take(w(attended), act),
-            gate_up: b.take(w(2 * inner), act),
+            gate_up: b.take(w(ups), act),
             gate: b.take(w(inner), 4),
             sigmoid: b.take(w(inner), 4),
+            third: b.take(only_if(x.exact_gelu, inner), 4),
             inner: b.take(w(inner.next_multiple_of(2)), act),
             delta: b.take(w(hidden), act),
             hidden_stride: hidden,
@@ -193,6 +219,8 @@ impl LayersLayout {
 pub(crate) struct EmbedLayout {
     /// Table tile, `[vocabulary slice][hidden stride]`.
     pub(crate) table: u32,
+    /// Tile of the position table, `[position slice][hidden stride]`; empty where there is none.
+    pub(crate) positions: u32,
     /// The row looked up, partial over rows of PEs, f32 `[hidden slice]`.
     pub(crate) x: u32,
     pub(crate) hidden_stride: u32,
@@ -201,11 +229,20 @@ pub(crate) struct EmbedLayout {
 }
 
 impl EmbedLayout {
-    pub(crate) fn new(hidden: u32, vocab: u32, numerics: &Numerics) -> EmbedLayout {
+    /// `positions` rows of the position table at most, where there is one.
+    pub(crate) fn new(
+        hidden: u32,
+        vocab: u32,
+        positions: Option<u32>,
+        numerics: &Numerics,
+    ) -> EmbedLayout {
         let mut b = Bump::default();
-        let table = b.take(u64::from(vocab.max(1)) * u64::from(hidden), numerics.weights.bytes());
+        let weight = numerics.weights.bytes();
+        let mut rows = |rows: u32| b.take(u64::from(rows) * u64::from(hidden), weight);
+        let table = rows(vocab.max(1));
+        let positions = rows(positions.map_or(0, |rows| rows.max(1)));
         let x = b.take(hidden.into(), 4);
-        EmbedLayout { table, x, hidden_stride: hidden, bytes: b.next }
+        EmbedLayout { table, positions, x, hidden_stride: hidden, bytes: b.next }
     }
 }
 

@@ -28,6 +28,7 @@ mod detour;
 mod emit;
 mod error;
 mod estimate;
+mod extras;
 mod fill;
 #[cfg(feature = "testing")]
 pub mod fuzz;

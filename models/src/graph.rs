@@ -258,6 +258,13 @@ pub enum Activation {
     Relu,
 }
 
+impl FeedForward {
+    /// The layers that read `x`: the gate where there is one, then `up`.
+    pub fn inputs(&self) -> Vec<LinearRef> {
+        self.gate.map(|gate| gate.linear).into_iter().chain([self.up]).collect()
+    }
+}
+
 impl Mlp {
     /// The layers of an MLP without experts.
     pub fn dense(&self) -> Option<&FeedForward> {

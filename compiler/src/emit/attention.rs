@@ -1,12 +1,13 @@
 //! Attention on a PE: its row's heads and dimensions, its column's tokens.
 
-use crate::asm::{Asm, mem, n};
-use crate::emit::cache;
-use crate::emit::layers::{Pe, add_to_residual, finish_normed};
-use crate::emit::linear::{self, NormAt, TileAt};
+use crate::asm::{Asm, Mem, mem, n};
+use crate::emit::layers::{Norming, Pe, add_to_residual, finish_normed, half_sums, start_normed};
+use crate::emit::linear::{self, TileAt, soft_cap};
+use crate::emit::{cache, head_norm};
 use crate::emit::{f32_reg, marks, regs};
-use models::Attention;
-use pe_isa::{DType, Operand, VecOp};
+use crate::extras::is_biased;
+use models::{Attention, Block, Residual};
+use pe_isa::{DType, Operand, Size, VecOp};
 
 const F: DType = DType::F32;
 
@@ -44,7 +45,7 @@ impl Sizes {
 /// Cosines and sines of the row's rotary pairs at the item's position, times `factor`.
 pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
     let layout = &pe.stage.layout;
-    let pairs = [n(pe.heads.dims.len() as u32 / 2)];
+    let pairs = [n(pe.heads.pairs)];
     let at = |base| mem(base, &[1], F);
     asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
     let (angle, frequency) = (at(layout.turn[0]), at(layout.frequencies));
@@ -59,32 +60,31 @@ pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
 }
 
 /// The whole attention half of a layer.
-pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) {
-    let stage = pe.stage;
+pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
+    let (stage, attention) = (pe.stage, &block.attention);
     let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
     let sizes = Sizes::of(pe);
-    linear::prepare_norm(
-        asm,
-        &stage.formats,
-        NormAt {
-            x: layout.x,
-            weight: at.norm1,
-            scaled: layout.scaled,
-            input: layout.input,
-            squares: layout.squares,
-            len: pe.hidden,
-        },
-    );
+    let norming = Norming::of_attention(block);
+    start_normed(asm, pe, norming, at.norm1);
     let tile =
         TileAt { base: at.qkv, rows: pe.hidden, columns: sizes.qkv(), stride: layout.qkv_stride };
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
-    let bias = attention.query.bias.map(|_| at.qkv_bias);
-    finish_normed(asm, pe, sizes.qkv(), attention.norm.epsilon, bias, layout.qkv);
+    let linears = [attention.query, attention.key, attention.value];
+    let bias = is_biased(&attention.norm, &linears).then_some(at.qkv_bias);
+    let shape = (sizes.qkv(), attention.norm.epsilon);
+    finish_normed(asm, pe, norming, shape, bias, layout.qkv);
     asm.mark(marks::PROJECTED);
+    if let Some(norm) = &attention.query_norm {
+        head_norm::emit(asm, pe, &sizes, at, norm);
+    }
     rotate(asm, pe, &sizes, attention);
     cache::append(asm, pe, &sizes, local);
     asm.mark(marks::CACHED);
     cache::score(asm, pe, &sizes, local);
+    if let Some(cap) = attention.score_soft_cap {
+        let shape = [n(sizes.heads()), Size::Reg(regs::TOKENS)];
+        soft_cap(asm, &shape, &mem(layout.scores, &[sizes.tokens, 1], F), cap);
+    }
     asm.mark(marks::SCORED);
     cache::soften(asm, pe, &sizes);
     cache::mix(asm, pe, &sizes, local);
@@ -95,8 +95,12 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
         columns: pe.hidden,
         stride: layout.hidden_stride,
     };
-    linear::multiply(asm, &stage.formats, tile, layout.attended, layout.sums);
-    add_to_residual(asm, pe, attention.output.bias.map(|_| at.output_bias));
+    linear::multiply(asm, &stage.formats, tile, layout.attended, half_sums(pe, block));
+    if block.residual == Residual::Sequential {
+        let post_norm = attention.post_norm.as_ref().map(|norm| (norm, at.post_norms[0]));
+        let biases = attention.output.bias.map(|_| at.output_bias);
+        add_to_residual(asm, pe, layout.sums, biases.as_slice(), post_norm);
+    }
     asm.mark(marks::ATTENTION);
 }
 
@@ -104,39 +108,85 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
 fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     let layout = &pe.stage.layout;
     let act = pe.stage.formats.numerics.activations;
-    let from_group = (s.queries + 2) * s.dims;
     let to_group = (s.queries + 1) * s.dims;
-    if attention.rope.is_some() {
-        let half = s.dims / 2;
-        let shape = [n(s.groups), n(s.queries + 1), n(half)];
-        let strides = [from_group, s.dims, 1];
-        let (first, second) =
-            (mem(layout.qkv, &strides, act), mem(layout.qkv + half * act.bytes(), &strides, act));
-        let turned = [(s.queries + 1) * half, half, 1];
-        let work = layout.turn.map(|base| mem(base, &turned, F));
-        let scaled = [layout.turn_by, layout.turn_by + 4 * half];
-        for (to, from) in scaled.into_iter().zip([layout.cosines, layout.sines]) {
-            let (to, from) = (mem(to, &[1], F), mem(from, &[1], F));
-            asm.vec(VecOp::Mul, &[n(half)], to, from, f32_reg(regs::RATIO));
-        }
-        let [cos, sin] = scaled.map(|base| mem(base, &[0, 0, 1], F));
-        let halves = [(VecOp::Sub, &first, &second, 0), (VecOp::Add, &second, &first, half)];
-        for (combine, kept, crossed, offset) in halves {
-            asm.vec(VecOp::Mul, &shape, work[0].clone(), kept.clone(), cos.clone());
-            asm.vec(VecOp::Mul, &shape, work[1].clone(), crossed.clone(), sin.clone());
-            let to = mem(layout.rotated + offset * act.bytes(), &[to_group, s.dims, 1], act);
-            asm.vec(combine, &shape, to, work[0].clone(), work[1].clone());
-        }
+    let is_normed = attention.query_norm.is_some();
+    let from = if is_normed {
+        Heads { base: layout.normed, dtype: F, group: to_group }
     } else {
-        let shape = [n(s.groups), n(to_group)];
-        let from = mem(layout.qkv, &[from_group, 1], act);
-        let to = mem(layout.rotated, &[to_group, 1], act);
-        asm.vec(VecOp::Mul, &shape, to, from, f32_reg(regs::RATIO));
+        Heads { base: layout.qkv, dtype: act, group: (s.queries + 2) * s.dims }
+    };
+    let to = Heads { base: layout.rotated, dtype: act, group: to_group };
+    let lacking = (!is_normed).then_some(f32_reg(regs::RATIO));
+    let turned = if attention.rope.is_some() { 2 * pe.heads.pairs } else { 0 };
+    if turned > 0 {
+        turn(asm, pe, s, (&from, &to), lacking);
+    }
+    if turned < s.dims {
+        pass(asm, s, turned, (&from, &to), lacking);
     }
     if attention.score_scale != 1.0 {
         let shape = [n(s.groups), n(s.queries * s.dims)];
         let queries = mem(layout.rotated, &[to_group, 1], act);
         let scale = Operand::f32(attention.score_scale);
         asm.vec(VecOp::Mul, &shape, queries.clone(), queries, scale);
+    }
+}
+
+/// Queries and keys in SRAM, those of a key-value head side by side.
+struct Heads {
+    base: u32,
+    dtype: DType,
+    /// Elements from one key-value head to the next.
+    group: u32,
+}
+
+impl Heads {
+    /// Dimensions from `first` on of the `dims` of each, for loops over key-value heads, their queries and key, dimensions.
+    fn from(&self, first: u32, dims: u32) -> Mem {
+        mem(self.base + first * self.dtype.bytes(), &[self.group, dims, 1], self.dtype)
+    }
+}
+
+/// Takes dimensions from `first` on as they are, times the factor that they lack.
+fn pass(
+    asm: &mut Asm,
+    s: &Sizes,
+    first: u32,
+    (from, to): (&Heads, &Heads),
+    lacking: Option<Operand>,
+) {
+    let each = s.queries + 1;
+    let (shape, [from, to]) = if first == 0 {
+        let flat = |heads: &Heads| mem(heads.base, &[heads.group, 1], heads.dtype);
+        (vec![n(s.groups), n(each * s.dims)], [flat(from), flat(to)])
+    } else {
+        let some = |heads: &Heads| heads.from(first, s.dims);
+        (vec![n(s.groups), n(each), n(s.dims - first)], [some(from), some(to)])
+    };
+    match lacking {
+        Some(factor) => asm.vec(VecOp::Mul, &shape, to, from, factor),
+        None => asm.mov(&shape, to, from),
+    }
+}
+
+/// Rotates the rotary pairs, times the factor that they lack.
+fn turn(asm: &mut Asm, pe: &Pe, s: &Sizes, (from, to): (&Heads, &Heads), lacking: Option<Operand>) {
+    let layout = &pe.stage.layout;
+    let half = pe.heads.pairs;
+    let shape = [n(s.groups), n(s.queries + 1), n(half)];
+    let turned = [(s.queries + 1) * half, half, 1];
+    let work = layout.turn.map(|base| mem(base, &turned, F));
+    let mut turn_by = [layout.cosines, layout.sines];
+    if let Some(factor) = lacking {
+        for (from, to) in turn_by.iter_mut().zip([layout.turn_by, layout.turn_by + 4 * half]) {
+            asm.vec(VecOp::Mul, &[n(half)], mem(to, &[1], F), mem(*from, &[1], F), factor);
+            *from = to;
+        }
+    }
+    let [cos, sin] = turn_by.map(|base| mem(base, &[0, 0, 1], F));
+    for (combine, kept, crossed) in [(VecOp::Sub, 0, half), (VecOp::Add, half, 0)] {
+        asm.vec(VecOp::Mul, &shape, work[0].clone(), from.from(kept, s.dims), cos.clone());
+        asm.vec(VecOp::Mul, &shape, work[1].clone(), from.from(crossed, s.dims), sin.clone());
+        asm.vec(combine, &shape, to.from(kept, s.dims), work[0].clone(), work[1].clone());
     }
 }

@@ -4,11 +4,13 @@
 //! and whether a token is wanted), *end* (the position that is not to be fed back any more), *scale* (the last norm's factor,
 //! f32), then the residual stream; inside a rectangle also *share* (position divided by the columns, and the remainder).
 
+pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod cache;
 pub(crate) mod collective;
 pub(crate) mod embed;
 pub(crate) mod head;
+pub(crate) mod head_norm;
 pub(crate) mod layers;
 pub(crate) mod linear;
 pub(crate) mod mlp;
@@ -66,6 +68,8 @@ pub(crate) mod regs {
     pub(crate) const GATHER_BEFORE: Reg = Reg(21);
     /// See [`GATHER_BEFORE`].
     pub(crate) const GATHER_BEHIND: Reg = Reg(22);
+    /// Parameter of the embedding: first position of this row's part of the position table.
+    pub(crate) const POSITIONS: Reg = Reg(21);
     /// See [`GATHER_BEFORE`]; also the byte offset of the share in the rounded gate and up vectors.
     pub(crate) const GATHER_OFFSET: Reg = Reg(23);
 }
