@@ -1,5 +1,6 @@
 //! Pass 1, check: what the graph may contain, and the sizes that all other passes work with.
 
+use crate::cache::LayerKind;
 use crate::emit::{POSITION_BITS, SLOT_BITS};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
@@ -43,27 +44,21 @@ pub(crate) fn check<'a>(
     if !found.is_empty() {
         return Err(CompileError { diagnostics: found });
     }
-    let block = &graph.blocks[0];
-    let dims = block_dims(graph, block);
-    if graph.blocks.iter().any(|b| block_dims(graph, b) != dims) {
-        let diagnostics = vec!["layers of different sizes are not supported yet".to_string()];
-        return Err(CompileError { diagnostics });
+    let shape = |block| (block_dims(graph, block), biases(block));
+    let (dims, biases) = shape(&graph.blocks[0]);
+    if graph.blocks.iter().any(|block| shape(block) != (dims, biases)) {
+        let what = "layers of different sizes, or of which some have a bias, are not supported yet";
+        return Err(CompileError { diagnostics: vec![what.to_string()] });
     }
-    let Gated { gate, down, .. } = gated(&block.mlp);
     Ok(Estimate {
         machine,
         numerics: options.numerics,
         dims,
-        layers: graph.blocks.len(),
+        kinds: graph.blocks.iter().map(kind).collect(),
         vocab: graph.vocab as u32,
         slots: slots as u32,
         positions,
-        biases: [
-            block.attention.query.bias.is_some(),
-            block.attention.output.bias.is_some(),
-            gate.bias.is_some(),
-            down.bias.is_some(),
-        ],
+        biases,
         head_bias: graph.head.bias.is_some(),
     })
 }
@@ -82,9 +77,6 @@ fn numerics(numerics: &Numerics, found: &mut Vec<String>) {
 
 fn attention(graph: &DecoderGraph, at: usize, block: &Block, found: &mut Vec<String>) {
     let a = &block.attention;
-    if a.window.is_some() {
-        found.push(format!("layer {at}: sliding windows are not supported yet"));
-    }
     if let Some(rope) = a.rope
         && graph.rope(rope).rotary_dims != a.head_dim
     {
@@ -108,7 +100,7 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     missing(graph.logit_soft_cap.is_some(), "soft caps on logits");
     missing(!is_plain(&graph.final_norm), "final norms other than plain RMS norms");
     type Test = fn(&Block) -> bool;
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 8] = [
         ("parallel residuals", |b| b.residual != Residual::Sequential),
         ("norms other than plain RMS norms", |b| {
             !is_plain(&b.attention.norm) || !is_plain(&b.mlp.norm)
@@ -116,7 +108,6 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
         ("norms behind a half", |b| b.attention.post_norm.is_some() || b.mlp.post_norm.is_some()),
         ("norms of queries or keys", |b| has_head_norms(&b.attention)),
         ("soft caps on scores", |b| b.attention.score_soft_cap.is_some()),
-        ("attention sinks", |b| b.attention.sinks.is_some()),
         ("mixtures of experts", |b| b.mlp.dense().is_none()),
         ("MLPs without a gate", |b| b.mlp.dense().is_some_and(|dense| dense.gate.is_none())),
         ("gates other than a plain SiLU", |b| {
@@ -156,6 +147,23 @@ pub(crate) fn gated(mlp: &Mlp) -> Gated {
     let dense = mlp.dense().expect("the check refuses experts");
     let gate = dense.gate.expect("the check refuses MLPs without a gate").linear;
     Gated { gate, up: dense.up, down: dense.down }
+}
+
+/// What tells a layer from the others.
+fn kind(block: &Block) -> LayerKind {
+    let a = &block.attention;
+    LayerKind {
+        window: a.window.map(|window| u32::try_from(window).unwrap_or(u32::MAX)),
+        rope: a.rope,
+        has_sinks: a.sinks.is_some(),
+    }
+}
+
+/// Which projections have a bias: query-key-value, output, gate-up, down.
+fn biases(block: &Block) -> [bool; 4] {
+    let Gated { gate, down, .. } = gated(&block.mlp);
+    let linears = [block.attention.query, block.attention.output, gate, down];
+    linears.map(|linear| linear.bias.is_some())
 }
 
 fn block_dims(graph: &DecoderGraph, block: &Block) -> LayerDims {

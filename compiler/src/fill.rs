@@ -140,17 +140,16 @@ pub(crate) fn layers(
             mlp_row(filler, block, tiling, layout, (local, r), &mut tiles);
         }
     }
-    let Some(rope) = blocks[0].attention.rope else {
-        return tiles;
-    };
-    let rope = filler.graph.rope(rope);
-    for r in 0..h {
-        let dims = tiling.row_heads(r).dims;
-        let pairs = &dims[..dims.len() / 2];
-        let frequencies: Vec<f32> =
-            pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
-        for c in 0..w {
-            tiles[(r * w + c) as usize].push(pack_vector(layout.frequencies, &frequencies));
+    for at in &layout.ropes {
+        let rope = filler.graph.rope(at.rope);
+        for r in 0..h {
+            let dims = tiling.row_heads(r).dims;
+            let pairs = &dims[..dims.len() / 2];
+            let frequencies: Vec<f32> =
+                pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
+            for c in 0..w {
+                tiles[(r * w + c) as usize].push(pack_vector(at.frequencies, &frequencies));
+            }
         }
     }
     tiles
@@ -183,6 +182,10 @@ fn attention_row(
     }
     let columns = tiling.output_columns(&row);
     let output = output_tile(filler, a.output, &columns, hidden);
+    let heads = tiling.query_heads(&row);
+    let sinks = a
+        .sinks
+        .map(|sinks| filler.vector(sinks)[heads.start as usize..heads.end as usize].to_vec());
     let (norm1, output_bias) =
         (filler.vector(a.norm.weight), a.output.bias.map(|b| filler.vector(b)));
     for c in 0..w {
@@ -196,6 +199,9 @@ fn attention_row(
         tile.push(pack_output(at.output, t, &output, slice.clone(), layout.hidden_stride));
         if let Some(b) = &output_bias {
             tile.push(pack_vector(at.output_bias, &b[slice]));
+        }
+        if let Some(sinks) = &sinks {
+            tile.push(pack_vector(at.sinks, sinks));
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::emit::cache;
 use crate::emit::layers::{Pe, add_to_residual, finish_normed};
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{f32_reg, marks, regs};
+use crate::layout::RopeAt;
 use models::Attention;
 use pe_isa::{DType, Operand, VecOp};
 
@@ -18,17 +19,17 @@ pub(super) struct Sizes {
     pub(super) queries: u32,
     /// Dimensions of each.
     pub(super) dims: u32,
-    /// Token capacity: the stride of the caches.
+    /// Stride of the caches and of the scores.
     pub(super) tokens: u32,
 }
 
 impl Sizes {
-    fn of(pe: &Pe) -> Sizes {
+    fn of(pe: &Pe, local: usize) -> Sizes {
         Sizes {
             groups: pe.heads.groups,
             queries: pe.stage.tiling.queries(),
             dims: pe.heads.dims.len() as u32,
-            tokens: pe.stage.layout.tokens,
+            tokens: pe.stage.layout.layers[local].cache.stride,
         }
     }
 
@@ -41,18 +42,18 @@ impl Sizes {
     }
 }
 
-/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`.
-pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
+/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`, for one of the stage's rotary embeddings.
+pub(crate) fn angles(asm: &mut Asm, pe: &Pe, rope: &RopeAt, factor: f32) {
     let layout = &pe.stage.layout;
     let pairs = [n(pe.heads.dims.len() as u32 / 2)];
     let at = |base| mem(base, &[1], F);
     asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
-    let (angle, frequency) = (at(layout.turn[0]), at(layout.frequencies));
+    let (angle, frequency) = (at(layout.turn[0]), at(rope.frequencies));
     asm.vec(VecOp::Mul, &pairs, angle.clone(), frequency, f32_reg(regs::A));
-    asm.vec(VecOp::Cos, &pairs, at(layout.cosines), angle.clone(), Operand::None);
-    asm.vec(VecOp::Sin, &pairs, at(layout.sines), angle, Operand::None);
+    asm.vec(VecOp::Cos, &pairs, at(rope.cosines), angle.clone(), Operand::None);
+    asm.vec(VecOp::Sin, &pairs, at(rope.sines), angle, Operand::None);
     if factor != 1.0 {
-        for base in [layout.cosines, layout.sines] {
+        for base in [rope.cosines, rope.sines] {
             asm.vec(VecOp::Mul, &pairs, at(base), at(base), Operand::f32(factor));
         }
     }
@@ -62,7 +63,7 @@ pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
 pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) {
     let stage = pe.stage;
     let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
-    let sizes = Sizes::of(pe);
+    let sizes = Sizes::of(pe, local);
     linear::prepare_norm(
         asm,
         &stage.formats,
@@ -86,7 +87,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
     asm.mark(marks::CACHED);
     cache::score(asm, pe, &sizes, local);
     asm.mark(marks::SCORED);
-    cache::soften(asm, pe, &sizes);
+    cache::soften(asm, pe, &sizes, local, attention.sinks.is_some());
     cache::mix(asm, pe, &sizes, local);
     asm.mark(marks::ATTENDED);
     let tile = TileAt {
@@ -106,7 +107,8 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     let act = pe.stage.formats.numerics.activations;
     let from_group = (s.queries + 2) * s.dims;
     let to_group = (s.queries + 1) * s.dims;
-    if attention.rope.is_some() {
+    if let Some(rope) = attention.rope {
+        let rope = layout.rope(rope);
         let half = s.dims / 2;
         let shape = [n(s.groups), n(s.queries + 1), n(half)];
         let strides = [from_group, s.dims, 1];
@@ -115,7 +117,7 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
         let turned = [(s.queries + 1) * half, half, 1];
         let work = layout.turn.map(|base| mem(base, &turned, F));
         let scaled = [layout.turn_by, layout.turn_by + 4 * half];
-        for (to, from) in scaled.into_iter().zip([layout.cosines, layout.sines]) {
+        for (to, from) in scaled.into_iter().zip([rope.cosines, rope.sines]) {
             let (to, from) = (mem(to, &[1], F), mem(from, &[1], F));
             asm.vec(VecOp::Mul, &[n(half)], to, from, f32_reg(regs::RATIO));
         }
