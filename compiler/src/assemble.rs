@@ -184,7 +184,7 @@ impl Assembler<'_> {
         let only_wanted = at + 2 == self.placed.stages.len();
         let (w, h) = (stage.width, stage.height);
         let tiling = LayerTiling::new(self.estimate.dims, w, h);
-        let layout = self.estimate.layers_layout(&tiling, layers.len() as u32);
+        let layout = self.estimate.layers_layout(&tiling, layers.clone());
         let graph = self.graph;
         let mut data = fill::layers(filler, &graph.blocks[layers.clone()], &tiling, &layout);
         let bytes = layout.bytes as u32;

@@ -1,5 +1,6 @@
 //! Pass 1, check: what the graph may contain, and the sizes that all other passes work with.
 
+use crate::cache::LayerKind;
 use crate::emit::activation;
 use crate::emit::{POSITION_BITS, SLOT_BITS};
 use crate::error::CompileError;
@@ -26,9 +27,6 @@ pub(crate) fn check<'a>(
         found.push("the model has no layers".to_string());
         return Err(CompileError { diagnostics: found });
     }
-    for (at, block) in graph.blocks.iter().enumerate() {
-        attention(graph, at, block, &mut found);
-    }
     found.extend(not_lowered(graph));
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
@@ -42,22 +40,22 @@ pub(crate) fn check<'a>(
     if !found.is_empty() {
         return Err(CompileError { diagnostics: found });
     }
-    let block = &graph.blocks[0];
-    let dims = block_dims(graph, block);
-    if graph.blocks.iter().any(|b| block_dims(graph, b) != dims) {
-        let diagnostics = vec!["layers of different sizes are not supported yet".to_string()];
-        return Err(CompileError { diagnostics });
+    let dims = block_dims(graph, &graph.blocks[0]);
+    if graph.blocks.iter().any(|block| block_dims(graph, block) != dims) {
+        let what = "layers of different sizes are not supported yet";
+        return Err(CompileError { diagnostics: vec![what.to_string()] });
     }
+    let activations = graph.blocks.iter().map(|block| dense(&block.mlp).activation);
     Ok(Estimate {
         machine,
         numerics: options.numerics,
         dims,
-        layers: graph.blocks.len(),
+        kinds: graph.blocks.iter().map(kind).collect(),
         vocab: graph.vocab as u32,
         slots: slots as u32,
         positions,
         extras: Extras::of(&graph.blocks),
-        activation_cycles: activation::cycles(dense(&block.mlp).activation),
+        activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
         learned_positions: graph.embedding.positions.is_some(),
         head_bias: is_biased(&graph.final_norm, &[graph.head]),
     })
@@ -75,16 +73,6 @@ fn numerics(numerics: &Numerics, found: &mut Vec<String>) {
     }
 }
 
-fn attention(graph: &DecoderGraph, at: usize, block: &Block, found: &mut Vec<String>) {
-    let a = &block.attention;
-    if a.window.is_some() {
-        found.push(format!("layer {at}: sliding windows are not supported yet"));
-    }
-    if a.rope != graph.blocks[0].attention.rope {
-        found.push(format!("layer {at}: a rotary embedding of its own is not supported yet"));
-    }
-}
-
 /// Operations of the graph that no pass lowers, each with the first layer that has it.
 fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     let mut found = Vec::new();
@@ -98,7 +86,7 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     let is_mixed = kinds.iter().any(|kind| *kind != graph.final_norm.kind);
     missing(is_mixed, "layer norms and RMS norms of one residual stream");
     type Test = fn(&Block) -> bool;
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 4] = [
         ("layer norms together with norms behind a half", |b| {
             let norms =
                 [Some(&b.attention.norm), b.attention.post_norm.as_ref(), b.mlp.post_norm.as_ref()];
@@ -112,7 +100,6 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
                 |norm: &Option<Norm>| norm.as_ref().map(|n| (n.kind, n.bias.is_some(), n.epsilon));
             shape(&b.attention.query_norm) != shape(&b.attention.key_norm)
         }),
-        ("attention sinks", |b| b.attention.sinks.is_some()),
         ("mixtures of experts", |b| b.mlp.dense().is_none()),
     ];
     for (what, has) in tests {
@@ -130,6 +117,16 @@ fn has_post_norm(block: &Block) -> bool {
 /// The layers of an MLP that the check has let through.
 pub(crate) fn dense(mlp: &Mlp) -> &FeedForward {
     mlp.dense().expect("the check refuses experts")
+}
+
+/// What tells a layer from the others.
+fn kind(block: &Block) -> LayerKind {
+    let a = &block.attention;
+    LayerKind {
+        window: a.window.map(|window| u32::try_from(window).unwrap_or(u32::MAX)),
+        rope: a.rope,
+        has_sinks: a.sinks.is_some(),
+    }
 }
 
 fn block_dims(graph: &DecoderGraph, block: &Block) -> LayerDims {

@@ -206,17 +206,16 @@ pub(crate) fn layers(
             mlp_row(filler, block, tiling, layout, (local, r), &mut tiles);
         }
     }
-    let Some(rope) = blocks[0].attention.rope else {
-        return tiles;
-    };
-    let rope = filler.graph.rope(rope);
-    for r in 0..h {
-        let row = tiling.row_heads(r);
-        let pairs = &row.dims[..row.pairs as usize];
-        let frequencies: Vec<f32> =
-            pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
-        for c in 0..w {
-            tiles[(r * w + c) as usize].push(pack_vector(layout.frequencies, &frequencies));
+    for at in &layout.ropes {
+        let rope = filler.graph.rope(at.rope);
+        for r in 0..h {
+            let row = tiling.row_heads(r);
+            let pairs = &row.dims[..row.pairs as usize];
+            let frequencies: Vec<f32> =
+                pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
+            for c in 0..w {
+                tiles[(r * w + c) as usize].push(pack_vector(at.frequencies, &frequencies));
+            }
         }
     }
     tiles
@@ -253,6 +252,10 @@ fn attention_row(
     let output = output_tile(filler, a.output, &columns, hidden);
     let (norm1, output_bias) = (filler.norm_weight(&a.norm), filler.added_bias(a.output));
     let post_norm = a.post_norm.as_ref().map(|norm| filler.norm_weight(norm));
+    let heads = tiling.query_heads(&row);
+    let sinks = a
+        .sinks
+        .map(|sinks| filler.vector(sinks)[heads.start as usize..heads.end as usize].to_vec());
     for c in 0..w {
         let slice = range(tiling.hidden, c);
         let tile = &mut tiles[(r * w + c) as usize];
@@ -268,6 +271,9 @@ fn attention_row(
         }
         if let Some(weight) = &post_norm {
             tile.push(pack_vector(at.post_norms[0], &weight[slice]));
+        }
+        if let Some(sinks) = &sinks {
+            tile.push(pack_vector(at.sinks, sinks));
         }
     }
 }

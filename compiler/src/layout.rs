@@ -1,9 +1,12 @@
 //! Pass 5, SRAM: where everything lies on the PEs of a stage. All PEs of a stage share one map, sized for
 //! the largest slice, so that they share programs.
 
+use crate::cache::{CacheSize, LayerKind};
 use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
+use models::RopeRef;
+use std::collections::BTreeSet;
 
 /// Hands out bytes from address 0 upwards, in multiples of 4.
 #[derive(Debug, Default)]
@@ -52,6 +55,34 @@ pub(crate) struct LayerAt {
     pub(crate) keys: u32,
     /// Value cache, the same.
     pub(crate) values: u32,
+    /// How many tokens they hold.
+    pub(crate) cache: CacheSize,
+    /// Scores that belong to no value, f32 `[query head]`.
+    pub(crate) sinks: u32,
+}
+
+/// Addresses of what a rotary embedding needs, all f32 `[pair]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RopeAt {
+    pub(crate) rope: RopeRef,
+    /// Inverse frequencies.
+    pub(crate) frequencies: u32,
+    /// Of the angles at the item's position.
+    pub(crate) cosines: u32,
+    pub(crate) sines: u32,
+}
+
+impl RopeAt {
+    fn take(b: &mut Bump, rope: RopeRef, pairs: u32) -> RopeAt {
+        let [frequencies, cosines, sines] = [(); 3].map(|()| b.take(pairs.into(), 4));
+        RopeAt { rope, frequencies, cosines, sines }
+    }
+}
+
+/// The rotary embeddings of some layers, each once.
+fn ropes_of(kinds: &[LayerKind]) -> impl Iterator<Item = RopeRef> {
+    let ropes: BTreeSet<RopeRef> = kinds.iter().filter_map(|kind| kind.rope).collect();
+    ropes.into_iter()
 }
 
 /// The SRAM map of a stage of layers.
@@ -82,10 +113,8 @@ pub(crate) struct LayersLayout {
     pub(crate) turn: [u32; 2],
     /// Cosines and sines times the factor of the norm, f32 `[2 × pair]`.
     pub(crate) turn_by: u32,
-    /// Inverse frequencies, cosines, sines, f32 `[pair]`.
-    pub(crate) frequencies: u32,
-    pub(crate) cosines: u32,
-    pub(crate) sines: u32,
+    /// The rotary embeddings of its layers, each once.
+    pub(crate) ropes: Vec<RopeAt>,
     /// Scores, f32 `[query head][token]`.
     pub(crate) scores: u32,
     /// Probabilities `[query head][token]`.
@@ -113,25 +142,22 @@ pub(crate) struct LayersLayout {
     pub(crate) hidden_stride: u32,
     pub(crate) qkv_stride: u32,
     pub(crate) inner_stride: u32,
-    /// Tokens of one slot on one PE.
-    pub(crate) tokens: u32,
-    /// Bytes of one slot in the key (or value) cache.
-    pub(crate) slot_bytes: u32,
     /// All bytes.
     pub(crate) bytes: u64,
 }
 
 /// What a stage of layers must hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LayersNeed {
-    pub(crate) layers: u32,
+pub(crate) struct LayersNeed<'a> {
+    /// One for each layer.
+    pub(crate) kinds: &'a [LayerKind],
     pub(crate) slots: u32,
     pub(crate) positions: u32,
     pub(crate) extras: Extras,
 }
 
 impl LayersLayout {
-    pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed) -> LayersLayout {
+    pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed<'_>) -> LayersLayout {
         let (weight, act, acc) =
             (numerics.weights.bytes(), numerics.activations.bytes(), numerics.accumulate.bytes());
         let w = |n: u32| u64::from(n);
@@ -149,11 +175,14 @@ impl LayersLayout {
         let ups = t.dims.ups() * inner;
         let attended = kv * t.queries();
         let qkv = attended + 2 * kv;
-        let tokens = need.positions.div_ceil(t.width).max(1).next_multiple_of(2);
-        let slot = w(kv) * w(tokens);
+        let cache =
+            |kind: &LayerKind| CacheSize::new((kind.window, need.positions), t.width, (kv, act));
         let mut b = Bump::default();
-        let layers = (0..need.layers)
-            .map(|_| LayerAt {
+        let layers: Vec<LayerAt> = need
+            .kinds
+            .iter()
+            .map(|kind| (kind, cache(kind)))
+            .map(|(kind, cache)| LayerAt {
                 norm1: b.take(w(hidden), 4),
                 head_norms: b.take(only_if(x.head_norms, head_norm), 4),
                 head_norm_biases: b.take(only_if(x.head_layer_norms, head_norm), 4),
@@ -167,10 +196,13 @@ impl LayersLayout {
                 gate_up_bias: b.take(bias(2, ups), 4),
                 down: b.take(w(inner) * w(hidden), weight),
                 down_bias: b.take(bias(3, hidden), 4),
-                keys: b.take(slot * w(need.slots), act),
-                values: b.take(slot * w(need.slots), act),
+                keys: b.take(w(cache.slot_bytes) * w(need.slots), 1),
+                values: b.take(w(cache.slot_bytes) * w(need.slots), 1),
+                cache,
+                sinks: b.take(if kind.has_sinks { w(queries) } else { 0 }, 4),
             })
             .collect();
+        let tokens = layers.iter().map(|at| at.cache.stride).max().unwrap_or(0);
         let longest = qkv.max(ups).max(hidden);
         let heads = kv + attended;
         let mut layout = LayersLayout {
@@ -187,9 +219,7 @@ impl LayersLayout {
             rotated: b.take(w(heads), act),
             turn: [b.take(w(turned), 4), b.take(w(turned), 4)],
             turn_by: b.take(w(2 * pairs), 4),
-            frequencies: b.take(w(pairs), 4),
-            cosines: b.take(w(pairs), 4),
-            sines: b.take(w(pairs), 4),
+            ropes: ropes_of(need.kinds).map(|rope| RopeAt::take(&mut b, rope, pairs)).collect(),
             scores: b.take(w(queries) * w(tokens), 4),
             weights: b.take(w(queries) * w(tokens), act),
             largest: b.take(w(queries), 4),
@@ -205,12 +235,15 @@ impl LayersLayout {
             hidden_stride: hidden,
             qkv_stride: qkv,
             inner_stride: inner,
-            tokens,
-            slot_bytes: u32::try_from(slot * u64::from(act)).unwrap_or(u32::MAX),
             bytes: 0,
         };
         layout.bytes = b.next;
         layout
+    }
+
+    /// Where a rotary embedding of one of the layers lies.
+    pub(crate) fn rope(&self, rope: RopeRef) -> &RopeAt {
+        self.ropes.iter().find(|at| at.rope == rope).expect("the ropes of all layers have a place")
     }
 }
 

@@ -6,6 +6,7 @@
 //! one axis, and the next one along the other, and nothing is ever transposed.
 
 use crate::split::Split;
+use std::ops::Range;
 
 /// Sizes of one decoder layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -140,10 +141,16 @@ impl LayerTiling {
         rows
     }
 
+    /// The query heads of a row.
+    pub(crate) fn query_heads(&self, row: &RowHeads) -> Range<u32> {
+        row.group * self.queries()..(row.group + row.groups) * self.queries()
+    }
+
     /// Columns of the output projection that a row's attention results stand for, in SRAM order.
     pub(crate) fn output_columns(&self, row: &RowHeads) -> Vec<u32> {
-        let heads = row.group * self.queries()..(row.group + row.groups) * self.queries();
-        heads.flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d)).collect()
+        self.query_heads(row)
+            .flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d))
+            .collect()
     }
 
     /// Over all rows, the largest number of (key-value heads × dimensions).

@@ -132,7 +132,7 @@ pub enum Residual {
 }
 
 /// Names one of the graph's rotary embeddings: an index into its `ropes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RopeRef(pub u32);
 
 /// Causal self-attention. Query head `h` reads key-value head `h / (heads / kv_heads)`. Queries and keys are projected,

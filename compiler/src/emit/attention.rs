@@ -6,6 +6,7 @@ use crate::emit::linear::{self, TileAt, soft_cap};
 use crate::emit::{cache, head_norm};
 use crate::emit::{f32_reg, marks, regs};
 use crate::extras::is_biased;
+use crate::layout::RopeAt;
 use models::{Attention, Block, Residual};
 use pe_isa::{DType, Operand, Size, VecOp};
 
@@ -19,17 +20,17 @@ pub(super) struct Sizes {
     pub(super) queries: u32,
     /// Dimensions of each.
     pub(super) dims: u32,
-    /// Token capacity: the stride of the caches.
+    /// Stride of the caches and of the scores.
     pub(super) tokens: u32,
 }
 
 impl Sizes {
-    fn of(pe: &Pe) -> Sizes {
+    fn of(pe: &Pe, local: usize) -> Sizes {
         Sizes {
             groups: pe.heads.groups,
             queries: pe.stage.tiling.queries(),
             dims: pe.heads.dims.len() as u32,
-            tokens: pe.stage.layout.tokens,
+            tokens: pe.stage.layout.layers[local].cache.stride,
         }
     }
 
@@ -42,18 +43,18 @@ impl Sizes {
     }
 }
 
-/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`.
-pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
+/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`, for one of the stage's rotary embeddings.
+pub(crate) fn angles(asm: &mut Asm, pe: &Pe, rope: &RopeAt, factor: f32) {
     let layout = &pe.stage.layout;
     let pairs = [n(pe.heads.pairs)];
     let at = |base| mem(base, &[1], F);
     asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
-    let (angle, frequency) = (at(layout.turn[0]), at(layout.frequencies));
+    let (angle, frequency) = (at(layout.turn[0]), at(rope.frequencies));
     asm.vec(VecOp::Mul, &pairs, angle.clone(), frequency, f32_reg(regs::A));
-    asm.vec(VecOp::Cos, &pairs, at(layout.cosines), angle.clone(), Operand::None);
-    asm.vec(VecOp::Sin, &pairs, at(layout.sines), angle, Operand::None);
+    asm.vec(VecOp::Cos, &pairs, at(rope.cosines), angle.clone(), Operand::None);
+    asm.vec(VecOp::Sin, &pairs, at(rope.sines), angle, Operand::None);
     if factor != 1.0 {
-        for base in [layout.cosines, layout.sines] {
+        for base in [rope.cosines, rope.sines] {
             asm.vec(VecOp::Mul, &pairs, at(base), at(base), Operand::f32(factor));
         }
     }
@@ -63,7 +64,7 @@ pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
 pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
     let (stage, attention) = (pe.stage, &block.attention);
     let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
-    let sizes = Sizes::of(pe);
+    let sizes = Sizes::of(pe, local);
     let norming = Norming::of_attention(block);
     start_normed(asm, pe, norming, at.norm1);
     let tile =
@@ -86,7 +87,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
         soft_cap(asm, &shape, &mem(layout.scores, &[sizes.tokens, 1], F), cap);
     }
     asm.mark(marks::SCORED);
-    cache::soften(asm, pe, &sizes);
+    cache::soften(asm, pe, &sizes, local, attention.sinks.is_some());
     cache::mix(asm, pe, &sizes, local);
     asm.mark(marks::ATTENDED);
     let tile = TileAt {
@@ -117,9 +118,10 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     };
     let to = Heads { base: layout.rotated, dtype: act, group: to_group };
     let lacking = (!is_normed).then_some(f32_reg(regs::RATIO));
-    let turned = if attention.rope.is_some() { 2 * pe.heads.pairs } else { 0 };
-    if turned > 0 {
-        turn(asm, pe, s, (&from, &to), lacking);
+    let mut turned = 0;
+    if let (Some(rope), true) = (attention.rope, pe.heads.pairs > 0) {
+        turn(asm, pe, s, (&from, &to), lacking, layout.rope(rope));
+        turned = 2 * pe.heads.pairs;
     }
     if turned < s.dims {
         pass(asm, s, turned, (&from, &to), lacking);
@@ -170,13 +172,20 @@ fn pass(
 }
 
 /// Rotates the rotary pairs, times the factor that they lack.
-fn turn(asm: &mut Asm, pe: &Pe, s: &Sizes, (from, to): (&Heads, &Heads), lacking: Option<Operand>) {
+fn turn(
+    asm: &mut Asm,
+    pe: &Pe,
+    s: &Sizes,
+    (from, to): (&Heads, &Heads),
+    lacking: Option<Operand>,
+    rope: &RopeAt,
+) {
     let layout = &pe.stage.layout;
     let half = pe.heads.pairs;
     let shape = [n(s.groups), n(s.queries + 1), n(half)];
     let turned = [(s.queries + 1) * half, half, 1];
     let work = layout.turn.map(|base| mem(base, &turned, F));
-    let mut turn_by = [layout.cosines, layout.sines];
+    let mut turn_by = [rope.cosines, rope.sines];
     if let Some(factor) = lacking {
         for (from, to) in turn_by.iter_mut().zip([layout.turn_by, layout.turn_by + 4 * half]) {
             asm.vec(VecOp::Mul, &[n(half)], mem(to, &[1], F), mem(*from, &[1], F), factor);

@@ -2,7 +2,7 @@
 
 use crate::asm::{Asm, Mem, Op, mem, n};
 use crate::emit::linear::NormAt;
-use crate::emit::{Formats, Place, attention, f32_reg, linear, marks, mlp, regs};
+use crate::emit::{Formats, Place, attention, cache, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
 use crate::lines::{self, COLUMN, INGRESS, INGRESS_COLUMN, LinePos, ROW};
 use crate::tiling::{LayerTiling, RowHeads};
@@ -51,11 +51,15 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     asm.mark(marks::ITEM);
     unpack(&mut asm, &pe);
     linear::renew_unscale(&mut asm, &pe.row);
-    if let Some(rope) = stage.graph.blocks[stage.layers.start].attention.rope {
-        attention::angles(&mut asm, &pe, stage.graph.rope(rope).attention_factor);
+    for at in &stage.layout.ropes {
+        attention::angles(&mut asm, &pe, at, stage.graph.rope(at.rope).attention_factor);
     }
     for (local, layer) in stage.layers.clone().enumerate() {
         let block = &stage.graph.blocks[layer];
+        let cache = |local: usize| &stage.layout.layers[local].cache;
+        if local > 0 && cache(local) != cache(local - 1) {
+            cache::locate(&mut asm, &pe, cache(local));
+        }
         attention::emit(&mut asm, &pe, local, block);
         mlp::emit(&mut asm, &pe, local, block);
     }
@@ -108,20 +112,9 @@ pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
 /// Splits the header into registers.
 fn unpack(asm: &mut Asm, pe: &Pe) {
     use regs::*;
-    let layout = &pe.stage.layout;
-    let position_mask = (1 << super::POSITION_BITS) - 1;
-    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm(position_mask));
-    asm.alu(AluOp::Shr, SLOT, WHERE, Src::Imm(super::POSITION_BITS));
-    asm.alu(AluOp::And, SLOT, SLOT, Src::Imm((1 << super::SLOT_BITS) - 1));
-    asm.alu(AluOp::Mul, SLOT, SLOT, Src::Imm(layout.slot_bytes));
-    asm.alu(AluOp::And, A, SHARE, Src::Imm(position_mask));
+    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm((1 << super::POSITION_BITS) - 1));
     asm.alu(AluOp::Shr, OWNER, SHARE, Src::Imm(super::POSITION_BITS));
-    let act = pe.stage.formats.numerics.activations.bytes();
-    asm.alu(AluOp::Mul, APPEND, A, Src::Imm(act));
-    asm.alu(AluOp::Add, APPEND, APPEND, Src::Reg(SLOT));
-    asm.alu(AluOp::Lt, B, OWNER, Src::Reg(COLUMN));
-    asm.alu(AluOp::Add, TOKENS, A, Src::Imm(1));
-    asm.alu(AluOp::Sub, TOKENS, TOKENS, Src::Reg(B));
+    cache::locate(asm, pe, &pe.stage.layout.layers[0].cache);
 }
 
 /// Passes the item to the next stage: along the first row, each PE forwards what comes from the west and adds its slice.
