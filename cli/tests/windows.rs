@@ -3,17 +3,10 @@
 
 mod request;
 
-use compiler::{Compiled, Mapping, NewToken, Numerics, Options, Plan};
-use models::{DecoderGraph, ModelDir, Reference, Rope, RopeRef};
-use pe_isa::DType;
-use request::{LIMIT, Listener, Logits, examples, machine, script};
-use sim_core::engine;
-
-/// Largest difference of a logit that counts as the same: what rounding makes stays below a tenth of it.
-const TOLERANCE: f32 = 1e-3;
-
-/// Less than what the slightest mistake that the tests look for makes.
-const MISTAKE: f32 = 2e-2;
+use compiler::Plan;
+use models::{DecoderGraph, ModelDir, Rope, RopeRef};
+use request::batch::{Batch, check, compile};
+use request::examples;
 
 /// Two layers, eight query heads, two key-value heads.
 fn model() -> ModelDir {
@@ -33,101 +26,6 @@ fn windowed(model: &ModelDir, windows: &[Option<usize>]) -> DecoderGraph {
         .collect();
     graph.eos_ids.clear();
     graph
-}
-
-/// Requests that are on the wafer together, their lengths apart.
-struct Batch {
-    prompts: Vec<Vec<u32>>,
-    new: Vec<u32>,
-}
-
-impl Batch {
-    fn new(lengths: &[(u32, u32)]) -> Batch {
-        let id = |request: usize, at: u32| (request as u32 * 131 + at * at * 7 + at * 37) % 380 + 1;
-        let prompt = |(request, &(len, _))| (0..len).map(|at| id(request, at)).collect();
-        Batch {
-            prompts: lengths.iter().enumerate().map(prompt).collect(),
-            new: lengths.iter().map(|&(_, new)| new).collect(),
-        }
-    }
-
-    fn compile(&self, model: &ModelDir, graph: &DecoderGraph, cut: (u32, u32, u32)) -> Compiled {
-        let prompts = self.prompts.iter().zip(&self.new);
-        let contexts = prompts.map(|(prompt, new)| prompt.len() as u32 + new - 1).collect();
-        compile(model, graph, contexts, cut)
-    }
-
-    fn run(&self, compiled: &Compiled) -> Answers<'_> {
-        let mut listener = Listener::new(compiled, self.new.iter().sum(), &[]);
-        let mut logits = Logits::of(&compiled.image);
-        let script = script(compiled, &self.prompts, &self.new);
-        engine::run(&compiled.image, &script, &mut listener, LIMIT, &mut logits);
-        assert_eq!(listener.tokens.len() as u32, self.new.iter().sum::<u32>());
-        Answers { batch: self, tokens: listener.tokens, logits: logits.values }
-    }
-}
-
-/// The cut: columns and rows of a stage, layers of each.
-fn compile(
-    model: &ModelDir,
-    graph: &DecoderGraph,
-    contexts: Vec<u32>,
-    (stage_width, stage_height, layers_per_stage): (u32, u32, u32),
-) -> Compiled {
-    let mapping = Mapping { stage_width, stage_height, layers_per_stage, ..Mapping::default() };
-    let numerics = Numerics { activations: DType::F32, ..Numerics::default() };
-    let options = Options { contexts, mapping, numerics };
-    let weights = model.weights().expect("weights are there");
-    compiler::compile(graph, weights, &machine(64, 64), &options).expect("it compiles")
-}
-
-/// New tokens in the order in which they came, and the logits from which each was chosen.
-struct Answers<'a> {
-    batch: &'a Batch,
-    tokens: Vec<NewToken>,
-    logits: Vec<f32>,
-}
-
-impl Answers<'_> {
-    /// The largest difference of a logit from what the forward pass of `graph` computes for the same tokens.
-    fn differ_from(&self, model: &ModelDir, graph: &DecoderGraph) -> f32 {
-        let mut reference = Reference::new(graph, model.weights().expect("weights are there"));
-        let mut largest = 0.0;
-        for (request, prompt) in self.batch.prompts.iter().enumerate() {
-            reference.reset();
-            let (last, before) = prompt.split_last().expect("a prompt has a token");
-            for (position, &id) in before.iter().enumerate() {
-                reference.step(id, position);
-            }
-            let mut id = *last;
-            let found = self.tokens.iter().zip(self.logits.chunks_exact(graph.vocab));
-            let found = found.filter(|(token, _)| token.request == request);
-            for (position, (token, logits)) in (before.len()..).zip(found) {
-                let expected = reference.step(id, position);
-                let gaps = logits.iter().zip(&expected).map(|(a, b)| (a - b).abs());
-                largest = gaps.fold(largest, |a: f32, b| if b.is_nan() { b } else { a.max(b) });
-                id = token.id;
-            }
-        }
-        largest
-    }
-}
-
-/// Runs a graph on one cut: the logits must be those of the forward pass, and not those of the `mistaken` graphs.
-fn check(
-    model: &ModelDir,
-    batch: &Batch,
-    (graph, mistaken): (&DecoderGraph, &[DecoderGraph]),
-    cut: (u32, u32, u32),
-) {
-    let compiled = batch.compile(model, graph, cut);
-    let answers = batch.run(&compiled);
-    let gap = answers.differ_from(model, graph);
-    assert!(gap < TOLERANCE, "{cut:?}: logits differ by {gap}");
-    for (at, mistaken) in mistaken.iter().enumerate() {
-        let gap = answers.differ_from(model, mistaken);
-        assert!(gap > MISTAKE, "{cut:?}: mistake {at} makes only {gap}");
-    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Requests to compiled models on simulated wafers.
 #![allow(dead_code, reason = "each test file uses its share")]
 
+pub(crate) mod batch;
+
 use compiler::{Compiled, Mapping, NewToken, Options, Protocol, marks};
 use fabric::{Machine, PeIdx, WaferImage};
 use models::ModelDir;
