@@ -50,15 +50,13 @@ fn has_stale(pe: &Pe, ring: &Ring) -> bool {
 
 /// Sets `STALE` and `OLDEST`, with all tokens of the column so far in `TOKENS` and in `B` whether the owner lies west of it.
 /// The column's newest token is as many positions old as the owner lies behind it, going round; from `full_columns` on, a
-/// full ring reaches back beyond the window.
+/// full ring reaches back beyond the window. In one that is not full, `OLDEST` is a place that nobody looks at.
 fn find_stale(asm: &mut Asm, pe: &Pe, ring: &Ring) {
     use regs::*;
     asm.alu(AluOp::Sub, A, OWNER, Src::Reg(COLUMN));
     asm.alu(AluOp::Mul, B, B, Src::Imm(pe.place.width));
     asm.alu(AluOp::Add, A, A, Src::Reg(B));
     asm.alu(AluOp::Lt, A, A, Src::Imm(ring.full_columns));
-    asm.alu(AluOp::Lt, B, TOKENS, Src::Imm(ring.tokens));
-    asm.alu(AluOp::Or, A, A, Src::Reg(B));
     asm.alu(AluOp::Eq, STALE, A, Src::Imm(0));
     asm.alu(AluOp::Rem, OLDEST, TOKENS, Src::Imm(ring.tokens));
     asm.alu(AluOp::Mul, OLDEST, OLDEST, Src::Imm(F.bytes()));

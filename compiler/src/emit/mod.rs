@@ -72,7 +72,7 @@ pub(crate) mod regs {
     pub(crate) const POSITIONS: Reg = Reg(21);
     /// See [`GATHER_BEFORE`]; also the byte offset of the share in the rounded gate and up vectors.
     pub(crate) const GATHER_OFFSET: Reg = Reg(23);
-    /// 1 if the oldest token of the ring on this PE lies before the window, else 0.
+    /// 1 if the oldest token of a full ring on this PE lies before the window, else 0.
     pub(crate) const STALE: Reg = Reg(24);
     /// Byte offset of that token's score.
     pub(crate) const OLDEST: Reg = Reg(25);
