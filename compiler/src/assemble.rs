@@ -147,7 +147,7 @@ impl Assembler<'_> {
         let (w, h) = (stage.width, stage.height);
         let hidden = Split::new(self.estimate.dims.hidden, w);
         let vocab = Split::new(self.estimate.vocab, h);
-        let positions = Split::new(self.estimate.positions, h);
+        let positions = self.estimate.learned_positions.map(|rows| Split::new(rows, h));
         let layout = self.estimate.embed_layout(w, h);
         let mut data = fill::embed(filler, (hidden, vocab, positions), (w, h), &layout);
         let bytes = layout.bytes as u32;
@@ -155,7 +155,7 @@ impl Assembler<'_> {
         let emitter = EmbedStage {
             hidden,
             vocab,
-            positions: embedding.positions.map(|_| positions),
+            positions,
             layout,
             formats: self.formats(),
             scale: embedding.scale,
@@ -164,7 +164,7 @@ impl Assembler<'_> {
         for (place, node) in places(stage) {
             let mut params = residual_params(hidden, place.column);
             params.push((regs::VOCAB, vocab.start(place.row)));
-            if emitter.positions.is_some() {
+            if let Some(positions) = positions {
                 params.push((regs::POSITIONS, positions.start(place.row)));
             }
             let data = std::mem::take(&mut data[node]);

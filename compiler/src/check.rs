@@ -56,7 +56,8 @@ pub(crate) fn check<'a>(
         positions,
         extras: Extras::of(&graph.blocks),
         activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
-        learned_positions: graph.embedding.positions.is_some(),
+        learned_positions: graph.embedding.positions.map(|_| positions.min(graph.context as u32)),
+        logit_cap: graph.logit_soft_cap.is_some(),
         head_bias: is_biased(&graph.final_norm, &[graph.head]),
     })
 }

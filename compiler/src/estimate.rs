@@ -36,10 +36,12 @@ pub(crate) struct Estimate<'a> {
     pub(crate) extras: Extras,
     /// Datapath cycles of an element of the MLP's activation.
     pub(crate) activation_cycles: u32,
-    /// Whether the embedding adds learned positions.
-    pub(crate) learned_positions: bool,
+    /// Rows of the table of learned positions that requests need, where there is one.
+    pub(crate) learned_positions: Option<u32>,
     /// Whether something is added to the logits' sums.
     pub(crate) head_bias: bool,
+    /// Whether logits are capped.
+    pub(crate) logit_cap: bool,
 }
 
 /// Whether a cut's data and code fit into every PE.
@@ -70,7 +72,7 @@ impl Estimate<'_> {
     pub(crate) fn embed_layout(&self, width: u32, height: u32) -> EmbedLayout {
         let hidden = Split::new(self.dims.hidden, width).max();
         let vocab = Split::new(self.vocab, height).max();
-        let positions = self.learned_positions.then(|| Split::new(self.positions, height).max());
+        let positions = self.learned_positions.map(|rows| Split::new(rows, height).max());
         EmbedLayout::new(hidden, vocab, positions, &self.numerics)
     }
 
@@ -159,6 +161,11 @@ impl Estimate<'_> {
             + self.line(cut.width, vocab)
             + self.line(cut.height, 2)
             + 4 * u64::from(vocab)
+            + if self.logit_cap {
+                (self.machine.pe.cost.tanh_cycles + 4) * u64::from(vocab)
+            } else {
+                0
+            }
     }
 
     /// Cycles of one layer: multiply-adds, chains and broadcasts, activation, softmax.

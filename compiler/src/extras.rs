@@ -49,11 +49,10 @@ impl Extras {
     /// Bytes of code that a layer takes at most for them.
     pub(crate) fn code_bytes(&self) -> u64 {
         let parts = [
-            (self.biases.contains(&true), 200),
-            (self.head_norms, 500),
-            (self.head_layer_norms, 300),
-            (self.post_norms.contains(&true), 500),
-            (self.parallel, 100),
+            (self.biases.contains(&true), 100),
+            (self.head_norms, 300),
+            (self.head_layer_norms, 200),
+            (self.post_norms.contains(&true), 300),
             (self.exact_gelu, 300),
         ];
         parts.into_iter().filter(|(has, _)| *has).map(|(_, bytes)| bytes).sum()

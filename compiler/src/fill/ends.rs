@@ -6,18 +6,18 @@ use crate::split::Split;
 use fabric::Segment;
 use models::TensorRef;
 
-/// Segments of every PE of the embedding stage, row by row. `positions` of the position table are dealt over rows, if there is
-/// one.
+/// Segments of every PE of the embedding stage, row by row. Rows of the position table
+/// are dealt over rows of PEs like those of the vocabulary, if there is one.
 pub(crate) fn embed(
     filler: &mut Filler,
-    (hidden, vocab, positions): (Split, Split, Split),
+    (hidden, vocab, positions): (Split, Split, Option<Split>),
     (w, h): (u32, u32),
     layout: &EmbedLayout,
 ) -> Vec<Vec<Segment>> {
     let embedding = &filler.graph.embedding;
     let tables = [
         Some((embedding.table, vocab, layout.table)),
-        embedding.positions.map(|table| (table, positions, layout.positions)),
+        embedding.positions.zip(positions).map(|(table, dealt)| (table, dealt, layout.positions)),
     ];
     let mut tiles = vec![Vec::new(); (w * h) as usize];
     for (table, dealt, address) in tables.into_iter().flatten() {
