@@ -1,11 +1,16 @@
 //! Pass 5, SRAM: where everything lies on the PEs of a stage. All PEs of a stage share one map, sized for
 //! the largest slice, so that they share programs.
 
+mod ends;
+
+pub(crate) use ends::{EmbedLayout, HeadLayout};
+
 use crate::cache::{CacheSize, LayerKind};
 use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
 use models::RopeRef;
+use pe_isa::DType;
 use std::collections::BTreeSet;
 
 /// Hands out bytes from address 0 upwards, in multiples of 4.
@@ -156,61 +161,102 @@ pub(crate) struct LayersNeed<'a> {
     pub(crate) extras: Extras,
 }
 
+/// Elements of the longest slice on any PE.
+struct Longest {
+    hidden: u32,
+    inner: u32,
+    /// Outputs of the MLP's first projection.
+    ups: u32,
+    /// Keys, or values.
+    kv: u32,
+    /// Attention results.
+    attended: u32,
+    qkv: u32,
+    /// Query heads of a row.
+    queries: u32,
+    /// Dimensions of a head.
+    dims: u32,
+}
+
+impl Longest {
+    fn of(t: &LayerTiling) -> Longest {
+        let (kv, inner) = (t.max_kv_elements(), t.inner.max());
+        let attended = kv * t.queries();
+        Longest {
+            hidden: t.hidden.max(),
+            inner,
+            ups: t.dims.ups() * inner,
+            kv,
+            attended,
+            qkv: attended + 2 * kv,
+            queries: t.max_row_queries(),
+            dims: t.max_dims(),
+        }
+    }
+}
+
+fn only_if(has: bool, elements: u32) -> u64 {
+    if has { elements.into() } else { 0 }
+}
+
+impl LayerAt {
+    fn take(
+        b: &mut Bump,
+        longest: &Longest,
+        weights: DType,
+        need: &LayersNeed<'_>,
+        (kind, cache): (&LayerKind, CacheSize),
+    ) -> LayerAt {
+        let Longest { hidden, inner, ups, attended, qkv, queries, dims, .. } = *longest;
+        let (x, weight) = (need.extras, weights.bytes());
+        let area = |rows: u32, columns: u32| u64::from(rows) * u64::from(columns);
+        let bias = |at: usize, n: u32| only_if(x.biases[at], n);
+        LayerAt {
+            norm1: b.take(hidden.into(), 4),
+            head_norms: b.take(only_if(x.head_norms, 2 * dims), 4),
+            head_norm_biases: b.take(only_if(x.head_layer_norms, 2 * dims), 4),
+            qkv: b.take(area(hidden, qkv), weight),
+            qkv_bias: b.take(bias(0, qkv), 4),
+            output: b.take(area(attended, hidden), weight),
+            output_bias: b.take(bias(1, hidden), 4),
+            post_norms: x.post_norms.map(|has| b.take(only_if(has, hidden), 4)),
+            norm2: b.take(hidden.into(), 4),
+            gate_up: b.take(area(hidden, ups), weight),
+            gate_up_bias: b.take(bias(2, ups), 4),
+            down: b.take(area(inner, hidden), weight),
+            down_bias: b.take(bias(3, hidden), 4),
+            keys: b.take(area(cache.slot_bytes, need.slots), 1),
+            values: b.take(area(cache.slot_bytes, need.slots), 1),
+            cache,
+            sinks: b.take(only_if(kind.has_sinks, queries), 4),
+        }
+    }
+}
+
 impl LayersLayout {
     pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed<'_>) -> LayersLayout {
-        let (weight, act, acc) =
-            (numerics.weights.bytes(), numerics.activations.bytes(), numerics.accumulate.bytes());
+        let (act, acc) = (numerics.activations.bytes(), numerics.accumulate.bytes());
         let w = |n: u32| u64::from(n);
         let x = need.extras;
-        let only_if = |has: bool, n: u32| if has { u64::from(n) } else { 0 };
-        let bias = |at: usize, n: u32| only_if(x.biases[at], n);
-        let hidden = t.hidden.max();
-        let inner = t.inner.max();
-        let kv = t.max_kv_elements();
-        let queries = t.max_row_queries();
+        let longest = Longest::of(t);
+        let Longest { hidden, inner, ups, kv, attended, qkv, queries, .. } = longest;
         let pairs = t.max_pairs();
         let turned = t.max_kv_pairs() * (1 + t.queries());
-        let head_norm = 2 * t.max_dims();
-        let head_count = t.max_row_queries() + t.max_row_queries() / t.queries();
-        let ups = t.dims.ups() * inner;
-        let attended = kv * t.queries();
-        let qkv = attended + 2 * kv;
+        let head_count = queries + queries / t.queries();
         let cache =
             |kind: &LayerKind| CacheSize::new((kind.window, need.positions), t.width, (kv, act));
         let mut b = Bump::default();
-        let layers: Vec<LayerAt> = need
-            .kinds
-            .iter()
-            .map(|kind| (kind, cache(kind)))
-            .map(|(kind, cache)| LayerAt {
-                norm1: b.take(w(hidden), 4),
-                head_norms: b.take(only_if(x.head_norms, head_norm), 4),
-                head_norm_biases: b.take(only_if(x.head_layer_norms, head_norm), 4),
-                qkv: b.take(w(hidden) * w(qkv), weight),
-                qkv_bias: b.take(bias(0, qkv), 4),
-                output: b.take(w(attended) * w(hidden), weight),
-                output_bias: b.take(bias(1, hidden), 4),
-                post_norms: x.post_norms.map(|has| b.take(only_if(has, hidden), 4)),
-                norm2: b.take(w(hidden), 4),
-                gate_up: b.take(w(hidden) * w(ups), weight),
-                gate_up_bias: b.take(bias(2, ups), 4),
-                down: b.take(w(inner) * w(hidden), weight),
-                down_bias: b.take(bias(3, hidden), 4),
-                keys: b.take(w(cache.slot_bytes) * w(need.slots), 1),
-                values: b.take(w(cache.slot_bytes) * w(need.slots), 1),
-                cache,
-                sinks: b.take(if kind.has_sinks { w(queries) } else { 0 }, 4),
-            })
-            .collect();
+        let layer =
+            |kind| LayerAt::take(&mut b, &longest, numerics.weights, &need, (kind, cache(kind)));
+        let layers: Vec<LayerAt> = need.kinds.iter().map(layer).collect();
         let tokens = layers.iter().map(|at| at.cache.stride).max().unwrap_or(0);
-        let longest = qkv.max(ups).max(hidden);
         let heads = kv + attended;
         let mut layout = LayersLayout {
             layers,
             x: b.take(w(hidden), 4),
             scaled: b.take(w(hidden), 4),
             input: b.take(w(hidden), act),
-            sums: b.take(w(longest), acc),
+            sums: b.take(w(qkv.max(ups).max(hidden)), acc),
             squares: b.take(1, 4),
             waiting: b.take(only_if(x.parallel, hidden), acc),
             qkv: b.take(w(qkv), act),
@@ -244,81 +290,5 @@ impl LayersLayout {
     /// Where a rotary embedding of one of the layers lies.
     pub(crate) fn rope(&self, rope: RopeRef) -> &RopeAt {
         self.ropes.iter().find(|at| at.rope == rope).expect("the ropes of all layers have a place")
-    }
-}
-
-/// The SRAM map of the embedding stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EmbedLayout {
-    /// Table tile, `[vocabulary slice][hidden stride]`.
-    pub(crate) table: u32,
-    /// Tile of the position table, `[position slice][hidden stride]`; empty where there is none.
-    pub(crate) positions: u32,
-    /// The row looked up, partial over rows of PEs, f32 `[hidden slice]`.
-    pub(crate) x: u32,
-    pub(crate) hidden_stride: u32,
-    /// All bytes.
-    pub(crate) bytes: u64,
-}
-
-impl EmbedLayout {
-    /// `positions` rows of the position table at most, where there is one.
-    pub(crate) fn new(
-        hidden: u32,
-        vocab: u32,
-        positions: Option<u32>,
-        numerics: &Numerics,
-    ) -> EmbedLayout {
-        let mut b = Bump::default();
-        let weight = numerics.weights.bytes();
-        let mut rows = |rows: u32| b.take(u64::from(rows) * u64::from(hidden), weight);
-        let table = rows(vocab.max(1));
-        let positions = rows(positions.map_or(0, |rows| rows.max(1)));
-        let x = b.take(hidden.into(), 4);
-        EmbedLayout { table, positions, x, hidden_stride: hidden, bytes: b.next }
-    }
-}
-
-/// The SRAM map of the head stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeadLayout {
-    /// Norm weight, f32 `[hidden slice]`.
-    pub(crate) norm: u32,
-    /// Head tile, `[hidden slice][vocabulary stride]`.
-    pub(crate) head: u32,
-    /// Its bias, f32 `[vocabulary slice]`.
-    pub(crate) bias: u32,
-    pub(crate) x: u32,
-    pub(crate) scaled: u32,
-    pub(crate) input: u32,
-    /// Partial sums `[vocabulary slice]`.
-    pub(crate) sums: u32,
-    pub(crate) squares: u32,
-    /// Logits, f32 `[vocabulary slice]`; on the roots of rows.
-    pub(crate) logits: u32,
-    pub(crate) vocab_stride: u32,
-    /// All bytes.
-    pub(crate) bytes: u64,
-}
-
-impl HeadLayout {
-    pub(crate) fn new(hidden: u32, vocab: u32, bias: bool, numerics: &Numerics) -> HeadLayout {
-        let (hidden, vocab) = (u64::from(hidden), u64::from(vocab));
-        let mut b = Bump::default();
-        let mut layout = HeadLayout {
-            norm: b.take(hidden, 4),
-            head: b.take(hidden * vocab, numerics.weights.bytes()),
-            bias: b.take(if bias { vocab } else { 0 }, 4),
-            x: b.take(hidden, 4),
-            scaled: b.take(hidden, 4),
-            input: b.take(hidden, numerics.activations.bytes()),
-            sums: b.take(vocab, numerics.accumulate.bytes()),
-            squares: b.take(1, 4),
-            logits: b.take(vocab, 4),
-            vocab_stride: vocab as u32,
-            bytes: 0,
-        };
-        layout.bytes = b.next;
-        layout
     }
 }
