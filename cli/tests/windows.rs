@@ -93,7 +93,7 @@ fn does_each_layer_turn_by_its_own_rope() {
         graph.blocks[layer].attention.rope = Some(RopeRef(1));
     }
     for cut in [(5, 6, 1), (6, 7, 2), (12, 12, 4)] {
-        check(&model, &batch, (&graph, &[one.clone()]), cut);
+        check(&model, &batch, (&graph, std::slice::from_ref(&one)), cut);
     }
 }
 
