@@ -1,123 +1,11 @@
 //! Compiled models on simulated wafers: tokens, engine against oracle, and whether the weights matter.
 
-use compiler::{Compiled, Mapping, Options, Protocol, marks};
-use fabric::{Machine, PeIdx, WaferImage};
+mod request;
+
+use compiler::{Compiled, Mapping, Options};
 use models::ModelDir;
-use pe_isa::Cycle;
-use serde_json::Value;
-use sim_core::{
-    Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, StopReason, Verdict, engine,
-    oracle,
-};
-use std::path::{Path, PathBuf};
-
-const LIMIT: Cycle = Cycle(1_000_000_000);
-
-fn examples(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
-}
-
-fn json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).expect("the file is there");
-    serde_json::from_str(&text).expect("the file is JSON")
-}
-
-fn ids(value: &Value) -> Vec<u32> {
-    let list = value.as_array().expect("ids are a list");
-    list.iter().map(|v| v.as_u64().expect("an id") as u32).collect()
-}
-
-fn machine(width: u32, height: u32) -> Machine {
-    Machine { width, height, ..fabric::presets::preset("wse3-64").expect("a preset") }
-}
-
-/// Takes `wanted` tokens, or as many as come before one of `eos`, then ends the run.
-struct Listener {
-    protocol: Protocol,
-    eos: Vec<u32>,
-    wanted: usize,
-    tokens: Vec<u32>,
-}
-
-impl Host for Listener {
-    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
-        let Some(token) = self.protocol.output(port, payload) else { return Verdict::Continue };
-        self.tokens.push(token.id);
-        if self.tokens.len() == self.wanted || self.eos.contains(&token.id) {
-            return Verdict::Stop;
-        }
-        Verdict::Continue
-    }
-}
-
-struct Request {
-    prompt: Vec<u32>,
-    new: u32,
-    eos: Vec<u32>,
-}
-
-impl Request {
-    fn of_case(case: &Value, eos: &[u32]) -> Request {
-        let new = case["max_new_tokens"].as_u64().expect("a number") as u32;
-        Request { prompt: ids(&case["prompt_ids"]), new, eos: eos.to_vec() }
-    }
-
-    fn compile(&self, model: &ModelDir, machine: &Machine, mapping: Mapping) -> Compiled {
-        let contexts = vec![self.prompt.len() as u32 + self.new - 1];
-        let options = Options { contexts, mapping, ..Options::default() };
-        let weights = model.weights().expect("weights are there");
-        compiler::compile(model.graph(), weights, machine, &options).expect("it compiles")
-    }
-
-    fn script(&self, compiled: &Compiled) -> HostScript {
-        let words = compiled.protocol.inputs(std::slice::from_ref(&self.prompt), &[self.new]);
-        let machine = &compiled.image.machine;
-        let port = |payloads: Vec<u32>| -> Vec<HostWavelet> {
-            let numbered = payloads.into_iter().enumerate();
-            let wavelet = |(n, payload)| HostWavelet {
-                cycle: Cycle(machine.host_arrival_cycle(n as u64)),
-                payload,
-                control: false,
-            };
-            numbered.map(wavelet).collect()
-        };
-        HostScript { ports: words.into_iter().map(port).collect() }
-    }
-
-    fn listener(&self, compiled: &Compiled) -> Listener {
-        Listener {
-            protocol: compiled.protocol.clone(),
-            eos: self.eos.clone(),
-            wanted: self.new as usize,
-            tokens: Vec::new(),
-        }
-    }
-
-    fn run(&self, compiled: &Compiled, observer: &mut impl Observer) -> (Vec<u32>, Outcome) {
-        let mut listener = self.listener(compiled);
-        let script = self.script(compiled);
-        let outcome = engine::run(&compiled.image, &script, &mut listener, LIMIT, observer);
-        (listener.tokens, outcome)
-    }
-}
-
-/// Collects the logits of each token, part by part, from the roots of the head's rows.
-struct Logits<'a> {
-    image: &'a WaferImage,
-    values: Vec<f32>,
-}
-
-impl Observer for Logits<'_> {
-    fn mark(&mut self, _cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
-        if mark != marks::LOGITS {
-            return;
-        }
-        let parts = &self.image.probes[0].parts;
-        let (_, address, len) = *parts.iter().find(|p| p.0 == pe).expect("a probed PE");
-        let words = &sram[address as usize / 4..][..len as usize];
-        self.values.extend(words.iter().map(|&w| f32::from_bits(w)));
-    }
-}
+use request::{LIMIT, Logits, Request, examples, ids, json, machine};
+use sim_core::{NoObserver, StopReason, oracle};
 
 /// Every prompt of the trained model's oracle of at most `longest` tokens, on one grid.
 fn assert_tokens(width: u32, height: u32, longest: usize) {
@@ -191,7 +79,7 @@ fn does_the_engine_agree_with_the_oracle_on_steps_of_a_model() {
         let script = request.script(&compiled);
         let literal = oracle::run(&compiled.image, &script, &mut listener, LIMIT, &mut NoObserver);
         assert_eq!(fast.stop, StopReason::Host);
-        assert_eq!(tokens, listener.tokens);
+        assert_eq!(tokens, listener.ids());
         assert_eq!((&fast.stop, fast.cycle), (&literal.stop, literal.cycle));
         assert!(fast == literal, "{width} x {height}: the final states differ");
     }
@@ -204,7 +92,7 @@ fn does_one_bit_of_one_weight_change_the_logits() {
     let request = Request { prompt: vec![73, 77], new: 1, eos: Vec::new() };
     let mut compiled = request.compile(&model, &machine(20, 13), Mapping::default());
     let logits = |compiled: &Compiled| {
-        let mut seen = Logits { image: &compiled.image, values: Vec::new() };
+        let mut seen = Logits::of(&compiled.image);
         let (_, outcome) = request.run(compiled, &mut seen);
         (seen.values, outcome.cycle)
     };
@@ -229,7 +117,7 @@ fn does_an_observer_leave_no_trace() {
     let request = Request { prompt: vec![73, 77, 80], new: 2, eos: Vec::new() };
     let compiled = request.compile(&model, &machine(20, 13), Mapping::default());
     let (_, blind) = request.run(&compiled, &mut NoObserver);
-    let mut seen = Logits { image: &compiled.image, values: Vec::new() };
+    let mut seen = Logits::of(&compiled.image);
     let (_, watched) = request.run(&compiled, &mut seen);
     assert_eq!(blind.digest(), watched.digest());
     assert_eq!(seen.values.len(), 2 * model.graph().vocab);

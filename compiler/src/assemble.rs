@@ -10,7 +10,7 @@ use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::fill::{self, Filler};
 use crate::lanes::{Lanes, add_routes};
-use crate::layout::{EmbedLayout, HeadLayout};
+use crate::layout::HeadLayout;
 use crate::lines::{LinePos, ROW, TileRoutes};
 use crate::place::{Stage, Work};
 use crate::split::Split;
@@ -147,14 +147,26 @@ impl Assembler<'_> {
         let (w, h) = (stage.width, stage.height);
         let hidden = Split::new(self.estimate.dims.hidden, w);
         let vocab = Split::new(self.estimate.vocab, h);
-        let layout = EmbedLayout::new(hidden.max(), vocab.max(), &self.estimate.numerics);
-        let mut data = fill::embed(filler, (hidden, vocab), (w, h), &layout);
+        let positions = self.estimate.learned_positions.map(|rows| Split::new(rows, h));
+        let layout = self.estimate.embed_layout(w, h);
+        let mut data = fill::embed(filler, (hidden, vocab, positions), (w, h), &layout);
         let bytes = layout.bytes as u32;
-        let scale = self.graph.embedding.scale;
-        let emitter = EmbedStage { hidden, vocab, layout, formats: self.formats(), scale, lane };
+        let embedding = &self.graph.embedding;
+        let emitter = EmbedStage {
+            hidden,
+            vocab,
+            positions,
+            layout,
+            formats: self.formats(),
+            scale: embedding.scale,
+            lane,
+        };
         for (place, node) in places(stage) {
             let mut params = residual_params(hidden, place.column);
             params.push((regs::VOCAB, vocab.start(place.row)));
+            if let Some(positions) = positions {
+                params.push((regs::POSITIONS, positions.start(place.row)));
+            }
             let data = std::mem::take(&mut data[node]);
             self.set((at, node), emit::embed::program(&emitter, place), params, bytes, data);
         }
@@ -172,7 +184,7 @@ impl Assembler<'_> {
         let only_wanted = at + 2 == self.placed.stages.len();
         let (w, h) = (stage.width, stage.height);
         let tiling = LayerTiling::new(self.estimate.dims, w, h);
-        let layout = self.estimate.layers_layout(&tiling, layers.len() as u32);
+        let layout = self.estimate.layers_layout(&tiling, layers.clone());
         let graph = self.graph;
         let mut data = fill::layers(filler, &graph.blocks[layers.clone()], &tiling, &layout);
         let bytes = layout.bytes as u32;
@@ -211,6 +223,7 @@ impl Assembler<'_> {
             formats: self.formats(),
             epsilon: self.graph.final_norm.epsilon,
             has_bias,
+            soft_cap: self.graph.logit_soft_cap,
             to_host: lanes.answers.color,
             feedback: lanes.feedback.color,
         };

@@ -1,15 +1,15 @@
 //! Pass 1, check: what the graph may contain, and the sizes that all other passes work with.
 
+use crate::cache::LayerKind;
+use crate::emit::activation;
 use crate::emit::{POSITION_BITS, SLOT_BITS};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
+use crate::extras::{Extras, is_biased};
 use crate::options::{Numerics, Options};
 use crate::tiling::LayerDims;
 use fabric::Machine;
-use models::{
-    Activation, Attention, Block, DecoderGraph, FeedForward, LinearRef, Mlp, Norm, NormKind,
-    Residual,
-};
+use models::{Block, DecoderGraph, FeedForward, Mlp, Norm, NormKind, Residual};
 use pe_isa::DType;
 
 /// Collects everything that cannot be lowered.
@@ -27,9 +27,6 @@ pub(crate) fn check<'a>(
         found.push("the model has no layers".to_string());
         return Err(CompileError { diagnostics: found });
     }
-    for (at, block) in graph.blocks.iter().enumerate() {
-        attention(graph, at, block, &mut found);
-    }
     found.extend(not_lowered(graph));
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
@@ -43,28 +40,25 @@ pub(crate) fn check<'a>(
     if !found.is_empty() {
         return Err(CompileError { diagnostics: found });
     }
-    let block = &graph.blocks[0];
-    let dims = block_dims(graph, block);
-    if graph.blocks.iter().any(|b| block_dims(graph, b) != dims) {
-        let diagnostics = vec!["layers of different sizes are not supported yet".to_string()];
-        return Err(CompileError { diagnostics });
+    let dims = block_dims(graph, &graph.blocks[0]);
+    if graph.blocks.iter().any(|block| block_dims(graph, block) != dims) {
+        let what = "layers of different sizes are not supported yet";
+        return Err(CompileError { diagnostics: vec![what.to_string()] });
     }
-    let Gated { gate, down, .. } = gated(&block.mlp);
+    let activations = graph.blocks.iter().map(|block| dense(&block.mlp).activation);
     Ok(Estimate {
         machine,
         numerics: options.numerics,
         dims,
-        layers: graph.blocks.len(),
+        kinds: graph.blocks.iter().map(kind).collect(),
         vocab: graph.vocab as u32,
         slots: slots as u32,
         positions,
-        biases: [
-            block.attention.query.bias.is_some(),
-            block.attention.output.bias.is_some(),
-            gate.bias.is_some(),
-            down.bias.is_some(),
-        ],
-        head_bias: graph.head.bias.is_some(),
+        extras: Extras::of(&graph.blocks),
+        activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
+        learned_positions: graph.embedding.positions.map(|_| positions.min(graph.context as u32)),
+        logit_cap: graph.logit_soft_cap.is_some(),
+        head_bias: is_biased(&graph.final_norm, &[graph.head]),
     })
 }
 
@@ -80,22 +74,6 @@ fn numerics(numerics: &Numerics, found: &mut Vec<String>) {
     }
 }
 
-fn attention(graph: &DecoderGraph, at: usize, block: &Block, found: &mut Vec<String>) {
-    let a = &block.attention;
-    if a.window.is_some() {
-        found.push(format!("layer {at}: sliding windows are not supported yet"));
-    }
-    if let Some(rope) = a.rope
-        && graph.rope(rope).rotary_dims != a.head_dim
-    {
-        found.push(format!("layer {at}: partial rotary embeddings are not supported yet"));
-    }
-    let biases = [a.query.bias, a.key.bias, a.value.bias].map(|b| b.is_some());
-    if biases != [biases[0]; 3] {
-        found.push(format!("layer {at}: queries, keys and values have a bias all or none"));
-    }
-}
-
 /// Operations of the graph that no pass lowers, each with the first layer that has it.
 fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     let mut found = Vec::new();
@@ -104,24 +82,26 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
             found.push(format!("{what} are not supported yet"));
         }
     };
-    missing(graph.embedding.positions.is_some(), "learned position embeddings");
-    missing(graph.logit_soft_cap.is_some(), "soft caps on logits");
-    missing(!is_plain(&graph.final_norm), "final norms other than plain RMS norms");
+    let inner = |b: &Block| [b.attention.norm.kind, b.mlp.norm.kind];
+    let kinds: Vec<NormKind> = graph.blocks.iter().flat_map(inner).collect();
+    let is_mixed = kinds.iter().any(|kind| *kind != graph.final_norm.kind);
+    missing(is_mixed, "layer norms and RMS norms of one residual stream");
     type Test = fn(&Block) -> bool;
-    let tests: [(&str, Test); 9] = [
-        ("parallel residuals", |b| b.residual != Residual::Sequential),
-        ("norms other than plain RMS norms", |b| {
-            !is_plain(&b.attention.norm) || !is_plain(&b.mlp.norm)
+    let tests: [(&str, Test); 4] = [
+        ("layer norms together with norms behind a half", |b| {
+            let norms =
+                [Some(&b.attention.norm), b.attention.post_norm.as_ref(), b.mlp.post_norm.as_ref()];
+            has_post_norm(b) && norms.into_iter().flatten().any(|norm| norm.kind == NormKind::Layer)
         }),
-        ("norms behind a half", |b| b.attention.post_norm.is_some() || b.mlp.post_norm.is_some()),
-        ("norms of queries or keys", |b| has_head_norms(&b.attention)),
-        ("soft caps on scores", |b| b.attention.score_soft_cap.is_some()),
-        ("attention sinks", |b| b.attention.sinks.is_some()),
+        ("parallel residuals with norms behind a half", |b| {
+            has_post_norm(b) && b.residual == Residual::Parallel
+        }),
+        ("norms of queries unlike those of keys", |b| {
+            let shape =
+                |norm: &Option<Norm>| norm.as_ref().map(|n| (n.kind, n.bias.is_some(), n.epsilon));
+            shape(&b.attention.query_norm) != shape(&b.attention.key_norm)
+        }),
         ("mixtures of experts", |b| b.mlp.dense().is_none()),
-        ("MLPs without a gate", |b| b.mlp.dense().is_some_and(|dense| dense.gate.is_none())),
-        ("gates other than a plain SiLU", |b| {
-            b.mlp.dense().is_some_and(|dense| dense.gate.is_some() && !is_plain_silu(dense))
-        }),
     ];
     for (what, has) in tests {
         if let Some(layer) = graph.blocks.iter().position(has) {
@@ -131,42 +111,35 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     found
 }
 
-fn is_plain(norm: &Norm) -> bool {
-    norm.kind == NormKind::Rms && norm.weight_offset == 0.0 && norm.bias.is_none()
+fn has_post_norm(block: &Block) -> bool {
+    block.attention.post_norm.is_some() || block.mlp.post_norm.is_some()
 }
 
-fn has_head_norms(attention: &Attention) -> bool {
-    attention.query_norm.is_some() || attention.key_norm.is_some()
+/// The layers of an MLP that the check has let through.
+pub(crate) fn dense(mlp: &Mlp) -> &FeedForward {
+    mlp.dense().expect("the check refuses experts")
 }
 
-fn is_plain_silu(dense: &FeedForward) -> bool {
-    dense.activation == Activation::Silu { alpha: 1.0 }
-        && dense.gate.is_some_and(|gate| gate.limit.is_none() && gate.up_offset == 0.0)
-}
-
-/// The linear layers of the only MLP that is lowered: `down(silu(gate(x)) · up(x))`.
-pub(crate) struct Gated {
-    pub(crate) gate: LinearRef,
-    pub(crate) up: LinearRef,
-    pub(crate) down: LinearRef,
-}
-
-/// The linear layers of an MLP that the check has let through.
-pub(crate) fn gated(mlp: &Mlp) -> Gated {
-    let dense = mlp.dense().expect("the check refuses experts");
-    let gate = dense.gate.expect("the check refuses MLPs without a gate").linear;
-    Gated { gate, up: dense.up, down: dense.down }
+/// What tells a layer from the others.
+fn kind(block: &Block) -> LayerKind {
+    let a = &block.attention;
+    LayerKind {
+        window: a.window.map(|window| u32::try_from(window).unwrap_or(u32::MAX)),
+        rope: a.rope,
+        has_sinks: a.sinks.is_some(),
+    }
 }
 
 fn block_dims(graph: &DecoderGraph, block: &Block) -> LayerDims {
     let a = &block.attention;
-    let Gated { gate, .. } = gated(&block.mlp);
+    let dense = dense(&block.mlp);
     LayerDims {
         hidden: graph.hidden as u32,
         heads: a.heads as u32,
         kv_heads: a.kv_heads as u32,
         head_dim: a.head_dim as u32,
-        intermediate: gate.out_features as u32,
-        rotary: a.rope.is_some(),
+        intermediate: dense.up.out_features as u32,
+        rotary_dims: a.rope.map_or(0, |rope| graph.rope(rope).rotary_dims as u32),
+        gated: dense.gate.is_some(),
     }
 }

@@ -1,6 +1,8 @@
 //! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
 
+use crate::cache::LayerKind;
 use crate::emit::mlp::deals_activation;
+use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
 use crate::place::Cut;
@@ -8,6 +10,8 @@ use crate::split::Split;
 use crate::tiling::{LayerDims, LayerTiling};
 use fabric::Machine;
 use pe_isa::DType;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Bytes that a program of the compiler takes at most, per layer and besides. Checked against the real
 /// programs by the linter.
@@ -24,12 +28,20 @@ pub(crate) struct Estimate<'a> {
     pub(crate) machine: &'a Machine,
     pub(crate) numerics: Numerics,
     pub(crate) dims: LayerDims,
-    pub(crate) layers: usize,
+    /// One for each layer.
+    pub(crate) kinds: Vec<LayerKind>,
     pub(crate) vocab: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
-    pub(crate) biases: [bool; 4],
+    pub(crate) extras: Extras,
+    /// Datapath cycles of an element of the MLP's activation.
+    pub(crate) activation_cycles: u32,
+    /// Rows of the table of learned positions that requests need, where there is one.
+    pub(crate) learned_positions: Option<u32>,
+    /// Whether something is added to the logits' sums.
     pub(crate) head_bias: bool,
+    /// Whether logits are capped.
+    pub(crate) logit_cap: bool,
 }
 
 /// Whether a cut's data and code fit into every PE.
@@ -41,24 +53,51 @@ pub(crate) enum Fit {
 
 impl Estimate<'_> {
     /// The SRAM map of a stage of layers.
-    pub(crate) fn layers_layout(&self, tiling: &LayerTiling, layers: u32) -> LayersLayout {
-        self.layers_layout_for(tiling, layers, self.positions)
+    pub(crate) fn layers_layout(&self, tiling: &LayerTiling, layers: Range<usize>) -> LayersLayout {
+        self.layout_for(tiling, &self.kinds[layers], self.positions)
     }
 
-    /// The same, for another capacity of the KV cache.
-    pub(crate) fn layers_layout_for(
+    /// The same for layers of these kinds, with a KV cache for so many positions of each slot.
+    fn layout_for(
         &self,
         tiling: &LayerTiling,
-        layers: u32,
+        kinds: &[LayerKind],
         positions: u32,
     ) -> LayersLayout {
-        let need = LayersNeed { layers, slots: self.slots, positions, biases: self.biases };
+        let need = LayersNeed { kinds, slots: self.slots, positions, extras: self.extras };
         LayersLayout::new(tiling, &self.numerics, need)
+    }
+
+    /// The SRAM map of the embedding stage on a rectangle.
+    pub(crate) fn embed_layout(&self, width: u32, height: u32) -> EmbedLayout {
+        let hidden = Split::new(self.dims.hidden, width).max();
+        let vocab = Split::new(self.vocab, height).max();
+        let positions = self.learned_positions.map(|rows| Split::new(rows, height).max());
+        EmbedLayout::new(hidden, vocab, positions, &self.numerics)
+    }
+
+    /// Bytes of data on a PE of the largest of a cut's stages of layers, with such a KV cache.
+    fn layers_bytes(&self, cut: &Cut, positions: u32) -> u64 {
+        let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
+        let stages: BTreeSet<&[LayerKind]> = self.stages(cut).collect();
+        let bytes = |kinds| self.layout_for(&tiling, kinds, positions).bytes;
+        stages.into_iter().map(bytes).max().unwrap_or(0)
+    }
+
+    /// Layers of the model.
+    pub(crate) fn layers(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// The layers of each of a cut's stages of layers.
+    fn stages(&self, cut: &Cut) -> impl Iterator<Item = &[LayerKind]> {
+        self.kinds.chunks(cut.layers_per_stage.max(1) as usize)
     }
 
     /// Bytes that data of a PE may take in a stage of `layers` layers.
     pub(crate) fn data_bytes(&self, layers: u32) -> u64 {
-        let code = CODE_BESIDES + CODE_PER_LAYER * u64::from(layers);
+        let per_layer = CODE_PER_LAYER + self.extras.code_bytes();
+        let code = CODE_BESIDES + per_layer * u64::from(layers);
         u64::from(self.machine.usable_bytes()).saturating_sub(code)
     }
 
@@ -66,16 +105,11 @@ impl Estimate<'_> {
     pub(crate) fn fit(&self, cut: &Cut) -> Fit {
         let hidden = Split::new(self.dims.hidden, cut.width).max();
         let vocab = Split::new(self.vocab, cut.height).max();
-        let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
-        let layers = self.layers_layout(&tiling, cut.layers_per_stage).bytes;
+        let layers = self.layers_bytes(cut, self.positions);
         let port = 4 * u64::from(self.dims.hidden);
         let stages = [
             ("layers", layers, self.data_bytes(cut.layers_per_stage)),
-            (
-                "embedding",
-                EmbedLayout::new(hidden, vocab, &self.numerics).bytes,
-                self.data_bytes(0),
-            ),
+            ("embedding", self.embed_layout(cut.width, cut.height).bytes, self.data_bytes(0)),
             (
                 "head",
                 HeadLayout::new(hidden, vocab, self.head_bias, &self.numerics).bytes,
@@ -92,11 +126,8 @@ impl Estimate<'_> {
 
     /// Positions of each slot that the KV cache could hold on this cut.
     pub(crate) fn longest_context(&self, cut: &Cut) -> u32 {
-        let tiling = LayerTiling::new(self.dims, cut.width, cut.height);
         let have = self.data_bytes(cut.layers_per_stage);
-        let fits = |positions: u32| {
-            self.layers_layout_for(&tiling, cut.layers_per_stage, positions).bytes <= have
-        };
+        let fits = |positions: u32| self.layers_bytes(cut, positions) <= have;
         let (mut low, mut high) = (0u32, 1 << crate::emit::POSITION_BITS);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
@@ -108,13 +139,18 @@ impl Estimate<'_> {
     /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
     /// answers and prompts are fast.
     pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
-        let layer = self.layer_cycles(cut);
+        let windows: BTreeSet<Option<u32>> = self.kinds.iter().map(|kind| kind.window).collect();
+        let layer: BTreeMap<Option<u32>, u64> =
+            windows.into_iter().map(|window| (window, self.layer_cycles(cut, window))).collect();
+        let of_stage = |kinds: &[LayerKind]| kinds.iter().map(|kind| layer[&kind.window]).sum();
+        let layers: Vec<u64> = self.stages(cut).map(of_stage).collect();
+        let slowest = layers.iter().copied().max().unwrap_or(0);
         let head = self.head_cycles(cut);
         let (w, h) = (cut.width, cut.height);
         let lane = u64::from(self.dims.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
-        let stages = (self.layers as u64).div_ceil(cut.layers_per_stage.into()) + 2;
-        let token = layer * self.layers as u64 + head + lane * stages;
-        token + PROMPT_PER_NEW * (layer * u64::from(cut.layers_per_stage) + lane)
+        let stages = layers.len() as u64 + 2;
+        let token = layers.iter().sum::<u64>() + head + lane * stages;
+        token + PROMPT_PER_NEW * (slowest + lane)
     }
 
     /// Cycles of the head: multiply, sum, choose.
@@ -125,10 +161,15 @@ impl Estimate<'_> {
             + self.line(cut.width, vocab)
             + self.line(cut.height, 2)
             + 4 * u64::from(vocab)
+            + if self.logit_cap {
+                (self.machine.pe.cost.tanh_cycles + 4) * u64::from(vocab)
+            } else {
+                0
+            }
     }
 
     /// Cycles of one layer: multiply-adds, chains and broadcasts, activation, softmax.
-    fn layer_cycles(&self, cut: &Cut) -> u64 {
+    fn layer_cycles(&self, cut: &Cut, window: Option<u32>) -> u64 {
         let (w, h) = (cut.width, cut.height);
         let d = &self.dims;
         let hidden = d.hidden.div_ceil(w);
@@ -136,19 +177,21 @@ impl Estimate<'_> {
         let attended = (d.heads * d.head_dim).div_ceil(h);
         let inner = d.intermediate.div_ceil(h);
         let heads = d.heads.div_ceil(h.min(d.kv_heads));
-        let tokens = self.positions.div_ceil(2).div_ceil(w).max(1);
+        let usual = self.positions.div_ceil(2);
+        let tokens = window.map_or(usual, |window| usual.min(window)).div_ceil(w).max(1);
         let rows_per_head = (h / d.kv_heads).max(1);
         let mut layer = self.multiply(hidden, attended + 2 * kv)
             + self.multiply(attended, hidden)
-            + self.multiply(hidden, 2 * inner)
+            + self.multiply(hidden, d.ups() * inner)
             + self.multiply(inner, hidden);
-        layer += self.line(w, attended + 2 * kv) + self.line(w, 2 * inner);
+        layer += self.line(w, attended + 2 * kv) + self.line(w, d.ups() * inner);
         layer += 2 * self.line(h, hidden) + self.line(w, heads) + self.line(w, attended);
         layer += self.line(rows_per_head, heads * tokens);
         layer +=
             22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
-        let share = if deals_activation(inner, w) { inner.div_ceil(w) } else { inner };
-        layer += 30 * u64::from(share) + 400;
+        let each = self.activation_cycles;
+        let share = if deals_activation(inner, w, each) { inner.div_ceil(w) } else { inner };
+        layer += u64::from(each) * u64::from(share) + 400;
         if share < inner {
             layer += self.line(w, inner);
         }

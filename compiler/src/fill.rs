@@ -1,13 +1,18 @@
 //! Pass 9, SRAM contents: every PE's slice of every tensor, rounded to its storage type.
 
-use crate::check::{Gated, gated};
+mod ends;
+mod fold;
+
+pub(crate) use ends::{embed, head};
+
+use crate::check::dense;
 use crate::error::CompileError;
-use crate::layout::{EmbedLayout, HeadLayout, LayersLayout};
+use crate::layout::{LayerAt, LayersLayout};
 use crate::options::Numerics;
 use crate::split::Split;
-use crate::tiling::{LayerTiling, QkvRow};
+use crate::tiling::{LayerTiling, QkvRow, RowHeads};
 use fabric::Segment;
-use models::{Block, DecoderGraph, LinearRef, TensorRef, Weights};
+use models::{Block, DecoderGraph, LinearRef, Norm, NormKind, TensorRef, Weights};
 use pe_isa::DType;
 
 /// Reads tensors and reports values that the storage type cannot hold.
@@ -17,6 +22,8 @@ pub(crate) struct Filler<'a> {
     pub(crate) numerics: Numerics,
     pub(crate) diagnostics: Vec<String>,
     overflown: std::collections::BTreeSet<u32>,
+    /// Whether what is added to the residual stream has its mean taken off.
+    centred: bool,
 }
 
 /// A matrix of f32 values, row-major.
@@ -31,7 +38,14 @@ impl<'a> Filler<'a> {
         weights: &'a Weights,
         numerics: Numerics,
     ) -> Filler<'a> {
-        Filler { graph, weights, numerics, diagnostics: Vec::new(), overflown: Default::default() }
+        Filler {
+            graph,
+            weights,
+            numerics,
+            diagnostics: Vec::new(),
+            overflown: Default::default(),
+            centred: graph.final_norm.kind == NormKind::Layer,
+        }
     }
 
     /// What was found, as an error if anything was.
@@ -140,17 +154,16 @@ pub(crate) fn layers(
             mlp_row(filler, block, tiling, layout, (local, r), &mut tiles);
         }
     }
-    let Some(rope) = blocks[0].attention.rope else {
-        return tiles;
-    };
-    let rope = filler.graph.rope(rope);
-    for r in 0..h {
-        let dims = tiling.row_heads(r).dims;
-        let pairs = &dims[..dims.len() / 2];
-        let frequencies: Vec<f32> =
-            pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
-        for c in 0..w {
-            tiles[(r * w + c) as usize].push(pack_vector(layout.frequencies, &frequencies));
+    for at in &layout.ropes {
+        let rope = filler.graph.rope(at.rope);
+        for r in 0..h {
+            let row = tiling.row_heads(r);
+            let pairs = &row.dims[..row.pairs as usize];
+            let frequencies: Vec<f32> =
+                pairs.iter().map(|&p| rope.inverse_frequencies[p as usize]).collect();
+            for c in 0..w {
+                tiles[(r * w + c) as usize].push(pack_vector(at.frequencies, &frequencies));
+            }
         }
     }
     tiles
@@ -174,37 +187,57 @@ fn attention_row(
         QkvRow::Value(n) => (a.value, n),
     };
     let mut fused = Matrix { columns: hidden as usize, values: Vec::new() };
-    let mut bias = Vec::new();
+    let mut linears = Vec::new();
     for run in qkv.chunk_by(|x, y| source(x).0 == source(y).0) {
         let linear = source(&run[0]).0;
         let rows: Vec<u32> = run.iter().map(|q| source(q).1).collect();
         fused.values.extend(filler.rows(linear.weight, &rows, hidden).values);
-        push_bias(filler, linear, &rows, &mut bias);
+        linears.push((linear, rows));
     }
+    let bias = filler.fused_bias(&a.norm, &linears, &fused);
+    let head_norms = head_norms(filler, block, at, &row);
     let columns = tiling.output_columns(&row);
     let output = output_tile(filler, a.output, &columns, hidden);
-    let (norm1, output_bias) =
-        (filler.vector(a.norm.weight), a.output.bias.map(|b| filler.vector(b)));
+    let (norm1, output_bias) = (filler.norm_weight(&a.norm), filler.added_bias(a.output));
+    let post_norm = a.post_norm.as_ref().map(|norm| filler.norm_weight(norm));
+    let heads = tiling.query_heads(&row);
+    let sinks = a
+        .sinks
+        .map(|sinks| filler.vector(sinks)[heads.start as usize..heads.end as usize].to_vec());
     for c in 0..w {
         let slice = range(tiling.hidden, c);
         let tile = &mut tiles[(r * w + c) as usize];
         tile.push(pack_vector(at.norm1, &norm1[slice.clone()]));
+        tile.extend(head_norms.iter().cloned());
         tile.push(pack_by_input(at.qkv, t, &fused, slice.clone(), layout.qkv_stride));
         if !bias.is_empty() {
             tile.push(pack_vector(at.qkv_bias, &bias));
         }
         tile.push(pack_output(at.output, t, &output, slice.clone(), layout.hidden_stride));
         if let Some(b) = &output_bias {
-            tile.push(pack_vector(at.output_bias, &b[slice]));
+            tile.push(pack_vector(at.output_bias, &b[slice.clone()]));
+        }
+        if let Some(weight) = &post_norm {
+            tile.push(pack_vector(at.post_norms[0], &weight[slice]));
+        }
+        if let Some(sinks) = &sinks {
+            tile.push(pack_vector(at.sinks, sinks));
         }
     }
 }
 
-fn push_bias(filler: &Filler, linear: LinearRef, rows: &[u32], bias: &mut Vec<f32>) {
-    if let Some(b) = linear.bias {
-        let all = filler.vector(b);
-        bias.extend(rows.iter().map(|&r| all[r as usize]));
-    }
+/// Weights and biases of the norms of queries and keys, at the row's dimensions.
+fn head_norms(filler: &Filler, block: &Block, at: &LayerAt, row: &RowHeads) -> Vec<Segment> {
+    let a = &block.attention;
+    let norms: Vec<&Norm> = [&a.query_norm, &a.key_norm].into_iter().flatten().collect();
+    let of_row = |all: Vec<f32>| row.dims.iter().map(move |&d| all[d as usize]).collect::<Vec<_>>();
+    let weights: Vec<f32> =
+        norms.iter().flat_map(|norm| of_row(filler.norm_weight(norm))).collect();
+    let biases = norms.iter().filter_map(|norm| norm.bias).map(|bias| filler.vector(bias));
+    let biases: Vec<f32> = biases.flat_map(of_row).collect();
+    let vectors = [(at.head_norms, weights), (at.head_norm_biases, biases)];
+    let held = vectors.into_iter().filter(|(_, values)| !values.is_empty());
+    held.map(|(address, values)| pack_vector(address, &values)).collect()
 }
 
 /// Chosen columns of a projection back to the residual stream, as `[column][out]`.
@@ -216,6 +249,7 @@ fn output_tile(filler: &mut Filler, linear: LinearRef, columns: &[u32], hidden: 
     for &column in columns {
         values.extend((0..hidden as usize).map(|o| all.values[o * all.columns + column as usize]));
     }
+    filler.centre(&mut values, hidden as usize);
     Matrix { columns: hidden as usize, values }
 }
 
@@ -240,80 +274,34 @@ fn mlp_row(
     (local, r): (usize, u32),
     tiles: &mut [Vec<Segment>],
 ) {
-    let Gated { gate, up, down } = gated(&block.mlp);
+    let dense = dense(&block.mlp);
     let (at, t) = (&layout.layers[local], filler.numerics.weights);
     let (w, hidden) = (tiling.width, tiling.dims.hidden);
     let rows: Vec<u32> = (tiling.inner.start(r)..tiling.inner.end(r)).collect();
-    let mut fused = filler.rows(gate.weight, &rows, hidden);
-    fused.values.extend(filler.rows(up.weight, &rows, hidden).values);
-    let mut bias = Vec::new();
-    push_bias(filler, gate, &rows, &mut bias);
-    push_bias(filler, up, &rows, &mut bias);
-    let output = output_tile(filler, down, &rows, hidden);
-    let (norm2, down_bias) =
-        (filler.vector(block.mlp.norm.weight), down.bias.map(|b| filler.vector(b)));
+    let mut fused = Matrix { columns: hidden as usize, values: Vec::new() };
+    let linears: Vec<_> = dense.inputs().into_iter().map(|linear| (linear, rows.clone())).collect();
+    for (linear, rows) in &linears {
+        fused.values.extend(filler.rows(linear.weight, rows, hidden).values);
+    }
+    let bias = filler.fused_bias(&block.mlp.norm, &linears, &fused);
+    let stride = tiling.dims.ups() * layout.inner_stride;
+    let output = output_tile(filler, dense.down, &rows, hidden);
+    let (norm2, down_bias) = (filler.norm_weight(&block.mlp.norm), filler.added_bias(dense.down));
+    let post_norm = block.mlp.post_norm.as_ref().map(|norm| filler.norm_weight(norm));
     for c in 0..w {
         let slice = range(tiling.hidden, c);
         let tile = &mut tiles[(r * w + c) as usize];
         tile.push(pack_vector(at.norm2, &norm2[slice.clone()]));
-        tile.push(pack_by_input(at.gate_up, t, &fused, slice.clone(), 2 * layout.inner_stride));
+        tile.push(pack_by_input(at.gate_up, t, &fused, slice.clone(), stride));
         if !bias.is_empty() {
             tile.push(pack_vector(at.gate_up_bias, &bias));
         }
         tile.push(pack_output(at.down, t, &output, slice.clone(), layout.hidden_stride));
         if let Some(b) = &down_bias {
-            tile.push(pack_vector(at.down_bias, &b[slice]));
+            tile.push(pack_vector(at.down_bias, &b[slice.clone()]));
+        }
+        if let Some(weight) = &post_norm {
+            tile.push(pack_vector(at.post_norms[1], &weight[slice]));
         }
     }
-}
-
-/// Segments of every PE of the embedding stage, row by row.
-pub(crate) fn embed(
-    filler: &mut Filler,
-    (hidden, vocab): (Split, Split),
-    (w, h): (u32, u32),
-    layout: &EmbedLayout,
-) -> Vec<Vec<Segment>> {
-    let (table, t) = (filler.graph.embedding.table, filler.numerics.weights);
-    let mut tiles = Vec::with_capacity((w * h) as usize);
-    for r in 0..h {
-        let rows: Vec<u32> = (vocab.start(r)..vocab.end(r)).collect();
-        let m = filler.rows(table, &rows, hidden.end(w - 1));
-        for c in 0..w {
-            let slice = range(hidden, c);
-            let size = (rows.len(), slice.len(), layout.hidden_stride as usize);
-            let segment =
-                pack(layout.table, t, size, |v, i| m.values[v * m.columns + slice.start + i]);
-            tiles.push(vec![segment]);
-        }
-    }
-    tiles
-}
-
-/// Segments of every PE of the head stage, row by row.
-pub(crate) fn head(
-    filler: &mut Filler,
-    (hidden, vocab): (Split, Split),
-    (w, h): (u32, u32),
-    layout: &HeadLayout,
-) -> Vec<Vec<Segment>> {
-    let (head, t) = (filler.graph.head, filler.numerics.weights);
-    let norm = filler.vector(filler.graph.final_norm.weight);
-    let mut tiles = Vec::with_capacity((w * h) as usize);
-    for r in 0..h {
-        let rows: Vec<u32> = (vocab.start(r)..vocab.end(r)).collect();
-        let m = filler.rows(head.weight, &rows, hidden.end(w - 1));
-        let mut bias = Vec::new();
-        push_bias(filler, head, &rows, &mut bias);
-        for c in 0..w {
-            let slice = range(hidden, c);
-            let mut tile = vec![pack_vector(layout.norm, &norm[slice.clone()])];
-            tile.push(pack_by_input(layout.head, t, &m, slice, layout.vocab_stride));
-            if !bias.is_empty() {
-                tile.push(pack_vector(layout.bias, &bias));
-            }
-            tiles.push(tile);
-        }
-    }
-    tiles
 }

@@ -1,8 +1,17 @@
 //! Pass 5, SRAM: where everything lies on the PEs of a stage. All PEs of a stage share one map, sized for
 //! the largest slice, so that they share programs.
 
+mod ends;
+
+pub(crate) use ends::{EmbedLayout, HeadLayout};
+
+use crate::cache::{CacheSize, LayerKind};
+use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
+use models::RopeRef;
+use pe_isa::DType;
+use std::collections::BTreeSet;
 
 /// Hands out bytes from address 0 upwards, in multiples of 4.
 #[derive(Debug, Default)]
@@ -23,6 +32,9 @@ impl Bump {
 pub(crate) struct LayerAt {
     /// Norm weight before attention, f32 `[hidden slice]`.
     pub(crate) norm1: u32,
+    /// Norm weights of queries and keys, f32 `[2 × dimension]`, and the norms' biases, the same.
+    pub(crate) head_norms: u32,
+    pub(crate) head_norm_biases: u32,
     /// Fused query-key-value tile, `[hidden slice][qkv stride]`.
     pub(crate) qkv: u32,
     /// Its bias, f32 `[qkv]`.
@@ -31,11 +43,14 @@ pub(crate) struct LayerAt {
     pub(crate) output: u32,
     /// Its bias, f32 `[hidden slice]`.
     pub(crate) output_bias: u32,
+    /// Norm weights behind attention and behind the MLP, f32 `[hidden slice]`.
+    pub(crate) post_norms: [u32; 2],
     /// Norm weight before the MLP, f32 `[hidden slice]`.
     pub(crate) norm2: u32,
-    /// Fused gate-up tile, `[hidden slice][2 × inner stride]`.
+    /// Fused gate-up tile, `[hidden slice][2 × inner stride]`; of an MLP without a gate, up alone `[hidden slice][inner
+    /// stride]`.
     pub(crate) gate_up: u32,
-    /// Its bias, f32 `[2 × inner slice]`.
+    /// Its bias, f32 `[2 × inner slice]` or `[inner slice]`.
     pub(crate) gate_up_bias: u32,
     /// Down projection tile, `[inner slice][hidden stride]`.
     pub(crate) down: u32,
@@ -45,6 +60,34 @@ pub(crate) struct LayerAt {
     pub(crate) keys: u32,
     /// Value cache, the same.
     pub(crate) values: u32,
+    /// How many tokens they hold.
+    pub(crate) cache: CacheSize,
+    /// Scores that belong to no value, f32 `[query head]`.
+    pub(crate) sinks: u32,
+}
+
+/// Addresses of what a rotary embedding needs, all f32 `[pair]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RopeAt {
+    pub(crate) rope: RopeRef,
+    /// Inverse frequencies.
+    pub(crate) frequencies: u32,
+    /// Of the angles at the item's position.
+    pub(crate) cosines: u32,
+    pub(crate) sines: u32,
+}
+
+impl RopeAt {
+    fn take(b: &mut Bump, rope: RopeRef, pairs: u32) -> RopeAt {
+        let [frequencies, cosines, sines] = [(); 3].map(|()| b.take(pairs.into(), 4));
+        RopeAt { rope, frequencies, cosines, sines }
+    }
+}
+
+/// The rotary embeddings of some layers, each once.
+fn ropes_of(kinds: &[LayerKind]) -> impl Iterator<Item = RopeRef> {
+    let ropes: BTreeSet<RopeRef> = kinds.iter().filter_map(|kind| kind.rope).collect();
+    ropes.into_iter()
 }
 
 /// The SRAM map of a stage of layers.
@@ -61,18 +104,22 @@ pub(crate) struct LayersLayout {
     pub(crate) sums: u32,
     /// Sum of squares, f32.
     pub(crate) squares: u32,
+    /// Partial sums of attention's output that wait for those of the MLP, `[hidden slice]`.
+    pub(crate) waiting: u32,
     /// Queries, keys and values of the row.
     pub(crate) qkv: u32,
+    /// Queries and keys behind their norms, f32 `[head][query…, key][dimension]`.
+    pub(crate) normed: u32,
+    /// Sums over the dimensions of each query and key, f32 `[2][head][query…, key]`: of squares, and of the elements.
+    pub(crate) head_sums: u32,
     /// Rotated queries and keys, `[head][query…, key][dimension]`.
     pub(crate) rotated: u32,
     /// Two f32 work vectors for the rotation.
     pub(crate) turn: [u32; 2],
     /// Cosines and sines times the factor of the norm, f32 `[2 × pair]`.
     pub(crate) turn_by: u32,
-    /// Inverse frequencies, cosines, sines, f32 `[pair]`.
-    pub(crate) frequencies: u32,
-    pub(crate) cosines: u32,
-    pub(crate) sines: u32,
+    /// The rotary embeddings of its layers, each once.
+    pub(crate) ropes: Vec<RopeAt>,
     /// Scores, f32 `[query head][token]`.
     pub(crate) scores: u32,
     /// Probabilities `[query head][token]`.
@@ -85,11 +132,13 @@ pub(crate) struct LayersLayout {
     pub(crate) mixed: u32,
     /// Attention result, rounded.
     pub(crate) attended: u32,
-    /// Gate and up, rounded `[2 × inner slice]`.
+    /// Gate and up, rounded `[2 × inner slice]`; of an MLP without a gate, up.
     pub(crate) gate_up: u32,
     /// Work vectors of the activation, f32 `[inner slice]`.
     pub(crate) gate: u32,
     pub(crate) sigmoid: u32,
+    /// A third one, where the activation needs it.
+    pub(crate) third: u32,
     /// Input of the down projection, rounded `[inner slice]`.
     pub(crate) inner: u32,
     /// A rounded output `[hidden slice]`.
@@ -98,157 +147,148 @@ pub(crate) struct LayersLayout {
     pub(crate) hidden_stride: u32,
     pub(crate) qkv_stride: u32,
     pub(crate) inner_stride: u32,
-    /// Tokens of one slot on one PE.
-    pub(crate) tokens: u32,
-    /// Bytes of one slot in the key (or value) cache.
-    pub(crate) slot_bytes: u32,
     /// All bytes.
     pub(crate) bytes: u64,
 }
 
 /// What a stage of layers must hold.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LayersNeed {
-    pub(crate) layers: u32,
+pub(crate) struct LayersNeed<'a> {
+    /// One for each layer.
+    pub(crate) kinds: &'a [LayerKind],
     pub(crate) slots: u32,
     pub(crate) positions: u32,
-    /// Which projections have a bias: query-key-value, output, gate-up, down.
-    pub(crate) biases: [bool; 4],
+    pub(crate) extras: Extras,
+}
+
+/// Elements of the longest slice on any PE.
+struct Longest {
+    hidden: u32,
+    inner: u32,
+    /// Outputs of the MLP's first projection.
+    ups: u32,
+    /// Keys, or values.
+    kv: u32,
+    /// Attention results.
+    attended: u32,
+    qkv: u32,
+    /// Query heads of a row.
+    queries: u32,
+    /// Dimensions of a head.
+    dims: u32,
+}
+
+impl Longest {
+    fn of(t: &LayerTiling) -> Longest {
+        let (kv, inner) = (t.max_kv_elements(), t.inner.max());
+        let attended = kv * t.queries();
+        Longest {
+            hidden: t.hidden.max(),
+            inner,
+            ups: t.dims.ups() * inner,
+            kv,
+            attended,
+            qkv: attended + 2 * kv,
+            queries: t.max_row_queries(),
+            dims: t.max_dims(),
+        }
+    }
+}
+
+fn only_if(has: bool, elements: u32) -> u64 {
+    if has { elements.into() } else { 0 }
+}
+
+impl LayerAt {
+    fn take(
+        b: &mut Bump,
+        longest: &Longest,
+        weights: DType,
+        need: &LayersNeed<'_>,
+        (kind, cache): (&LayerKind, CacheSize),
+    ) -> LayerAt {
+        let Longest { hidden, inner, ups, attended, qkv, queries, dims, .. } = *longest;
+        let (x, weight) = (need.extras, weights.bytes());
+        let area = |rows: u32, columns: u32| u64::from(rows) * u64::from(columns);
+        let bias = |at: usize, n: u32| only_if(x.biases[at], n);
+        LayerAt {
+            norm1: b.take(hidden.into(), 4),
+            head_norms: b.take(only_if(x.head_norms, 2 * dims), 4),
+            head_norm_biases: b.take(only_if(x.head_layer_norms, 2 * dims), 4),
+            qkv: b.take(area(hidden, qkv), weight),
+            qkv_bias: b.take(bias(0, qkv), 4),
+            output: b.take(area(attended, hidden), weight),
+            output_bias: b.take(bias(1, hidden), 4),
+            post_norms: x.post_norms.map(|has| b.take(only_if(has, hidden), 4)),
+            norm2: b.take(hidden.into(), 4),
+            gate_up: b.take(area(hidden, ups), weight),
+            gate_up_bias: b.take(bias(2, ups), 4),
+            down: b.take(area(inner, hidden), weight),
+            down_bias: b.take(bias(3, hidden), 4),
+            keys: b.take(area(cache.slot_bytes, need.slots), 1),
+            values: b.take(area(cache.slot_bytes, need.slots), 1),
+            cache,
+            sinks: b.take(only_if(kind.has_sinks, queries), 4),
+        }
+    }
 }
 
 impl LayersLayout {
-    pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed) -> LayersLayout {
-        let (weight, act, acc) =
-            (numerics.weights.bytes(), numerics.activations.bytes(), numerics.accumulate.bytes());
+    pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed<'_>) -> LayersLayout {
+        let (act, acc) = (numerics.activations.bytes(), numerics.accumulate.bytes());
         let w = |n: u32| u64::from(n);
-        let bias = |at: usize, n: u32| if need.biases[at] { u64::from(n) } else { 0 };
-        let hidden = t.hidden.max();
-        let inner = t.inner.max();
-        let kv = t.max_kv_elements();
-        let queries = t.max_row_queries();
-        let dims = t.max_dims();
-        let attended = kv * t.queries();
-        let qkv = attended + 2 * kv;
-        let tokens = need.positions.div_ceil(t.width).max(1).next_multiple_of(2);
-        let slot = w(kv) * w(tokens);
+        let x = need.extras;
+        let longest = Longest::of(t);
+        let Longest { hidden, inner, ups, kv, attended, qkv, queries, .. } = longest;
+        let pairs = t.max_pairs();
+        let turned = t.max_kv_pairs() * (1 + t.queries());
+        let head_count = queries + queries / t.queries();
+        let cache =
+            |kind: &LayerKind| CacheSize::new((kind.window, need.positions), t.width, (kv, act));
         let mut b = Bump::default();
-        let layers = (0..need.layers)
-            .map(|_| LayerAt {
-                norm1: b.take(w(hidden), 4),
-                qkv: b.take(w(hidden) * w(qkv), weight),
-                qkv_bias: b.take(bias(0, qkv), 4),
-                output: b.take(w(attended) * w(hidden), weight),
-                output_bias: b.take(bias(1, hidden), 4),
-                norm2: b.take(w(hidden), 4),
-                gate_up: b.take(w(hidden) * w(2 * inner), weight),
-                gate_up_bias: b.take(bias(2, 2 * inner), 4),
-                down: b.take(w(inner) * w(hidden), weight),
-                down_bias: b.take(bias(3, hidden), 4),
-                keys: b.take(slot * w(need.slots), act),
-                values: b.take(slot * w(need.slots), act),
-            })
-            .collect();
-        let longest = qkv.max(2 * inner).max(hidden);
-        let pairs = dims.div_ceil(2);
+        let layer =
+            |kind| LayerAt::take(&mut b, &longest, numerics.weights, &need, (kind, cache(kind)));
+        let layers: Vec<LayerAt> = need.kinds.iter().map(layer).collect();
+        let tokens = layers.iter().map(|at| at.cache.stride).max().unwrap_or(0);
         let heads = kv + attended;
         let mut layout = LayersLayout {
             layers,
             x: b.take(w(hidden), 4),
             scaled: b.take(w(hidden), 4),
             input: b.take(w(hidden), act),
-            sums: b.take(w(longest), acc),
+            sums: b.take(w(qkv.max(ups).max(hidden)), acc),
             squares: b.take(1, 4),
+            waiting: b.take(only_if(x.parallel, hidden), acc),
             qkv: b.take(w(qkv), act),
+            normed: b.take(only_if(x.head_norms, heads), 4),
+            head_sums: b.take(only_if(x.head_norms, 2 * head_count), 4),
             rotated: b.take(w(heads), act),
-            turn: [b.take(w(heads.div_ceil(2)), 4), b.take(w(heads.div_ceil(2)), 4)],
+            turn: [b.take(w(turned), 4), b.take(w(turned), 4)],
             turn_by: b.take(w(2 * pairs), 4),
-            frequencies: b.take(w(pairs), 4),
-            cosines: b.take(w(pairs), 4),
-            sines: b.take(w(pairs), 4),
+            ropes: ropes_of(need.kinds).map(|rope| RopeAt::take(&mut b, rope, pairs)).collect(),
             scores: b.take(w(queries) * w(tokens), 4),
             weights: b.take(w(queries) * w(tokens), act),
             largest: b.take(w(queries), 4),
             total: b.take(w(queries), 4),
             mixed: b.take(w(attended), acc),
             attended: b.take(w(attended), act),
-            gate_up: b.take(w(2 * inner), act),
+            gate_up: b.take(w(ups), act),
             gate: b.take(w(inner), 4),
             sigmoid: b.take(w(inner), 4),
+            third: b.take(only_if(x.exact_gelu, inner), 4),
             inner: b.take(w(inner.next_multiple_of(2)), act),
             delta: b.take(w(hidden), act),
             hidden_stride: hidden,
             qkv_stride: qkv,
             inner_stride: inner,
-            tokens,
-            slot_bytes: u32::try_from(slot * u64::from(act)).unwrap_or(u32::MAX),
             bytes: 0,
         };
         layout.bytes = b.next;
         layout
     }
-}
 
-/// The SRAM map of the embedding stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct EmbedLayout {
-    /// Table tile, `[vocabulary slice][hidden stride]`.
-    pub(crate) table: u32,
-    /// The row looked up, partial over rows of PEs, f32 `[hidden slice]`.
-    pub(crate) x: u32,
-    pub(crate) hidden_stride: u32,
-    /// All bytes.
-    pub(crate) bytes: u64,
-}
-
-impl EmbedLayout {
-    pub(crate) fn new(hidden: u32, vocab: u32, numerics: &Numerics) -> EmbedLayout {
-        let mut b = Bump::default();
-        let table = b.take(u64::from(vocab.max(1)) * u64::from(hidden), numerics.weights.bytes());
-        let x = b.take(hidden.into(), 4);
-        EmbedLayout { table, x, hidden_stride: hidden, bytes: b.next }
-    }
-}
-
-/// The SRAM map of the head stage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeadLayout {
-    /// Norm weight, f32 `[hidden slice]`.
-    pub(crate) norm: u32,
-    /// Head tile, `[hidden slice][vocabulary stride]`.
-    pub(crate) head: u32,
-    /// Its bias, f32 `[vocabulary slice]`.
-    pub(crate) bias: u32,
-    pub(crate) x: u32,
-    pub(crate) scaled: u32,
-    pub(crate) input: u32,
-    /// Partial sums `[vocabulary slice]`.
-    pub(crate) sums: u32,
-    pub(crate) squares: u32,
-    /// Logits, f32 `[vocabulary slice]`; on the roots of rows.
-    pub(crate) logits: u32,
-    pub(crate) vocab_stride: u32,
-    /// All bytes.
-    pub(crate) bytes: u64,
-}
-
-impl HeadLayout {
-    pub(crate) fn new(hidden: u32, vocab: u32, bias: bool, numerics: &Numerics) -> HeadLayout {
-        let (hidden, vocab) = (u64::from(hidden), u64::from(vocab));
-        let mut b = Bump::default();
-        let mut layout = HeadLayout {
-            norm: b.take(hidden, 4),
-            head: b.take(hidden * vocab, numerics.weights.bytes()),
-            bias: b.take(if bias { vocab } else { 0 }, 4),
-            x: b.take(hidden, 4),
-            scaled: b.take(hidden, 4),
-            input: b.take(hidden, numerics.activations.bytes()),
-            sums: b.take(vocab, numerics.accumulate.bytes()),
-            squares: b.take(1, 4),
-            logits: b.take(vocab, 4),
-            vocab_stride: vocab as u32,
-            bytes: 0,
-        };
-        layout.bytes = b.next;
-        layout
+    /// Where a rotary embedding of one of the layers lies.
+    pub(crate) fn rope(&self, rope: RopeRef) -> &RopeAt {
+        self.ropes.iter().find(|at| at.rope == rope).expect("the ropes of all layers have a place")
     }
 }

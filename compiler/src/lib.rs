@@ -7,7 +7,7 @@
 //!    (`pack`, `seams`);
 //! 3. `tiling`: which elements of every tensor each PE holds;
 //! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines`;
-//! 5. `layout`: SRAM addresses;
+//! 5. `layout`: SRAM addresses, of them the KV `cache`;
 //! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
 //! 7. `lanes`: paths and colors between stages;
 //! 8. `emit`: programs;
@@ -22,12 +22,14 @@
 
 mod asm;
 mod assemble;
+mod cache;
 mod check;
 mod colors;
 mod detour;
 mod emit;
 mod error;
 mod estimate;
+mod extras;
 mod fill;
 #[cfg(feature = "testing")]
 pub mod fuzz;
@@ -142,7 +144,7 @@ fn wire(
             Ok(placed) => placed,
             Err(none_left) => return Err(reason.unwrap_or(none_left)),
         };
-        verify::placement(machine, map, estimate.layers, &stages);
+        verify::placement(machine, map, estimate.layers(), &stages);
         match wire_stages(machine, map, estimate, (cut, stages)) {
             Ok(wired) => return Ok(wired),
             Err(in_the_way) => reason = reason.or(Some(in_the_way)),

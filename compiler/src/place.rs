@@ -104,7 +104,7 @@ pub(crate) fn place(
     let Some((cut, cells)) = best_cut(machine, map, estimate, mapping, refused) else {
         return Err(does_not_fit(machine, map, estimate, mapping));
     };
-    let works = partition(estimate.layers, cut.layers_per_stage);
+    let works = partition(estimate.layers(), cut.layers_per_stage);
     let stages = works.into_iter().zip(cells).map(|(work, cell)| {
         let Cell { origin, port, entry, gaps } = cell;
         Stage { work, origin, width: cut.width, height: cut.height, port, entry, gaps }
@@ -121,8 +121,8 @@ fn best_cut(
 ) -> Option<(Cut, Vec<Cell>)> {
     let live = Live::new(machine, map);
     let mut best: Option<(u128, Cut, Vec<Cell>)> = None;
-    for cut in candidates(machine, estimate.layers, mapping) {
-        let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+    for cut in candidates(machine, estimate.layers(), mapping) {
+        let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
         if cells(machine, cut.width, cut.height) < stages || refused.contains(&cut) {
             continue;
         }
@@ -187,8 +187,8 @@ fn does_not_fit(
 ) -> CompileError {
     let live = Live::new(machine, map);
     let mut nearest: Option<(u64, String)> = None;
-    for cut in candidates(machine, estimate.layers, mapping) {
-        let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+    for cut in candidates(machine, estimate.layers(), mapping) {
+        let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
         if cells(machine, cut.width, cut.height) < stages
             || pack(machine, &live, &cut, stages as usize).is_none()
         {
@@ -215,7 +215,7 @@ fn does_not_fit(
         Some((_, text)) => format!("the model does not fit: {text}; {grid}"),
         None => format!(
             "the model does not fit: {} stages do not find room side by side; {grid}",
-            partition(estimate.layers, estimate.layers as u32).len()
+            partition(estimate.layers(), estimate.layers() as u32).len()
         ),
     }];
     let whole = if map.is_empty() { "" } else { " if nothing of it were dead" };
@@ -233,8 +233,8 @@ fn does_not_fit(
 fn smallest_square(machine: &Machine, estimate: &Estimate, mapping: &Mapping) -> Option<u32> {
     let fits = |side: u32| {
         let machine = Machine { width: side, height: side, ..machine.clone() };
-        candidates(&machine, estimate.layers, mapping).into_iter().any(|cut| {
-            let stages = partition(estimate.layers, cut.layers_per_stage).len() as u32;
+        candidates(&machine, estimate.layers(), mapping).into_iter().any(|cut| {
+            let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
             cells(&machine, cut.width, cut.height) >= stages
                 && matches!(estimate.fit(&cut), Fit::Fits)
         })

@@ -6,6 +6,7 @@
 //! one axis, and the next one along the other, and nothing is ever transposed.
 
 use crate::split::Split;
+use std::ops::Range;
 
 /// Sizes of one decoder layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -15,8 +16,17 @@ pub(crate) struct LayerDims {
     pub(crate) kv_heads: u32,
     pub(crate) head_dim: u32,
     pub(crate) intermediate: u32,
-    /// Whether dimensions `p` and `p + head_dim / 2` must stay together.
-    pub(crate) rotary: bool,
+    /// Leading dimensions of a head that are rotated; `p` and `p + rotary_dims / 2` must stay together.
+    pub(crate) rotary_dims: u32,
+    /// Whether the MLP has a gate beside its projection up.
+    pub(crate) gated: bool,
+}
+
+impl LayerDims {
+    /// Outputs of the MLP's first projection for each element of its inner width.
+    pub(crate) fn ups(&self) -> u32 {
+        1 + u32::from(self.gated)
+    }
 }
 
 /// The tiles of one layer on a rectangle.
@@ -38,8 +48,11 @@ pub(crate) struct RowHeads {
     pub(crate) group: u32,
     /// Number of key-value heads of the row; more than one only where rows are fewer than heads.
     pub(crate) groups: u32,
-    /// Dimensions of each head that the row holds: all first halves of its rotary pairs, then all second ones.
+    /// Dimensions of each head that the row holds: all first halves of its rotary pairs, then all second ones, then those
+    /// that are not rotated.
     pub(crate) dims: Vec<u32>,
+    /// Number of the row's rotary pairs.
+    pub(crate) pairs: u32,
     /// First row of the block of rows that shares the row's head.
     pub(crate) block_start: u32,
     /// Number of rows of that block.
@@ -72,13 +85,15 @@ impl LayerTiling {
 
     /// The heads and dimensions of row `row`.
     pub(crate) fn row_heads(&self, row: u32) -> RowHeads {
-        let LayerDims { kv_heads, head_dim, rotary, .. } = self.dims;
+        let LayerDims { kv_heads, .. } = self.dims;
         if self.height < kv_heads {
             let over_rows = Split::new(kv_heads, self.height);
+            let (dims, pairs) = self.head_share(0, 1);
             return RowHeads {
                 group: over_rows.start(row),
                 groups: over_rows.len(row),
-                dims: (0..head_dim).collect(),
+                dims,
+                pairs,
                 block_start: row,
                 block_len: 1,
             };
@@ -87,16 +102,27 @@ impl LayerTiling {
         let group =
             (0..kv_heads).find(|&g| row < blocks.end(g)).expect("rows are dealt over heads");
         let (block_start, block_len) = (blocks.start(group), blocks.len(group));
-        let within = row - block_start;
-        let dims = if rotary {
-            let pairs = Split::new(head_dim / 2, block_len);
-            let first = pairs.start(within)..pairs.end(within);
-            first.clone().chain(first.map(|p| p + head_dim / 2)).collect()
-        } else {
-            let part = Split::new(head_dim, block_len);
-            (part.start(within)..part.end(within)).collect()
-        };
-        RowHeads { group, groups: 1, dims, block_start, block_len }
+        let (dims, pairs) = self.head_share(row - block_start, block_len);
+        RowHeads { group, groups: 1, dims, pairs, block_start, block_len }
+    }
+
+    /// The dimensions that row `part` of the `parts` rows of a head holds, and how many rotary pairs are among them. Pairs
+    /// are dealt first; the other dimensions go to the rows with the fewest.
+    fn head_share(&self, part: u32, parts: u32) -> (Vec<u32>, u32) {
+        let LayerDims { head_dim, rotary_dims, .. } = self.dims;
+        let half = rotary_dims / 2;
+        let pairs = Split::new(half, parts);
+        let mut held: Vec<u32> = (0..parts).map(|p| 2 * pairs.len(p)).collect();
+        for _ in rotary_dims..head_dim {
+            let least = held.iter_mut().min().expect("a head has rows");
+            *least += 1;
+        }
+        let others = |p: u32| held[p as usize] - 2 * pairs.len(p);
+        let first = rotary_dims + (0..part).map(others).sum::<u32>();
+        let turned = pairs.start(part)..pairs.end(part);
+        let crossed = turned.clone().map(|p| p + half);
+        let dims = turned.chain(crossed).chain(first..first + others(part)).collect();
+        (dims, pairs.len(part))
     }
 
     /// Outputs of the fused projection on a row, in SRAM order: for each key-value head its queries, its
@@ -115,10 +141,16 @@ impl LayerTiling {
         rows
     }
 
+    /// The query heads of a row.
+    pub(crate) fn query_heads(&self, row: &RowHeads) -> Range<u32> {
+        row.group * self.queries()..(row.group + row.groups) * self.queries()
+    }
+
     /// Columns of the output projection that a row's attention results stand for, in SRAM order.
     pub(crate) fn output_columns(&self, row: &RowHeads) -> Vec<u32> {
-        let heads = row.group * self.queries()..(row.group + row.groups) * self.queries();
-        heads.flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d)).collect()
+        self.query_heads(row)
+            .flat_map(|h| row.dims.iter().map(move |d| h * self.dims.head_dim + d))
+            .collect()
     }
 
     /// Over all rows, the largest number of (key-value heads × dimensions).
@@ -136,6 +168,16 @@ impl LayerTiling {
         self.row_max(|r| r.dims.len() as u32)
     }
 
+    /// Over all rows, the most rotary pairs of a head.
+    pub(crate) fn max_pairs(&self) -> u32 {
+        self.row_max(|r| r.pairs)
+    }
+
+    /// Over all rows, the largest number of (key-value heads × rotary pairs).
+    pub(crate) fn max_kv_pairs(&self) -> u32 {
+        self.row_max(|r| r.groups * r.pairs)
+    }
+
     fn row_max(&self, f: impl Fn(&RowHeads) -> u32) -> u32 {
         (0..self.height).map(|r| f(&self.row_heads(r))).max().unwrap_or(0)
     }
@@ -147,7 +189,14 @@ mod tests {
 
     #[test]
     fn every_projection_row_is_held_by_exactly_one_row_of_pes() {
-        for (heads, kv_heads, head_dim) in [(8, 4, 16), (4, 1, 24), (3, 3, 10), (8, 8, 4)] {
+        for (heads, kv_heads, head_dim, rotary_dims) in [
+            (8, 4, 16, 16),
+            (4, 1, 24, 24),
+            (3, 3, 10, 10),
+            (8, 8, 4, 0),
+            (2, 2, 24, 6),
+            (6, 2, 20, 10),
+        ] {
             for height in 1..40 {
                 let dims = LayerDims {
                     hidden: 64,
@@ -155,7 +204,8 @@ mod tests {
                     kv_heads,
                     head_dim,
                     intermediate: 100,
-                    rotary: true,
+                    rotary_dims,
+                    gated: true,
                 };
                 let tiling = LayerTiling::new(dims, 3, height);
                 let mut seen: Vec<u32> = Vec::new();
@@ -163,6 +213,10 @@ mod tests {
                 for r in 0..height {
                     let row = tiling.row_heads(r);
                     assert!((row.block_start..row.block_start + row.block_len).contains(&r));
+                    let (low, high) = row.dims.split_at(row.pairs as usize);
+                    assert!(low.iter().zip(high).all(|(l, h)| l + rotary_dims / 2 == *h));
+                    let others = &high[row.pairs as usize..];
+                    assert!(others.iter().all(|d| *d >= rotary_dims));
                     seen.extend(tiling.qkv_rows(&row).iter().map(|q| match *q {
                         QkvRow::Query(n) => n,
                         QkvRow::Key(n) => heads * head_dim + n,

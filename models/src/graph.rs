@@ -132,7 +132,7 @@ pub enum Residual {
 }
 
 /// Names one of the graph's rotary embeddings: an index into its `ropes`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RopeRef(pub u32);
 
 /// Causal self-attention. Query head `h` reads key-value head `h / (heads / kv_heads)`. Queries and keys are projected,
@@ -256,6 +256,13 @@ pub enum Activation {
     GeluTanh,
     /// `max(x, 0)`.
     Relu,
+}
+
+impl FeedForward {
+    /// The layers that read `x`: the gate where there is one, then `up`.
+    pub fn inputs(&self) -> Vec<LinearRef> {
+        self.gate.map(|gate| gate.linear).into_iter().chain([self.up]).collect()
+    }
 }
 
 impl Mlp {

@@ -1,39 +1,40 @@
 //! Attention on a PE: its row's heads and dimensions, its column's tokens.
 
-use crate::asm::{Asm, mem, n};
-use crate::emit::collective::{broadcast, reduce, share_in_place};
-use crate::emit::layers::{Pe, add_to_residual, finish_normed};
-use crate::emit::linear::{self, NormAt, TileAt};
+use crate::asm::{Asm, Mem, mem, n};
+use crate::emit::layers::{Norming, Pe, add_to_residual, finish_normed, half_sums, start_normed};
+use crate::emit::linear::{self, TileAt, soft_cap};
+use crate::emit::{cache, head_norm};
 use crate::emit::{f32_reg, marks, regs};
-use crate::lines::{BLOCK, LinePos};
-use models::Attention;
-use pe_isa::{Cond, DType, Operand, Size, Src, VecOp};
+use crate::extras::is_biased;
+use crate::layout::RopeAt;
+use models::{Attention, Block, Residual};
+use pe_isa::{DType, Operand, Size, VecOp};
 
 const F: DType = DType::F32;
 
 /// Sizes of a row's attention.
-struct Sizes {
+pub(super) struct Sizes {
     /// Key-value heads.
-    groups: u32,
+    pub(super) groups: u32,
     /// Query heads per key-value head.
-    queries: u32,
+    pub(super) queries: u32,
     /// Dimensions of each.
-    dims: u32,
-    /// Token capacity: the stride of the caches.
-    tokens: u32,
+    pub(super) dims: u32,
+    /// Stride of the caches and of the scores.
+    pub(super) tokens: u32,
 }
 
 impl Sizes {
-    fn of(pe: &Pe) -> Sizes {
+    fn of(pe: &Pe, local: usize) -> Sizes {
         Sizes {
             groups: pe.heads.groups,
             queries: pe.stage.tiling.queries(),
             dims: pe.heads.dims.len() as u32,
-            tokens: pe.stage.layout.tokens,
+            tokens: pe.stage.layout.layers[local].cache.stride,
         }
     }
 
-    fn heads(&self) -> u32 {
+    pub(super) fn heads(&self) -> u32 {
         self.groups * self.queries
     }
 
@@ -42,53 +43,52 @@ impl Sizes {
     }
 }
 
-/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`.
-pub(crate) fn angles(asm: &mut Asm, pe: &Pe, factor: f32) {
+/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`, for one of the stage's rotary embeddings.
+pub(crate) fn angles(asm: &mut Asm, pe: &Pe, rope: &RopeAt, factor: f32) {
     let layout = &pe.stage.layout;
-    let pairs = [n(pe.heads.dims.len() as u32 / 2)];
+    let pairs = [n(pe.heads.pairs)];
     let at = |base| mem(base, &[1], F);
     asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
-    let (angle, frequency) = (at(layout.turn[0]), at(layout.frequencies));
+    let (angle, frequency) = (at(layout.turn[0]), at(rope.frequencies));
     asm.vec(VecOp::Mul, &pairs, angle.clone(), frequency, f32_reg(regs::A));
-    asm.vec(VecOp::Cos, &pairs, at(layout.cosines), angle.clone(), Operand::None);
-    asm.vec(VecOp::Sin, &pairs, at(layout.sines), angle, Operand::None);
+    asm.vec(VecOp::Cos, &pairs, at(rope.cosines), angle.clone(), Operand::None);
+    asm.vec(VecOp::Sin, &pairs, at(rope.sines), angle, Operand::None);
     if factor != 1.0 {
-        for base in [layout.cosines, layout.sines] {
+        for base in [rope.cosines, rope.sines] {
             asm.vec(VecOp::Mul, &pairs, at(base), at(base), Operand::f32(factor));
         }
     }
 }
 
 /// The whole attention half of a layer.
-pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) {
-    let stage = pe.stage;
+pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
+    let (stage, attention) = (pe.stage, &block.attention);
     let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
-    let sizes = Sizes::of(pe);
-    linear::prepare_norm(
-        asm,
-        &stage.formats,
-        NormAt {
-            x: layout.x,
-            weight: at.norm1,
-            scaled: layout.scaled,
-            input: layout.input,
-            squares: layout.squares,
-            len: pe.hidden,
-        },
-    );
+    let sizes = Sizes::of(pe, local);
+    let norming = Norming::of_attention(block);
+    start_normed(asm, pe, norming, at.norm1);
     let tile =
         TileAt { base: at.qkv, rows: pe.hidden, columns: sizes.qkv(), stride: layout.qkv_stride };
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
-    let bias = attention.query.bias.map(|_| at.qkv_bias);
-    finish_normed(asm, pe, sizes.qkv(), attention.norm.epsilon, bias, layout.qkv);
+    let linears = [attention.query, attention.key, attention.value];
+    let bias = is_biased(&attention.norm, &linears).then_some(at.qkv_bias);
+    let shape = (sizes.qkv(), attention.norm.epsilon);
+    finish_normed(asm, pe, norming, shape, bias, layout.qkv);
     asm.mark(marks::PROJECTED);
+    if let Some(norm) = &attention.query_norm {
+        head_norm::emit(asm, pe, &sizes, at, norm);
+    }
     rotate(asm, pe, &sizes, attention);
-    append(asm, pe, &sizes, local);
+    cache::append(asm, pe, &sizes, local);
     asm.mark(marks::CACHED);
-    score(asm, pe, &sizes, local);
+    cache::score(asm, pe, &sizes, local);
+    if let Some(cap) = attention.score_soft_cap {
+        let shape = [n(sizes.heads()), Size::Reg(regs::TOKENS)];
+        soft_cap(asm, &shape, &mem(layout.scores, &[sizes.tokens, 1], F), cap);
+    }
     asm.mark(marks::SCORED);
-    soften(asm, pe, &sizes);
-    mix(asm, pe, &sizes, local);
+    cache::soften(asm, pe, &sizes, local, attention.sinks.is_some());
+    cache::mix(asm, pe, &sizes, local);
     asm.mark(marks::ATTENDED);
     let tile = TileAt {
         base: at.output,
@@ -96,8 +96,12 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
         columns: pe.hidden,
         stride: layout.hidden_stride,
     };
-    linear::multiply(asm, &stage.formats, tile, layout.attended, layout.sums);
-    add_to_residual(asm, pe, attention.output.bias.map(|_| at.output_bias));
+    linear::multiply(asm, &stage.formats, tile, layout.attended, half_sums(pe, block));
+    if block.residual == Residual::Sequential {
+        let post_norm = attention.post_norm.as_ref().map(|norm| (norm, at.post_norms[0]));
+        let biases = attention.output.bias.map(|_| at.output_bias);
+        add_to_residual(asm, pe, layout.sums, biases.as_slice(), post_norm);
+    }
     asm.mark(marks::ATTENTION);
 }
 
@@ -105,34 +109,22 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, attention: &Attention) 
 fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     let layout = &pe.stage.layout;
     let act = pe.stage.formats.numerics.activations;
-    let from_group = (s.queries + 2) * s.dims;
     let to_group = (s.queries + 1) * s.dims;
-    if attention.rope.is_some() {
-        let half = s.dims / 2;
-        let shape = [n(s.groups), n(s.queries + 1), n(half)];
-        let strides = [from_group, s.dims, 1];
-        let (first, second) =
-            (mem(layout.qkv, &strides, act), mem(layout.qkv + half * act.bytes(), &strides, act));
-        let turned = [(s.queries + 1) * half, half, 1];
-        let work = layout.turn.map(|base| mem(base, &turned, F));
-        let scaled = [layout.turn_by, layout.turn_by + 4 * half];
-        for (to, from) in scaled.into_iter().zip([layout.cosines, layout.sines]) {
-            let (to, from) = (mem(to, &[1], F), mem(from, &[1], F));
-            asm.vec(VecOp::Mul, &[n(half)], to, from, f32_reg(regs::RATIO));
-        }
-        let [cos, sin] = scaled.map(|base| mem(base, &[0, 0, 1], F));
-        let halves = [(VecOp::Sub, &first, &second, 0), (VecOp::Add, &second, &first, half)];
-        for (combine, kept, crossed, offset) in halves {
-            asm.vec(VecOp::Mul, &shape, work[0].clone(), kept.clone(), cos.clone());
-            asm.vec(VecOp::Mul, &shape, work[1].clone(), crossed.clone(), sin.clone());
-            let to = mem(layout.rotated + offset * act.bytes(), &[to_group, s.dims, 1], act);
-            asm.vec(combine, &shape, to, work[0].clone(), work[1].clone());
-        }
+    let is_normed = attention.query_norm.is_some();
+    let from = if is_normed {
+        Heads { base: layout.normed, dtype: F, group: to_group }
     } else {
-        let shape = [n(s.groups), n(to_group)];
-        let from = mem(layout.qkv, &[from_group, 1], act);
-        let to = mem(layout.rotated, &[to_group, 1], act);
-        asm.vec(VecOp::Mul, &shape, to, from, f32_reg(regs::RATIO));
+        Heads { base: layout.qkv, dtype: act, group: (s.queries + 2) * s.dims }
+    };
+    let to = Heads { base: layout.rotated, dtype: act, group: to_group };
+    let lacking = (!is_normed).then_some(f32_reg(regs::RATIO));
+    let mut turned = 0;
+    if let (Some(rope), true) = (attention.rope, pe.heads.pairs > 0) {
+        turn(asm, pe, s, (&from, &to), lacking, layout.rope(rope));
+        turned = 2 * pe.heads.pairs;
+    }
+    if turned < s.dims {
+        pass(asm, s, turned, (&from, &to), lacking);
     }
     if attention.score_scale != 1.0 {
         let shape = [n(s.groups), n(s.queries * s.dims)];
@@ -142,97 +134,68 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     }
 }
 
-/// On the owning column, puts the token's key and value into the caches.
-fn append(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
-    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
-    let act = pe.stage.formats.numerics.activations;
-    let done = asm.label();
-    asm.branch(Cond::Ne, regs::COLUMN, Src::Reg(regs::OWNER), done);
-    let shape = [n(s.groups), n(s.dims)];
-    let cache = [s.dims * s.tokens, s.tokens];
-    let key = layout.rotated + s.queries * s.dims * act.bytes();
-    let key = mem(key, &[(s.queries + 1) * s.dims, 1], act);
-    asm.mov(&shape, mem(at.keys, &cache, act).plus(regs::APPEND), key);
-    let value = layout.qkv + (s.queries + 1) * s.dims * act.bytes();
-    let value = mem(value, &[(s.queries + 2) * s.dims, 1], act);
-    let cached = mem(at.values, &cache, act).plus(regs::APPEND);
-    asm.vec(VecOp::Mul, &shape, cached, value, f32_reg(regs::RATIO));
-    asm.place(done);
+/// Queries and keys in SRAM, those of a key-value head side by side.
+struct Heads {
+    base: u32,
+    dtype: DType,
+    /// Elements from one key-value head to the next.
+    group: u32,
 }
 
-/// Scores of the column's tokens: multiply-adds along tokens, one dimension after another, then summed over the
-/// rows that share the head.
-fn score(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
-    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
-    let act = pe.stage.formats.numerics.activations;
-    let tokens = Size::Reg(regs::TOKENS);
-    let flat = [n(s.heads()), tokens];
-    let scores = mem(layout.scores, &[s.tokens, 1], F);
-    asm.mov(&flat, scores.clone(), Operand::f32(0.0));
-    asm.vec(
-        VecOp::Fmac,
-        &[n(s.groups), n(s.queries), n(s.dims), tokens],
-        mem(layout.scores, &[s.queries * s.tokens, s.tokens, 0, 1], F),
-        mem(at.keys, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
-        mem(layout.rotated, &[(s.queries + 1) * s.dims, s.dims, 1, 0], act),
-    );
-    let within = pe.place.row - pe.heads.block_start;
-    let block = LinePos::centred(within, pe.heads.block_len, BLOCK);
-    if block.len > 1 {
-        reduce(asm, &block, VecOp::Add, &flat, &scores, F);
-        share_in_place(asm, &block, &flat, &scores);
+impl Heads {
+    /// Dimensions from `first` on of the `dims` of each, for loops over key-value heads, their queries and key, dimensions.
+    fn from(&self, first: u32, dims: u32) -> Mem {
+        mem(self.base + first * self.dtype.bytes(), &[self.group, dims, 1], self.dtype)
     }
 }
 
-/// Softmax over all tokens of the row: the largest score of the row, then the exponentials and their sum on this PE.
-fn soften(asm: &mut Asm, pe: &Pe, s: &Sizes) {
+/// Takes dimensions from `first` on as they are, times the factor that they lack.
+fn pass(
+    asm: &mut Asm,
+    s: &Sizes,
+    first: u32,
+    (from, to): (&Heads, &Heads),
+    lacking: Option<Operand>,
+) {
+    let each = s.queries + 1;
+    let (shape, [from, to]) = if first == 0 {
+        let flat = |heads: &Heads| mem(heads.base, &[heads.group, 1], heads.dtype);
+        (vec![n(s.groups), n(each * s.dims)], [flat(from), flat(to)])
+    } else {
+        let some = |heads: &Heads| heads.from(first, s.dims);
+        (vec![n(s.groups), n(each), n(s.dims - first)], [some(from), some(to)])
+    };
+    match lacking {
+        Some(factor) => asm.vec(VecOp::Mul, &shape, to, from, factor),
+        None => asm.mov(&shape, to, from),
+    }
+}
+
+/// Rotates the rotary pairs, times the factor that they lack.
+fn turn(
+    asm: &mut Asm,
+    pe: &Pe,
+    s: &Sizes,
+    (from, to): (&Heads, &Heads),
+    lacking: Option<Operand>,
+    rope: &RopeAt,
+) {
     let layout = &pe.stage.layout;
-    let act = pe.stage.formats.numerics.activations;
-    let heads = [n(s.heads())];
-    let flat = [n(s.heads()), Size::Reg(regs::TOKENS)];
-    let scores = mem(layout.scores, &[s.tokens, 1], F);
-    let per_head = |base| mem(base, &[1, 0], F);
-    let largest = mem(layout.largest, &[1], F);
-    asm.mov(&heads, largest.clone(), Operand::f32(f32::NEG_INFINITY));
-    let running = per_head(layout.largest);
-    asm.vec(VecOp::Max, &flat, running.clone(), scores.clone(), running.clone());
-    reduce(asm, &pe.row, VecOp::Max, &heads, &largest, F);
-    share_in_place(asm, &pe.row, &heads, &largest);
-    asm.vec(VecOp::Sub, &flat, scores.clone(), scores.clone(), running);
-    let weights = mem(layout.weights, &[s.tokens, 1], act);
-    asm.vec(VecOp::Exp, &flat, weights.clone(), scores, Operand::None);
-    asm.mov(&heads, mem(layout.total, &[1], F), Operand::f32(0.0));
-    let total = per_head(layout.total);
-    asm.vec(VecOp::Add, &flat, total.clone(), weights, total);
-}
-
-/// Values weighted by the softmax, summed over the row and divided by the sum of weights.
-fn mix(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
-    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
-    let numerics = &pe.stage.formats.numerics;
-    let (act, acc) = (numerics.activations, numerics.accumulate);
-    let elements = [n(s.heads() * s.dims)];
-    let mixed = mem(layout.mixed, &[1], acc);
-    asm.mov(&elements, mixed.clone(), Operand::Imm(0, acc));
-    asm.vec(
-        VecOp::Fmac,
-        &[n(s.groups), n(s.queries), n(s.dims), Size::Reg(regs::TOKENS)],
-        mem(layout.mixed, &[s.queries * s.dims, s.dims, 1, 0], acc),
-        mem(at.values, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
-        mem(layout.weights, &[s.queries * s.tokens, s.tokens, 0, 1], act),
-    );
-    let total = mem(layout.total, &[1], F);
-    reduce(asm, &pe.row, VecOp::Add, &[n(s.heads())], &total, F);
-    reduce(asm, &pe.row, VecOp::Add, &elements, &mixed, acc);
-    if pe.row.is_root() {
-        let heads = [n(s.heads())];
-        asm.vec(VecOp::Recip, &heads, total.clone(), total, Operand::None);
+    let half = pe.heads.pairs;
+    let shape = [n(s.groups), n(s.queries + 1), n(half)];
+    let turned = [(s.queries + 1) * half, half, 1];
+    let work = layout.turn.map(|base| mem(base, &turned, F));
+    let mut turn_by = [rope.cosines, rope.sines];
+    if let Some(factor) = lacking {
+        for (from, to) in turn_by.iter_mut().zip([layout.turn_by, layout.turn_by + 4 * half]) {
+            asm.vec(VecOp::Mul, &[n(half)], mem(to, &[1], F), mem(*from, &[1], F), factor);
+            *from = to;
+        }
     }
-    let shape = [n(s.heads()), n(s.dims)];
-    let sent = (
-        VecOp::Mul,
-        mem(layout.mixed, &[s.dims, 1], acc).into(),
-        mem(layout.total, &[1, 0], F).into(),
-    );
-    broadcast(asm, &pe.row, &shape, sent, &mem(layout.attended, &[s.dims, 1], act), act);
+    let [cos, sin] = turn_by.map(|base| mem(base, &[0, 0, 1], F));
+    for (combine, kept, crossed) in [(VecOp::Sub, 0, half), (VecOp::Add, half, 0)] {
+        asm.vec(VecOp::Mul, &shape, work[0].clone(), from.from(kept, s.dims), cos.clone());
+        asm.vec(VecOp::Mul, &shape, work[1].clone(), from.from(crossed, s.dims), sin.clone());
+        asm.vec(combine, &shape, to.from(kept, s.dims), work[0].clone(), work[1].clone());
+    }
 }

@@ -7,13 +7,15 @@ use crate::emit::{Formats, Place, f32_reg, regs};
 use crate::layout::EmbedLayout;
 use crate::lines::{COLUMN, INGRESS, INGRESS_COLUMN, LinePos};
 use crate::split::Split;
-use pe_isa::{AluOp, Color, DType, Operand, Program, Src, VecOp};
+use pe_isa::{AluOp, Color, DType, Operand, Program, Reg, Src, VecOp};
 
 /// The embedding stage, as its programs need it.
 #[derive(Debug, Clone)]
 pub(crate) struct EmbedStage {
     pub(crate) hidden: Split,
     pub(crate) vocab: Split,
+    /// Rows of the position table over rows of PEs, if there is one.
+    pub(crate) positions: Option<Split>,
     pub(crate) layout: EmbedLayout,
     pub(crate) formats: Formats,
     /// Factor on the looked-up row.
@@ -23,28 +25,32 @@ pub(crate) struct EmbedStage {
 }
 
 /// The program of the PE at `place`. Every PE reads some row of its tile and multiplies it with the scale if the id is one
-/// of its rows, with zero otherwise; the column's sum is the embedding. So all ids take the same time.
+/// of its rows, with zero otherwise; the column's sum is the embedding. So all ids take the same time. A table of positions is
+/// dealt, and its rows are added, in the same way.
 pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     let column = LinePos::centred(place.row, place.height, COLUMN);
     let hidden = stage.hidden.len(place.column);
-    let rows = stage.vocab.len(place.row);
     let mut asm = Asm::new();
     let next_item = asm.here();
     let id = regs::A;
-    receive(&mut asm, place, id);
-    let (row, is_mine) = (regs::B, regs::C);
-    let row_bytes = stage.layout.hidden_stride * stage.formats.numerics.weights.bytes();
-    asm.alu(AluOp::Sub, row, id, Src::Reg(regs::VOCAB));
-    asm.alu(AluOp::Lt, is_mine, row, Src::Imm(rows));
-    asm.alu(AluOp::Min, row, row, Src::Imm(rows.saturating_sub(1)));
-    asm.alu(AluOp::Mul, row, row, Src::Imm(row_bytes));
-    let one = [n(1)];
-    asm.mov(&one, f32_reg(regs::D), Operand::Reg(is_mine, DType::U32));
-    asm.vec(VecOp::Mul, &one, f32_reg(regs::D), f32_reg(regs::D), Operand::f32(stage.scale));
+    receive(&mut asm, stage, place, id);
     let shape = [n(hidden)];
     let x = mem(stage.layout.x, &[1], DType::F32);
-    let table = mem(stage.layout.table, &[1], stage.formats.numerics.weights).plus(row);
-    asm.vec(VecOp::Mul, &shape, x.clone(), table, f32_reg(regs::D));
+    let weights = stage.formats.numerics.weights;
+    let row_bytes = stage.layout.hidden_stride * weights.bytes();
+    find(&mut asm, id, (regs::VOCAB, stage.vocab.len(place.row)), row_bytes);
+    let scale = Operand::f32(stage.scale);
+    asm.vec(VecOp::Mul, &[n(1)], f32_reg(IS_MINE), f32_reg(IS_MINE), scale);
+    let table = mem(stage.layout.table, &[1], weights).plus(ROW);
+    asm.vec(VecOp::Mul, &shape, x.clone(), table, f32_reg(IS_MINE));
+    if let Some(positions) = stage.positions {
+        let position_mask = (1 << super::POSITION_BITS) - 1;
+        asm.alu(AluOp::And, regs::POSITION, regs::WHERE, Src::Imm(position_mask));
+        let dealt = (regs::POSITIONS, positions.len(place.row));
+        find(&mut asm, regs::POSITION, dealt, row_bytes);
+        let table = mem(stage.layout.positions, &[1], weights).plus(ROW);
+        asm.vec(VecOp::Fmac, &shape, x.clone(), table, f32_reg(IS_MINE));
+    }
     reduce(&mut asm, &column, VecOp::Add, &shape, &x, DType::F32);
     share_in_place(&mut asm, &column, &shape, &x);
     if place.row == 0 {
@@ -54,15 +60,32 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     asm.finish()
 }
 
-/// Receives an item's header and token id; the first row passes the id down.
-fn receive(asm: &mut Asm, place: Place, id: pe_isa::Reg) {
+/// Byte offset of the row that [`find`] found.
+const ROW: Reg = regs::B;
+/// Whether it is the one that was asked for: 1 or 0, f32.
+const IS_MINE: Reg = regs::D;
+
+/// Finds row `index` of a table of which this PE holds `rows` rows of `row_bytes` bytes, from the one in register `first` on.
+/// Where it has not that row, it takes its first or last one.
+fn find(asm: &mut Asm, index: Reg, (first, rows): (Reg, u32), row_bytes: u32) {
+    let is_mine = regs::C;
+    asm.alu(AluOp::Sub, ROW, index, Src::Reg(first));
+    asm.alu(AluOp::Lt, is_mine, ROW, Src::Imm(rows));
+    asm.alu(AluOp::Min, ROW, ROW, Src::Imm(rows.saturating_sub(1)));
+    asm.alu(AluOp::Mul, ROW, ROW, Src::Imm(row_bytes));
+    asm.mov(&[n(1)], f32_reg(IS_MINE), Operand::Reg(is_mine, DType::U32));
+}
+
+/// Receives an item's header and token id; the first row passes down what the others need.
+fn receive(asm: &mut Asm, stage: &EmbedStage, place: Place, id: Reg) {
+    let needed = stage.positions.map(|_| regs::WHERE).into_iter().chain([id]);
     if place.row > 0 {
-        return asm.recv(id, INGRESS_COLUMN);
+        return needed.for_each(|reg| asm.recv(reg, INGRESS_COLUMN));
     }
     for reg in [regs::WHERE, regs::END, regs::SCALE, regs::SHARE, id] {
         asm.recv(reg, INGRESS);
     }
     if place.height > 1 {
-        asm.send(INGRESS_COLUMN, id);
+        needed.for_each(|reg| asm.send(INGRESS_COLUMN, reg));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct HeadStage {
     pub(crate) formats: Formats,
     pub(crate) epsilon: f32,
     pub(crate) has_bias: bool,
+    /// Cap on the logits.
+    pub(crate) soft_cap: Option<f32>,
     /// Color of the lane to the host.
     pub(crate) to_host: Color,
     /// Color of the lane back to the embedding's port.
@@ -84,7 +86,7 @@ fn pass_end(asm: &mut Asm, place: Place, row: &LinePos) {
     }
 }
 
-/// Logits of the row on its root: sums times the norm's factor, plus bias.
+/// Logits of the row on its root: sums times the norm's factor, plus bias, capped.
 fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
     let layout = &stage.layout;
     linear::norm_factor(asm, layout.squares, stage.hidden_size, stage.epsilon);
@@ -95,6 +97,9 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
     if stage.has_bias {
         let bias = mem(layout.bias, &[1], DType::F32);
         asm.vec(VecOp::Add, &shape, logits.clone(), logits.clone(), bias);
+    }
+    if let Some(cap) = stage.soft_cap {
+        linear::soft_cap(asm, &shape, &logits, cap);
     }
     asm.mark(marks::LOGITS);
     asm.li(regs::A, f32::NEG_INFINITY.to_bits());

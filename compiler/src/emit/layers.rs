@@ -1,11 +1,12 @@
 //! The program of a PE in a stage of layers.
 
-use crate::asm::{Asm, mem, n};
-use crate::emit::{Formats, Place, attention, f32_reg, linear, marks, mlp, regs};
+use crate::asm::{Asm, Mem, Op, mem, n};
+use crate::emit::linear::NormAt;
+use crate::emit::{Formats, Place, attention, cache, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
 use crate::lines::{self, COLUMN, INGRESS, INGRESS_COLUMN, LinePos, ROW};
 use crate::tiling::{LayerTiling, RowHeads};
-use models::DecoderGraph;
+use models::{Block, DecoderGraph, Norm, Residual};
 use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
 use std::ops::Range;
 
@@ -50,13 +51,17 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     asm.mark(marks::ITEM);
     unpack(&mut asm, &pe);
     linear::renew_unscale(&mut asm, &pe.row);
-    if let Some(rope) = stage.graph.blocks[stage.layers.start].attention.rope {
-        attention::angles(&mut asm, &pe, stage.graph.rope(rope).attention_factor);
+    for at in &stage.layout.ropes {
+        attention::angles(&mut asm, &pe, at, stage.graph.rope(at.rope).attention_factor);
     }
     for (local, layer) in stage.layers.clone().enumerate() {
         let block = &stage.graph.blocks[layer];
-        attention::emit(&mut asm, &pe, local, &block.attention);
-        mlp::emit(&mut asm, &pe, local, &block.mlp);
+        let cache = |local: usize| &stage.layout.layers[local].cache;
+        if local > 0 && cache(local) != cache(local - 1) {
+            cache::locate(&mut asm, &pe, cache(local));
+        }
+        attention::emit(&mut asm, &pe, local, block);
+        mlp::emit(&mut asm, &pe, local, block);
     }
     if place.row == 0 {
         if stage.only_wanted {
@@ -107,20 +112,9 @@ pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
 /// Splits the header into registers.
 fn unpack(asm: &mut Asm, pe: &Pe) {
     use regs::*;
-    let layout = &pe.stage.layout;
-    let position_mask = (1 << super::POSITION_BITS) - 1;
-    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm(position_mask));
-    asm.alu(AluOp::Shr, SLOT, WHERE, Src::Imm(super::POSITION_BITS));
-    asm.alu(AluOp::And, SLOT, SLOT, Src::Imm((1 << super::SLOT_BITS) - 1));
-    asm.alu(AluOp::Mul, SLOT, SLOT, Src::Imm(layout.slot_bytes));
-    asm.alu(AluOp::And, A, SHARE, Src::Imm(position_mask));
+    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm((1 << super::POSITION_BITS) - 1));
     asm.alu(AluOp::Shr, OWNER, SHARE, Src::Imm(super::POSITION_BITS));
-    let act = pe.stage.formats.numerics.activations.bytes();
-    asm.alu(AluOp::Mul, APPEND, A, Src::Imm(act));
-    asm.alu(AluOp::Add, APPEND, APPEND, Src::Reg(SLOT));
-    asm.alu(AluOp::Lt, B, OWNER, Src::Reg(COLUMN));
-    asm.alu(AluOp::Add, TOKENS, A, Src::Imm(1));
-    asm.alu(AluOp::Sub, TOKENS, TOKENS, Src::Reg(B));
+    cache::locate(asm, pe, &pe.stage.layout.layers[0].cache);
 }
 
 /// Passes the item to the next stage: along the first row, each PE forwards what comes from the west and adds its slice.
@@ -140,29 +134,106 @@ pub(crate) fn send_on(asm: &mut Asm, place: Place, x: u32, len: u32, lane: Color
     asm.mov(&[n(len)], target, mem(x, &[1], DType::F32));
 }
 
-/// Sums a column's partial outputs of `hidden` elements and adds them to the residual stream on all its PEs.
-pub(crate) fn add_to_residual(asm: &mut Asm, pe: &Pe, bias: Option<u32>) {
+/// Where the partial sums of a half's output gather: those of both halves in one place where they are added at once.
+pub(crate) fn half_sums(pe: &Pe, block: &Block) -> u32 {
+    match block.residual {
+        Residual::Sequential => pe.stage.layout.sums,
+        Residual::Parallel => pe.stage.layout.waiting,
+    }
+}
+
+/// Sums a column's partial outputs of `hidden` elements at `sums` and adds them to the residual stream on all its PEs, behind
+/// biases and a norm if there are any. The norm's weight is an address.
+pub(crate) fn add_to_residual(
+    asm: &mut Asm,
+    pe: &Pe,
+    sums: u32,
+    biases: &[u32],
+    post_norm: Option<(&Norm, u32)>,
+) {
     use crate::emit::collective::{broadcast, copy_of, reduce};
     let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
     let shape = [n(pe.hidden)];
-    let sums = mem(layout.sums, &[1], numerics.accumulate);
+    let sums = mem(sums, &[1], numerics.accumulate);
     reduce(asm, &pe.column, VecOp::Add, &shape, &sums, numerics.accumulate);
-    if let (Some(bias), true) = (bias, pe.column.is_root()) {
-        asm.vec(VecOp::Add, &shape, sums.clone(), sums.clone(), mem(bias, &[1], DType::F32));
+    let mut result = copy_of(&sums);
+    if pe.column.is_root() {
+        for &bias in biases {
+            asm.vec(VecOp::Add, &shape, sums.clone(), sums.clone(), mem(bias, &[1], DType::F32));
+        }
+        if let Some((norm, weight)) = post_norm {
+            result = norm_behind(asm, pe, &sums, norm.epsilon, weight);
+        }
     }
     let delta = mem(layout.delta, &[1], numerics.activations);
-    broadcast(asm, &pe.column, &shape, copy_of(&sums), &delta, numerics.activations);
+    broadcast(asm, &pe.column, &shape, result, &delta, numerics.activations);
     let x = mem(layout.x, &[1], DType::F32);
     asm.vec(VecOp::Add, &shape, x.clone(), x, delta);
 }
 
-/// Sums a row's partial outputs behind a norm and gives them, rounded, to all its PEs at `dst`. They still lack the factor
-/// in register `RATIO`, which is near one: whoever uses an element multiplies it, in f32.
+/// An RMS norm of a half's output, which lies in slices on the roots of all columns, a row. Returns the operation that makes
+/// the normed slice.
+fn norm_behind(asm: &mut Asm, pe: &Pe, sums: &Mem, epsilon: f32, weight: u32) -> (VecOp, Op, Op) {
+    use crate::emit::collective::{broadcast_reg, reduce};
+    let layout = &pe.stage.layout;
+    let squares = mem(layout.squares, &[1], DType::F32);
+    linear::sum_squares(asm, pe.hidden, sums, layout.squares);
+    reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
+    let factor = regs::B;
+    if pe.row.is_root() {
+        linear::inverse_root(asm, factor, layout.squares, pe.stage.tiling.dims.hidden, epsilon);
+    }
+    broadcast_reg(asm, &pe.row, factor);
+    let scaled = mem(layout.scaled, &[1], DType::F32);
+    let weight = mem(weight, &[1], DType::F32);
+    asm.vec(VecOp::Mul, &[n(pe.hidden)], scaled.clone(), sums.clone(), weight);
+    (VecOp::Mul, scaled.into(), f32_reg(factor).into())
+}
+
+/// Whose norm a half's input goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Norming {
+    /// The half's own.
+    Own,
+    /// One that the next half uses as well.
+    First,
+    /// That of the half before, which read the same residual stream.
+    Again,
+}
+
+impl Norming {
+    /// For the attention half of a layer.
+    pub(crate) fn of_attention(block: &Block) -> Norming {
+        if Norming::is_shared(block) { Norming::First } else { Norming::Own }
+    }
+
+    /// For its MLP half.
+    pub(crate) fn of_mlp(block: &Block) -> Norming {
+        if Norming::is_shared(block) { Norming::Again } else { Norming::Own }
+    }
+
+    fn is_shared(block: &Block) -> bool {
+        block.residual == Residual::Parallel && block.attention.norm == block.mlp.norm
+    }
+}
+
+/// Prepares the input of a half, unless the half before has done so; `weight` is the norm's.
+pub(crate) fn start_normed(asm: &mut Asm, pe: &Pe, norming: Norming, weight: u32) {
+    let layout = &pe.stage.layout;
+    let (x, scaled, input, squares) = (layout.x, layout.scaled, layout.input, layout.squares);
+    if norming != Norming::Again {
+        let at = NormAt { x, weight, scaled, input, squares, len: pe.hidden };
+        linear::prepare_norm(asm, &pe.stage.formats, at);
+    }
+}
+
+/// Sums a row's `len` partial outputs behind a norm and gives them, rounded, to all its PEs at `dst`. They still lack the
+/// factor in register `RATIO`, which is near one: whoever uses an element multiplies it, in f32.
 pub(crate) fn finish_normed(
     asm: &mut Asm,
     pe: &Pe,
-    len: u32,
-    epsilon: f32,
+    norming: Norming,
+    (len, epsilon): (u32, f32),
     bias: Option<u32>,
     dst: u32,
 ) {
@@ -172,7 +243,9 @@ pub(crate) fn finish_normed(
     let shape = [n(len)];
     let sums = mem(layout.sums, &[1], acc);
     let squares = mem(layout.squares, &[1], DType::F32);
-    reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
+    if norming != Norming::Again {
+        reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
+    }
     reduce(asm, &pe.row, VecOp::Add, &shape, &sums, acc);
     let hidden = pe.stage.tiling.dims.hidden;
     if let Some(bias) = bias {
@@ -192,6 +265,8 @@ pub(crate) fn finish_normed(
         }
         broadcast_reg(asm, &pe.row, regs::RATIO);
     }
-    broadcast_reg(asm, &pe.row, regs::SCALE);
-    linear::renew_unscale(asm, &pe.row);
+    if norming != Norming::First {
+        broadcast_reg(asm, &pe.row, regs::SCALE);
+        linear::renew_unscale(asm, &pe.row);
+    }
 }

@@ -4,10 +4,13 @@
 //! and whether a token is wanted), *end* (the position that is not to be fed back any more), *scale* (the last norm's factor,
 //! f32), then the residual stream; inside a rectangle also *share* (position divided by the columns, and the remainder).
 
+pub(crate) mod activation;
 pub(crate) mod attention;
+pub(crate) mod cache;
 pub(crate) mod collective;
 pub(crate) mod embed;
 pub(crate) mod head;
+pub(crate) mod head_norm;
 pub(crate) mod layers;
 pub(crate) mod linear;
 pub(crate) mod mlp;
@@ -29,13 +32,13 @@ pub(crate) mod regs {
     pub(crate) const SHARE: Reg = Reg(3);
     /// Position.
     pub(crate) const POSITION: Reg = Reg(4);
-    /// Byte offset of the slot in the key and value caches.
+    /// Byte offset of the slot in the key and value caches of the layers at work.
     pub(crate) const SLOT: Reg = Reg(5);
     /// Byte offset in the caches of the token's place.
     pub(crate) const APPEND: Reg = Reg(6);
     /// Column that keeps the token's key and value.
     pub(crate) const OWNER: Reg = Reg(7);
-    /// Tokens of the slot on this PE, the current one included.
+    /// Tokens of the slot in those caches, the current one included.
     pub(crate) const TOKENS: Reg = Reg(8);
     /// 1 / [`SCALE`] on roots of rows, f32.
     pub(crate) const UNSCALE: Reg = Reg(9);
@@ -65,8 +68,14 @@ pub(crate) mod regs {
     pub(crate) const GATHER_BEFORE: Reg = Reg(21);
     /// See [`GATHER_BEFORE`].
     pub(crate) const GATHER_BEHIND: Reg = Reg(22);
+    /// Parameter of the embedding: first position of this row's part of the position table.
+    pub(crate) const POSITIONS: Reg = Reg(21);
     /// See [`GATHER_BEFORE`]; also the byte offset of the share in the rounded gate and up vectors.
     pub(crate) const GATHER_OFFSET: Reg = Reg(23);
+    /// 1 if the oldest token of a full ring on this PE lies before the window, else 0.
+    pub(crate) const STALE: Reg = Reg(24);
+    /// Byte offset of that token's score.
+    pub(crate) const OLDEST: Reg = Reg(25);
 }
 
 /// Words of an item before the residual stream, on lanes.

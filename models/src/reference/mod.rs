@@ -40,11 +40,23 @@ pub struct Reference<'a> {
     positions: usize,
 }
 
-/// Keys (rotated) and values of one block, both `[positions, kv_heads · head_dim]`.
+/// Keys (rotated) and values of one block at the positions that the next query attends to, both
+/// `[positions, kv_heads · head_dim]`.
 #[derive(Default)]
 struct Cache {
     keys: Vec<f32>,
     values: Vec<f32>,
+}
+
+impl Cache {
+    /// Adds a position and drops the one that leaves the window, if there is one.
+    fn push(&mut self, keys: &[f32], values: &[f32], window: Option<usize>) {
+        let longest = window.map_or(usize::MAX, |window| window.saturating_mul(keys.len()));
+        for (all, new) in [(&mut self.keys, keys), (&mut self.values, values)] {
+            all.extend_from_slice(new);
+            all.drain(..all.len().saturating_sub(longest));
+        }
+    }
 }
 
 impl<'a> Reference<'a> {
@@ -234,38 +246,29 @@ impl<'a> Reference<'a> {
             rotate(rope, position, head_dim, &mut queries);
             rotate(rope, position, head_dim, &mut keys);
         }
-        let cache = &mut self.caches[index];
-        cache.keys.extend_from_slice(&keys);
-        cache.values.extend_from_slice(&values);
-
-        let mixed = self.mix(index, attention, position, &queries); // [heads, head_dim]
+        self.caches[index].push(&keys, &values, attention.window);
+        let mixed = self.mix(index, attention, &queries); // [heads, head_dim]
         self.norm_behind(attention.post_norm.as_ref(), self.linear(&attention.output, &mixed))
     }
 
     /// The values that each query of `[heads, head_dim]` attends to, weighted and summed; the same shape.
-    fn mix(
-        &self,
-        index: usize,
-        attention: &Attention,
-        position: usize,
-        queries: &[f32],
-    ) -> Vec<f32> {
+    fn mix(&self, index: usize, attention: &Attention, queries: &[f32]) -> Vec<f32> {
         let (cache, head_dim) = (&self.caches[index], attention.head_dim);
         let sinks = attention.sinks.map(|sinks| self.tensor(sinks));
-        let first = attention.window.map_or(0, |window| (position + 1).saturating_sub(window));
         let row = attention.kv_heads * head_dim;
+        let positions = cache.keys.len() / row;
         let mut mixed = vec![0.0; queries.len()];
         for (head, (query, out)) in
             queries.chunks_exact(head_dim).zip(mixed.chunks_exact_mut(head_dim)).enumerate()
         {
             let column = head / (attention.heads / attention.kv_heads) * head_dim;
             let at = |position: usize| position * row + column..position * row + column + head_dim;
-            let mut scores: Vec<f32> = (first..=position)
+            let mut scores: Vec<f32> = (0..positions)
                 .map(|past| dot(query, &cache.keys[at(past)]) * attention.score_scale)
                 .collect();
             soft_cap(attention.score_soft_cap, &mut scores);
             softmax(&mut scores, sinks.map(|sinks| sinks[head]));
-            for (past, score) in (first..=position).zip(&scores) {
+            for (past, score) in scores.iter().enumerate() {
                 out.iter_mut()
                     .zip(&cache.values[at(past)])
                     .for_each(|(out, value)| *out += score * value);

@@ -1,0 +1,102 @@
+//! Element-wise functions of the MLP, on f32 vectors in SRAM.
+
+use crate::asm::{Asm, mem, n};
+use models::Activation;
+use pe_isa::{DType, Operand, VecOp};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
+
+/// Abramowitz & Stegun, Handbook of Mathematical Functions, 7.1.26: for `z ≥ 0`, `erfc(z) = (a1 t + … + a5 t⁵) e^(−z²)` with
+/// `t = 1 / (1 + p z)`, to within 1.5e-7.
+const ERFC_P: f32 = 0.327_591_1;
+/// `a1` to `a5` of that formula.
+const ERFC_A: [f32; 5] = [0.254_829_6, -0.284_496_74, 1.421_413_7, -1.453_152, 1.061_405_4];
+
+/// Datapath cycles of one element, about: the activation, the factors before and behind it, the product with up.
+pub(crate) fn cycles(activation: Activation) -> u32 {
+    match activation {
+        Activation::Silu { .. } | Activation::GeluTanh => 30,
+        Activation::Gelu => 110,
+        Activation::Relu => 8,
+    }
+}
+
+/// Vector operations on `len` elements in place.
+struct Work<'a> {
+    asm: &'a mut Asm,
+    len: u32,
+}
+
+impl Work<'_> {
+    /// `to = op(a, b)` with a vector `b`.
+    fn pair(&mut self, op: VecOp, to: u32, a: u32, b: u32) {
+        let at = |base| mem(base, &[1], DType::F32);
+        self.asm.vec(op, &[n(self.len)], at(to), at(a), at(b));
+    }
+
+    /// `to = op(a, b)` with a constant `b`.
+    fn with(&mut self, op: VecOp, to: u32, a: u32, b: f32) {
+        let at = |base| mem(base, &[1], DType::F32);
+        self.asm.vec(op, &[n(self.len)], at(to), at(a), Operand::f32(b));
+    }
+
+    /// `to = op(a)`.
+    fn of(&mut self, op: VecOp, to: u32, a: u32) {
+        let at = |base| mem(base, &[1], DType::F32);
+        self.asm.vec(op, &[n(self.len)], at(to), at(a), Operand::None);
+    }
+}
+
+/// Replaces the `len` elements of the vector at `x` by their activations. `free` are two other vectors; the second is used by
+/// [`Activation::Gelu`] alone.
+pub(crate) fn emit(asm: &mut Asm, activation: Activation, len: u32, x: u32, free: [u32; 2]) {
+    let mut work = Work { asm, len };
+    match activation {
+        Activation::Silu { alpha } => silu(&mut work, alpha, x, free[0]),
+        Activation::GeluTanh => gelu_tanh(&mut work, x, free[0]),
+        Activation::Gelu => gelu(&mut work, x, free),
+        Activation::Relu => work.with(VecOp::Max, x, x, 0.0),
+    }
+}
+
+/// `x · sigmoid(alpha · x)`.
+fn silu(work: &mut Work<'_>, alpha: f32, x: u32, s: u32) {
+    if alpha == 1.0 {
+        work.of(VecOp::Sigmoid, s, x);
+    } else {
+        work.with(VecOp::Mul, s, x, alpha);
+        work.of(VecOp::Sigmoid, s, s);
+    }
+    work.pair(VecOp::Mul, x, x, s);
+}
+
+/// `x · sigmoid(2k (x + 0.044715 x³))` with `k = sqrt(2 / π)`, which is `x / 2 · (1 + tanh(k (x + 0.044715 x³)))`.
+fn gelu_tanh(work: &mut Work<'_>, x: u32, s: u32) {
+    let twice = 2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
+    work.pair(VecOp::Mul, s, x, x);
+    work.with(VecOp::Mul, s, s, 0.044_715 * twice);
+    work.with(VecOp::Add, s, s, twice);
+    work.pair(VecOp::Mul, s, s, x);
+    work.of(VecOp::Sigmoid, s, s);
+    work.pair(VecOp::Mul, x, x, s);
+}
+
+/// `max(x, 0) − |x| · erfc(|x| / sqrt(2)) / 2`, with `erfc` by [`ERFC_A`].
+fn gelu(work: &mut Work<'_>, x: u32, [t, sum]: [u32; 2]) {
+    work.of(VecOp::Abs, t, x);
+    work.with(VecOp::Mul, t, t, ERFC_P * FRAC_1_SQRT_2);
+    work.with(VecOp::Add, t, t, 1.0);
+    work.of(VecOp::Recip, t, t);
+    work.with(VecOp::Mul, sum, t, ERFC_A[4] / 2.0);
+    for a in ERFC_A[..4].iter().rev() {
+        work.with(VecOp::Add, sum, sum, a / 2.0);
+        work.pair(VecOp::Mul, sum, sum, t);
+    }
+    work.pair(VecOp::Mul, t, x, x);
+    work.with(VecOp::Mul, t, t, -0.5);
+    work.of(VecOp::Exp, t, t);
+    work.pair(VecOp::Mul, sum, sum, t);
+    work.of(VecOp::Abs, t, x);
+    work.pair(VecOp::Mul, sum, sum, t);
+    work.with(VecOp::Max, x, x, 0.0);
+    work.pair(VecOp::Sub, x, x, sum);
+}

@@ -1,0 +1,171 @@
+//! The KV cache on a PE: storing a token's key and value, and attending to what its column keeps.
+//!
+//! A layer with a window keeps the last tokens of a column in a ring. Work runs over all of the ring, in whatever order its
+//! tokens lie, since a softmax does not depend on the order but for the rounding of sums. A ring has no more places than the
+//! window needs on some column, so that at most one token on a PE is too old: the oldest, which lies where the next one will.
+//! Its score becomes minus infinity.
+
+use crate::asm::{Asm, Op, mem, n};
+use crate::cache::{CacheSize, Ring};
+use crate::emit::attention::Sizes;
+use crate::emit::collective::{broadcast, reduce, share_in_place};
+use crate::emit::layers::Pe;
+use crate::emit::{POSITION_BITS, SLOT_BITS, f32_reg, regs};
+use crate::lines::{BLOCK, LinePos};
+use pe_isa::{AluOp, Cond, DType, Operand, Size, Src, VecOp};
+
+const F: DType = DType::F32;
+
+/// Finds the item's places in a cache: registers `SLOT`, `APPEND` and `TOKENS`, and in a ring `STALE` and `OLDEST`.
+pub(super) fn locate(asm: &mut Asm, pe: &Pe, cache: &CacheSize) {
+    use regs::*;
+    let act = pe.stage.formats.numerics.activations.bytes();
+    asm.alu(AluOp::Shr, SLOT, WHERE, Src::Imm(POSITION_BITS));
+    asm.alu(AluOp::And, SLOT, SLOT, Src::Imm((1 << SLOT_BITS) - 1));
+    asm.alu(AluOp::Mul, SLOT, SLOT, Src::Imm(cache.slot_bytes));
+    asm.alu(AluOp::And, A, SHARE, Src::Imm((1 << POSITION_BITS) - 1));
+    let place = if let Some(ring) = cache.ring {
+        asm.alu(AluOp::Rem, APPEND, A, Src::Imm(ring.tokens));
+        APPEND
+    } else {
+        A
+    };
+    asm.alu(AluOp::Mul, APPEND, place, Src::Imm(act));
+    asm.alu(AluOp::Add, APPEND, APPEND, Src::Reg(SLOT));
+    asm.alu(AluOp::Lt, B, OWNER, Src::Reg(COLUMN));
+    asm.alu(AluOp::Add, TOKENS, A, Src::Imm(1));
+    asm.alu(AluOp::Sub, TOKENS, TOKENS, Src::Reg(B));
+    if let Some(ring) = cache.ring {
+        if has_stale(pe, &ring) {
+            find_stale(asm, pe, &ring);
+        }
+        asm.alu(AluOp::Min, TOKENS, TOKENS, Src::Imm(ring.tokens));
+    }
+}
+
+/// Whether some columns have a token less in the window than they keep.
+fn has_stale(pe: &Pe, ring: &Ring) -> bool {
+    ring.full_columns < pe.place.width
+}
+
+/// Sets `STALE` and `OLDEST`, with all tokens of the column so far in `TOKENS` and in `B` whether the owner lies west of it.
+/// The column's newest token is as many positions old as the owner lies behind it, going round; from `full_columns` on, a
+/// full ring reaches back beyond the window. In one that is not full, `OLDEST` is a place that nobody looks at.
+fn find_stale(asm: &mut Asm, pe: &Pe, ring: &Ring) {
+    use regs::*;
+    asm.alu(AluOp::Sub, A, OWNER, Src::Reg(COLUMN));
+    asm.alu(AluOp::Mul, B, B, Src::Imm(pe.place.width));
+    asm.alu(AluOp::Add, A, A, Src::Reg(B));
+    asm.alu(AluOp::Lt, A, A, Src::Imm(ring.full_columns));
+    asm.alu(AluOp::Eq, STALE, A, Src::Imm(0));
+    asm.alu(AluOp::Rem, OLDEST, TOKENS, Src::Imm(ring.tokens));
+    asm.alu(AluOp::Mul, OLDEST, OLDEST, Src::Imm(F.bytes()));
+}
+
+/// On the owning column, puts the token's key and value into the caches.
+pub(super) fn append(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let act = pe.stage.formats.numerics.activations;
+    let done = asm.label();
+    asm.branch(Cond::Ne, regs::COLUMN, Src::Reg(regs::OWNER), done);
+    let shape = [n(s.groups), n(s.dims)];
+    let cache = [s.dims * s.tokens, s.tokens];
+    let key = layout.rotated + s.queries * s.dims * act.bytes();
+    let key = mem(key, &[(s.queries + 1) * s.dims, 1], act);
+    asm.mov(&shape, mem(at.keys, &cache, act).plus(regs::APPEND), key);
+    let value = layout.qkv + (s.queries + 1) * s.dims * act.bytes();
+    let value = mem(value, &[(s.queries + 2) * s.dims, 1], act);
+    let cached = mem(at.values, &cache, act).plus(regs::APPEND);
+    asm.vec(VecOp::Mul, &shape, cached, value, f32_reg(regs::RATIO));
+    asm.place(done);
+}
+
+/// Scores of the column's tokens: multiply-adds along tokens, one dimension after another, then summed over the
+/// rows that share the head.
+pub(super) fn score(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let act = pe.stage.formats.numerics.activations;
+    let tokens = Size::Reg(regs::TOKENS);
+    let flat = [n(s.heads()), tokens];
+    let scores = mem(layout.scores, &[s.tokens, 1], F);
+    asm.mov(&flat, scores.clone(), Operand::f32(0.0));
+    asm.vec(
+        VecOp::Fmac,
+        &[n(s.groups), n(s.queries), n(s.dims), tokens],
+        mem(layout.scores, &[s.queries * s.tokens, s.tokens, 0, 1], F),
+        mem(at.keys, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
+        mem(layout.rotated, &[(s.queries + 1) * s.dims, s.dims, 1, 0], act),
+    );
+    let within = pe.place.row - pe.heads.block_start;
+    let block = LinePos::centred(within, pe.heads.block_len, BLOCK);
+    if block.len > 1 {
+        reduce(asm, &block, VecOp::Add, &flat, &scores, F);
+        share_in_place(asm, &block, &flat, &scores);
+    }
+}
+
+/// Softmax over all tokens of the row: the largest score of the row, then the exponentials and their sum on this PE. Sinks
+/// take part in both at the row's root, in f32.
+pub(super) fn soften(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize, has_sinks: bool) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let sinks = (has_sinks && pe.row.is_root()).then(|| mem(at.sinks, &[1], F));
+    let act = pe.stage.formats.numerics.activations;
+    let heads = [n(s.heads())];
+    let flat = [n(s.heads()), Size::Reg(regs::TOKENS)];
+    let scores = mem(layout.scores, &[s.tokens, 1], F);
+    let per_head = |base| mem(base, &[1, 0], F);
+    let largest = mem(layout.largest, &[1], F);
+    let lowest = Operand::f32(f32::NEG_INFINITY);
+    if at.cache.ring.is_some_and(|ring| has_stale(pe, &ring)) {
+        let oldest = mem(layout.scores, &[s.tokens, 1], F).plus(regs::OLDEST);
+        asm.mov(&[n(s.heads()), Size::Reg(regs::STALE)], oldest, lowest);
+    }
+    asm.mov(&heads, largest.clone(), sinks.clone().map_or(lowest.into(), Op::from));
+    let running = per_head(layout.largest);
+    asm.vec(VecOp::Max, &flat, running.clone(), scores.clone(), running.clone());
+    reduce(asm, &pe.row, VecOp::Max, &heads, &largest, F);
+    share_in_place(asm, &pe.row, &heads, &largest);
+    asm.vec(VecOp::Sub, &flat, scores.clone(), scores.clone(), running);
+    let weights = mem(layout.weights, &[s.tokens, 1], act);
+    asm.vec(VecOp::Exp, &flat, weights.clone(), scores, Operand::None);
+    let sum = mem(layout.total, &[1], F);
+    if let Some(sinks) = sinks {
+        asm.vec(VecOp::Sub, &heads, sum.clone(), sinks, largest);
+        asm.vec(VecOp::Exp, &heads, sum.clone(), sum, Operand::None);
+    } else {
+        asm.mov(&heads, sum, Operand::f32(0.0));
+    }
+    let total = per_head(layout.total);
+    asm.vec(VecOp::Add, &flat, total.clone(), weights, total);
+}
+
+/// Values weighted by the softmax, summed over the row and divided by the sum of weights.
+pub(super) fn mix(asm: &mut Asm, pe: &Pe, s: &Sizes, local: usize) {
+    let (layout, at) = (&pe.stage.layout, &pe.stage.layout.layers[local]);
+    let numerics = &pe.stage.formats.numerics;
+    let (act, acc) = (numerics.activations, numerics.accumulate);
+    let elements = [n(s.heads() * s.dims)];
+    let mixed = mem(layout.mixed, &[1], acc);
+    asm.mov(&elements, mixed.clone(), Operand::Imm(0, acc));
+    asm.vec(
+        VecOp::Fmac,
+        &[n(s.groups), n(s.queries), n(s.dims), Size::Reg(regs::TOKENS)],
+        mem(layout.mixed, &[s.queries * s.dims, s.dims, 1, 0], acc),
+        mem(at.values, &[s.dims * s.tokens, 0, s.tokens, 1], act).plus(regs::SLOT),
+        mem(layout.weights, &[s.queries * s.tokens, s.tokens, 0, 1], act),
+    );
+    let total = mem(layout.total, &[1], F);
+    reduce(asm, &pe.row, VecOp::Add, &[n(s.heads())], &total, F);
+    reduce(asm, &pe.row, VecOp::Add, &elements, &mixed, acc);
+    if pe.row.is_root() {
+        let heads = [n(s.heads())];
+        asm.vec(VecOp::Recip, &heads, total.clone(), total, Operand::None);
+    }
+    let shape = [n(s.heads()), n(s.dims)];
+    let sent = (
+        VecOp::Mul,
+        mem(layout.mixed, &[s.dims, 1], acc).into(),
+        mem(layout.total, &[1, 0], F).into(),
+    );
+    broadcast(asm, &pe.row, &shape, sent, &mem(layout.attended, &[s.dims, 1], act), act);
+}
