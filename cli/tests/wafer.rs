@@ -2,7 +2,7 @@
 
 mod request;
 
-use compiler::{Mapping, Options};
+use compiler::{Compiled, Mapping, Options};
 use models::ModelDir;
 use request::{LIMIT, Logits, Request, examples, ids, json, machine};
 use sim_core::{NoObserver, StopReason, oracle};
