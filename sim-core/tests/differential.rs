@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sim_core::testing::spec::{self, CaseSpec};
-use sim_core::testing::{Case, Runner, conserve, engine, fuzz, generate, shattered, thirds};
+use sim_core::testing::{Case, Runner, conserve, engine, fuzz, generate, flow, shattered, thirds};
 use sim_core::{HostScript, NoObserver, StopReason, oracle};
 
 /// An environment variable, or its default.
@@ -74,6 +74,12 @@ fn does_the_engine_in_domains_agree_with_the_oracle() {
 #[test]
 fn does_the_engine_with_a_domain_for_each_tile_agree_with_the_oracle() {
     compare("shattered engine", shattered);
+}
+
+#[test]
+fn do_processes_agree_with_the_oracle() {
+    compare("flow", flow);
+    println!("{:?}", sim_core::testing::FLOWED);
 }
 
 #[test]

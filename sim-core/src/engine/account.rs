@@ -41,7 +41,7 @@ impl Engine {
 
 impl Pe {
     /// What the cycles of a run that stopped at `stop` were spent on adds up to it.
-    fn close_account(&mut self, stop: u64, gate: &Gate) {
+    pub(super) fn close_account(&mut self, stop: u64, gate: &Gate) {
         // A step that is not over at the stop was counted in full (rule X-1).
         let beyond = gate.free_at.saturating_sub(stop);
         let counters = &mut self.counters;
@@ -80,7 +80,7 @@ impl Pe {
 
     /// The cycle from which all that is in hand has begun: the task (rule K-3) and the operations
     /// (rules P-4, P-6).
-    fn begun(&self) -> u64 {
+    pub(super) fn begun(&self) -> u64 {
         let main = if self.main_at_instruction() { self.main_ready } else { 0 };
         let op = |thread: usize| self.ops[thread].as_ref().expect("an operation").ready_at;
         bits(self.running | self.ending).map(op).fold(main, u64::max)

@@ -20,6 +20,7 @@ mod domain;
 mod edge;
 mod elaborate;
 mod fifo;
+mod flow;
 mod link;
 mod net;
 mod pe;
@@ -142,6 +143,25 @@ impl Engine {
     ) -> Outcome {
         let (stop, cycle) = self.run(script, host, limit, observer);
         Outcome { stop, cycle, state: self.final_state() }
+    }
+
+    /// Runs as a network of processes. None where the image is not of the kind, or something competes; the host may have
+    /// received some words then.
+    pub fn try_flow(
+        mut self,
+        script: &HostScript,
+        host: &mut (impl Host + ?Sized),
+        limit: Cycle,
+    ) -> Option<Outcome> {
+        self.schedule_host(script);
+        let [domain] = &mut self.domains[..] else { return None };
+        let ended = flow::Flow::new(&self.layout, domain)?.run(host, limit.0);
+        match ended {
+            flow::Ended::Stopped(stop, cycle) => {
+                Some(Outcome { stop, cycle, state: self.final_state() })
+            }
+            flow::Ended::Irregular => None,
+        }
     }
 
     /// Runs until something stops it. Returns why, and at which cycle.

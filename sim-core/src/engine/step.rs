@@ -115,7 +115,7 @@ impl Pe {
     }
 
     /// Rule P-6: the operation of `thread` is complete at `end`.
-    fn complete(&mut self, thread: usize, end: u64) {
+    pub(super) fn complete(&mut self, thread: usize, end: u64) {
         self.running &= !(1 << thread);
         if thread == 0 {
             self.pc += 1;

@@ -173,6 +173,15 @@ impl Fifo {
         self.len == 1
     }
 
+    pub(super) fn capacity(&self) -> u32 {
+        self.capacity.into()
+    }
+
+    /// Notes that so many wavelets have passed through it, which is empty.
+    pub(super) fn set_departed(&mut self, departed: u32) {
+        self.departed = departed;
+    }
+
     /// Wavelets that are here or on their way.
     pub(super) fn words(&self) -> u32 {
         self.len.into()

@@ -1,0 +1,246 @@
+//! Runs of images in which nothing ever competes, evaluated as a network of processes.
+
+mod process;
+mod wires;
+
+use super::Layout;
+use super::domain::Domain;
+use crate::run::{Host, StopReason, Verdict};
+use pe_isa::Cycle;
+use std::collections::VecDeque;
+use wires::{NONE, Wires};
+
+/// A process, as an entry of the list of work: a line, or a PE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    Line(u32),
+    Pe(u32),
+}
+
+pub(super) struct Flow<'a> {
+    layout: &'a Layout,
+    domain: &'a mut Domain,
+    wires: Wires,
+    work: VecDeque<Work>,
+    pe_queued: Vec<bool>,
+    /// What is known to come at or after the horizon.
+    later: Vec<(u64, Work)>,
+    /// No decision at or after this cycle is taken.
+    horizon: u64,
+    /// Before and at this cycle nothing else can happen.
+    safe: u64,
+    fault: bool,
+}
+
+/// How it ended.
+pub(super) enum Ended {
+    Stopped(StopReason, Cycle),
+    /// Something competes, or the run ends in a way that only the calendar tells.
+    Irregular,
+}
+
+impl<'a> Flow<'a> {
+    /// None where the image is not of the kind.
+    pub(super) fn new(layout: &'a Layout, domain: &'a mut Domain) -> Option<Flow<'a>> {
+        let net = &domain.net;
+        let plain = net.switches.is_empty() && !net.links.is_limited();
+        let plain = plain && net.host_in.iter().all(|p| p.script.iter().all(|w| !w.control));
+        if !plain || !process::are_processes(layout) {
+            return None;
+        }
+        let wires = Wires::new(net);
+        let pes = domain.pes.len();
+        Some(Flow {
+            layout,
+            wires,
+            work: VecDeque::new(),
+            pe_queued: vec![false; pes],
+            later: Vec::new(),
+            horizon: 0,
+            safe: 0,
+            fault: false,
+            domain,
+        })
+    }
+
+    fn queue_line(work: &mut VecDeque<Work>, wires: &mut Wires, at: u32) {
+        if at == NONE {
+            return;
+        }
+        let line = &mut wires.lines[at as usize];
+        if !line.queued {
+            line.queued = true;
+            work.push_back(Work::Line(at));
+        }
+    }
+
+    fn queue_pe(&mut self, at: u32) {
+        if !self.pe_queued[at as usize] {
+            self.pe_queued[at as usize] = true;
+            self.work.push_back(Work::Pe(at));
+        }
+    }
+
+    pub(super) fn run(&mut self, host: &mut (impl Host + ?Sized), limit: u64) -> Ended {
+        for at in 0..self.domain.pes.len() as u32 {
+            self.queue_pe(at);
+        }
+        for at in 0..self.wires.lines.len() as u32 {
+            if self.wires.has_pending(at) {
+                Self::queue_line(&mut self.work, &mut self.wires, at);
+            }
+        }
+        let window = self.domain.net.host_cycles;
+        self.horizon = window.min(limit);
+        loop {
+            self.work_off();
+            if self.fault || self.wires.met {
+                return Ended::Irregular;
+            }
+            let next = self.later.iter().map(|(time, _)| *time).min();
+            // What leaves for the host from now on arrives after this.
+            let certain = next.map_or(u64::MAX, |time| time.saturating_add(window));
+            self.wires.to_host.sort_unstable();
+            let due = self.wires.to_host.partition_point(|w| w.0 < certain);
+            let words: Vec<_> = self.wires.to_host.drain(..due).collect();
+            for (cycle, port, payload) in words {
+                if cycle > limit {
+                    break;
+                }
+                if host.receive(Cycle(cycle), port as usize, payload) == Verdict::Stop {
+                    self.horizon = cycle;
+                    self.finish_window();
+                    return self.end(StopReason::Host, cycle);
+                }
+            }
+            let Some(next) = next else { return self.at_rest(limit) };
+            if next >= limit {
+                return self.end(StopReason::CycleLimit, limit);
+            }
+            self.wires.forget(next);
+            self.safe = next;
+            self.horizon = certain.min(limit);
+            self.requeue();
+        }
+    }
+
+    /// Takes all steps before the horizon that are left.
+    fn finish_window(&mut self) {
+        loop {
+            let next = self.later.iter().map(|(time, _)| *time).min();
+            match next {
+                Some(next) if next < self.horizon => {
+                    self.safe = next;
+                    self.requeue();
+                    self.work_off();
+                }
+                _ => return,
+            }
+        }
+    }
+
+    fn requeue(&mut self) {
+        for (_, work) in std::mem::take(&mut self.later) {
+            match work {
+                Work::Line(at) => Self::queue_line(&mut self.work, &mut self.wires, at),
+                Work::Pe(at) => self.queue_pe(at),
+            }
+        }
+    }
+
+    fn work_off(&mut self) {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Pe(at) => {
+                    self.pe_queued[at as usize] = false;
+                    if let Some(time) = self.advance_pe(at) {
+                        self.later.push((time, work));
+                    }
+                    if self.fault {
+                        return;
+                    }
+                }
+                Work::Line(at) => {
+                    self.wires.lines[at as usize].queued = false;
+                    self.advance_line(at);
+                    if self.wires.met {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn advance_line(&mut self, at: u32) {
+        let (count, later) = self.wires.advance(at, self.horizon);
+        if let Some(time) = later {
+            self.later.push((time, Work::Line(at)));
+        }
+        if count == 0 {
+            return;
+        }
+        let (behind, n) = self.wires.behind(at);
+        for &next in &behind[..n] {
+            let line = &self.wires.lines[next as usize];
+            if line.is_input {
+                let pe = line.pe;
+                self.queue_pe(pe);
+            } else {
+                Self::queue_line(&mut self.work, &mut self.wires, next);
+            }
+        }
+        let up = self.wires.lines[at as usize].upstream;
+        if self.wires.lines[at as usize].pe != NONE {
+            let pe = self.wires.lines[at as usize].pe;
+            self.queue_pe(pe);
+        } else if self.wires.has_pending(up) {
+            Self::queue_line(&mut self.work, &mut self.wires, up);
+        }
+    }
+
+    fn at_rest(&mut self, limit: u64) -> Ended {
+        let running = self.domain.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0);
+        let left = (0..self.wires.lines.len() as u32).any(|at| self.wires.has_pending(at));
+        if running || left {
+            return Ended::Irregular;
+        }
+        let activity = self.activity();
+        if activity >= limit {
+            return self.end(StopReason::CycleLimit, limit);
+        }
+        self.end(StopReason::Finished, activity)
+    }
+
+    fn activity(&self) -> u64 {
+        let mut activity = self.domain.net.activity;
+        for line in &self.wires.lines {
+            if line.left > 0 && line.upstream != NONE && !line.is_input {
+                let last = self.wires.departure(line, line.left - 1).time;
+                if line.host != NONE {
+                    activity = activity.max(last + self.domain.net.host_cycles);
+                }
+            }
+            if line.upstream != NONE {
+                let up = &self.wires.lines[line.upstream as usize];
+                if up.left > 0 {
+                    let last = self.wires.departure(up, up.left - 1).time;
+                    activity = activity.max(last + u64::from(line.latency));
+                }
+            }
+        }
+        activity
+    }
+
+    fn end(&mut self, stop: StopReason, cycle: u64) -> Ended {
+        for at in 0..self.domain.pes.len() as u32 {
+            self.account(at, cycle);
+            let gate = self.domain.net.gates[at as usize].clone();
+            self.domain.pes[at as usize].close_account(cycle, &gate);
+        }
+        for at in 0..self.domain.net.fifos.len() {
+            let left = self.wires.lines[at as usize].left;
+            self.domain.net.fifos[at].set_departed(left);
+        }
+        Ended::Stopped(stop, Cycle(cycle))
+    }
+}

@@ -1,0 +1,342 @@
+//! FIFOs as sequences of departures.
+//!
+//! What decides when the *j*-th wavelet leaves a FIFO is the departure of the same wavelet upstream, the one before it here,
+//! and, for the room behind, the departure of an earlier one from each FIFO behind. So all departures follow from a few
+//! numbers, in any order in which these are known: no calendar is needed.
+
+use crate::engine::fifo::Stage;
+use crate::engine::net::{Net, Out};
+
+/// A departure.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Left {
+    pub(super) time: u64,
+    pub(super) payload: u32,
+}
+
+/// No line.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A FIFO, or what stands before an output queue: the steps of its PE.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    /// Departures that are decided.
+    pub(super) left: u32,
+    /// The last of them lie in a ring of [`Wires::sent`].
+    first: u32,
+    mask: u32,
+    /// The line that sends into this one.
+    pub(super) upstream: u32,
+    pub(super) capacity: u32,
+    pub(super) latency: u32,
+    pub(super) credit: u32,
+    /// Lines behind it.
+    behind: [u32; 5],
+    count: u8,
+    /// Turns at a right angle (rule L-2).
+    bend: bool,
+    /// A port of the host is behind it.
+    pub(super) host: u32,
+    /// The PE whose queue it is.
+    pub(super) pe: u32,
+    pub(super) is_input: bool,
+    pub(super) queued: bool,
+    /// Where its rivals begin and end.
+    rivals: (u32, u32),
+    /// Departures that a rival's may still meet.
+    recent: Vec<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Wires {
+    pub(super) lines: Vec<Line>,
+    sent: Vec<Left>,
+    rivals: Vec<u32>,
+    turn_cycles: u64,
+    /// Wavelets to the host: cycle, port, payload.
+    pub(super) to_host: Vec<(u64, u32, u32)>,
+    host_cycles: u64,
+    /// Two wavelets want one output in one cycle.
+    pub(super) met: bool,
+}
+
+impl Wires {
+    pub(super) fn new(net: &Net) -> Wires {
+        let fifos = net.fifos.len();
+        let line = |capacity: u32, latency: u32, credit: u32| Line {
+            left: 0,
+            first: 0,
+            mask: 0,
+            upstream: NONE,
+            capacity,
+            latency,
+            credit,
+            behind: [NONE; 5],
+            count: 0,
+            bend: false,
+            host: NONE,
+            pe: NONE,
+            is_input: false,
+            queued: false,
+            rivals: (0, 0),
+            recent: Vec::new(),
+        };
+        let mut lines: Vec<Line> = (0..fifos)
+            .map(|at| {
+                let fifo = &net.fifos[at];
+                let delays = net.fifos.delays[fifo.stage as usize];
+                let mut line = line(fifo.capacity(), delays.latency, delays.credit);
+                if matches!(fifo.stage, Stage::Down | Stage::Out) {
+                    line.pe = fifo.owner;
+                    line.is_input = fifo.stage == Stage::Down;
+                }
+                line
+            })
+            .collect();
+        let mut rivals = Vec::new();
+        for at in 0..fifos {
+            let fifo = &net.fifos[at];
+            match fifo.stage {
+                Stage::Down | Stage::Proxy => {}
+                Stage::Out => {
+                    let up = fifo.up();
+                    lines[at as usize].behind[0] = up;
+                    lines[at as usize].count = 1;
+                    lines[up as usize].upstream = at;
+                    let mut steps = line(0, 0, 0);
+                    steps.behind[0] = at;
+                    steps.count = 1;
+                    lines[at as usize].upstream = lines.len() as u32;
+                    lines.push(steps);
+                }
+                Stage::Mesh | Stage::Up => {
+                    lines[at as usize].bend = fifo.outs().bend;
+                    for out in &net.outs[fifo.outs().range()] {
+                        if out.dest & Out::HOST != 0 {
+                            lines[at as usize].host = out.dest & !Out::HOST;
+                            continue;
+                        }
+                        let line = &mut lines[at as usize];
+                        line.behind[usize::from(line.count)] = out.dest;
+                        line.count += 1;
+                        lines[out.dest as usize].upstream = at;
+                    }
+                    if fifo.is_contended() {
+                        let router = &net.routers[fifo.owner as usize];
+                        let set = net.rivals[(router.rivals + u32::from(fifo.rank)) as usize];
+                        let first = rivals.len() as u32;
+                        for (word, bits) in set.into_iter().enumerate() {
+                            let others = crate::engine::pe::bits(bits);
+                            rivals.extend(others.map(|b| router.first + (64 * word + b) as u32));
+                        }
+                        lines[at as usize].rivals = (first, rivals.len() as u32);
+                    }
+                }
+            }
+        }
+        for gate in &net.gates {
+            if gate.out_count > 1 {
+                let queues = gate.outs..gate.outs + u32::from(gate.out_count);
+                for at in queues.clone() {
+                    let first = rivals.len() as u32;
+                    rivals.extend(queues.clone().filter(|&other| other != at));
+                    lines[at as usize].rivals = (first, rivals.len() as u32);
+                }
+            }
+        }
+        for port in &net.host_in {
+            let words = port.script.len() as u32;
+            let (script, edge) = (lines.len() as u32, lines.len() as u32 + 1);
+            lines.push(Line { behind: [edge, NONE, NONE, NONE, NONE], count: 1, ..line(0, 0, 0) });
+            lines.push(Line {
+                behind: [port.fifo, NONE, NONE, NONE, NONE],
+                count: 1,
+                upstream: script,
+                ..line(words, 0, 1)
+            });
+            lines[port.fifo as usize].upstream = edge;
+        }
+        let mut wires = Wires {
+            lines,
+            sent: Vec::new(),
+            rivals,
+            turn_cycles: u64::from(net.turn_cycles),
+            to_host: Vec::new(),
+            host_cycles: net.host_cycles,
+            met: false,
+        };
+        wires.lay_rings();
+        let scripts = wires.lines.len() as u32 - 2 * net.host_in.len() as u32;
+        for (port, script) in net.host_in.iter().zip((scripts..).step_by(2)) {
+            for word in port.script.iter().rev() {
+                wires.leave(script, Left { time: word.cycle.0, payload: word.payload });
+            }
+        }
+        wires
+    }
+
+    fn lay_rings(&mut self) {
+        let mut next = 0;
+        for at in 0..self.lines.len() {
+            let line = &self.lines[at];
+            let behind = line.behind[..usize::from(line.count)].iter();
+            let need = behind.map(|&b| self.lines[b as usize].capacity).max().unwrap_or(0);
+            let size = (need.max(line.capacity) + 1).next_power_of_two();
+            self.lines[at].first = next;
+            self.lines[at].mask = size - 1;
+            next += size;
+        }
+        self.sent = vec![Left::default(); next as usize];
+    }
+
+    /// The `n`-th departure of a line, one of the last.
+    #[inline(always)]
+    pub(super) fn departure(&self, line: &Line, n: u32) -> Left {
+        self.sent[(line.first + (n & line.mask)) as usize]
+    }
+
+    /// Notes a departure.
+    #[inline(always)]
+    pub(super) fn leave(&mut self, at: u32, left: Left) {
+        let line = &mut self.lines[at as usize];
+        self.sent[(line.first + (line.left & line.mask)) as usize] = left;
+        line.left += 1;
+    }
+
+    /// Whether something that is not decided yet waits in a line.
+    #[inline(always)]
+    pub(super) fn has_pending(&self, at: u32) -> bool {
+        let line = &self.lines[at as usize];
+        line.upstream != NONE && self.lines[line.upstream as usize].left > line.left
+    }
+
+    /// The arrival and payload of the first wavelet of an input queue, if known.
+    #[inline(always)]
+    pub(super) fn head(&self, at: u32) -> Option<Left> {
+        let line = &self.lines[at as usize];
+        if line.upstream == NONE {
+            return None;
+        }
+        let up = &self.lines[line.upstream as usize];
+        if up.left == line.left {
+            return None;
+        }
+        let sent = self.departure(up, line.left);
+        Some(Left { time: sent.time + u64::from(line.latency), payload: sent.payload })
+    }
+
+    /// From when on the next wavelet into `at` finds a slot, if known.
+    #[inline(always)]
+    pub(super) fn room(&self, at: u32) -> Option<u64> {
+        let line = &self.lines[at as usize];
+        let next = self.lines[line.upstream as usize].left;
+        if next < line.capacity {
+            return Some(0);
+        }
+        let before = next - line.capacity;
+        (before < line.left).then(|| self.departure(line, before).time + u64::from(line.credit))
+    }
+
+    /// Decides all departures of `at` before `horizon` that are known. Returns how many, and when the next one is if that is
+    /// known and not before the horizon.
+    pub(super) fn advance(&mut self, at: u32, horizon: u64) -> (u32, Option<u64>) {
+        let line = &self.lines[at as usize];
+        let count = usize::from(line.count);
+        let behind = line.behind;
+        let up = &self.lines[line.upstream as usize];
+        let mut limit = up.left;
+        for &b in &behind[..count] {
+            let b = &self.lines[b as usize];
+            limit = limit.min(b.left + b.capacity);
+        }
+        let first = line.left;
+        if limit <= first {
+            return (0, None);
+        }
+        let (latency, bend) = (u64::from(line.latency), line.bend && self.turn_cycles > 0);
+        let (up_first, up_mask) = (up.first, up.mask);
+        let (own_first, own_mask) = (line.first, line.mask);
+        let mut last = if first > 0 {
+            self.sent[(own_first + ((first - 1) & own_mask)) as usize].time + 1
+        } else {
+            0
+        };
+        let host = line.host;
+        let rivals = line.rivals;
+        let mut j = first;
+        let mut later = None;
+        while j < limit {
+            let sent = self.sent[(up_first + (j & up_mask)) as usize];
+            let mut from = sent.time + latency;
+            if bend && !(last > 0 && last - 1 + self.turn_cycles >= from) {
+                from += self.turn_cycles;
+            }
+            let mut time = from.max(last);
+            for &b in &behind[..count] {
+                let b = &self.lines[b as usize];
+                if j >= b.capacity {
+                    let slot = self.sent[(b.first + ((j - b.capacity) & b.mask)) as usize];
+                    time = time.max(slot.time + u64::from(b.credit));
+                }
+            }
+            if time >= horizon {
+                later = Some(time);
+                break;
+            }
+            self.sent[(own_first + (j & own_mask)) as usize] =
+                Left { time, payload: sent.payload };
+            if host != NONE {
+                self.to_host.push((time + self.host_cycles, host, sent.payload));
+            }
+            if rivals.0 != rivals.1 {
+                self.lines[at as usize].recent.push(time);
+            }
+            last = time + 1;
+            j += 1;
+        }
+        self.lines[at as usize].left = j;
+        if rivals.0 != rivals.1 && j > first {
+            self.look_for_rivals(at, (j - first) as usize);
+        }
+        (j - first, later)
+    }
+
+    /// Sees whether one of the last `count` departures meets one of a rival.
+    fn look_for_rivals(&mut self, at: u32, count: usize) {
+        let line = &self.lines[at as usize];
+        let recent = &line.recent[line.recent.len() - count..];
+        let (first, last) = (recent[0], recent[count - 1]);
+        for &rival in &self.rivals[line.rivals.0 as usize..line.rivals.1 as usize] {
+            let other = &self.lines[rival as usize].recent;
+            let (Some(&from), Some(&to)) = (other.first(), other.last()) else { continue };
+            if to < first || last < from {
+                continue;
+            }
+            if recent.iter().any(|time| other.binary_search(time).is_ok()) {
+                self.met = true;
+            }
+        }
+    }
+
+    /// Forgets departures before `time`, which none to come can meet.
+    pub(super) fn forget(&mut self, time: u64) {
+        for line in &mut self.lines {
+            if line.recent.is_empty() {
+                continue;
+            }
+            if line.recent[line.recent.len() - 1] < time {
+                line.recent.clear();
+            } else {
+                let keep = line.recent.partition_point(|&t| t < time);
+                line.recent.drain(..keep);
+            }
+        }
+    }
+
+    /// The lines behind a line.
+    #[inline(always)]
+    pub(super) fn behind(&self, at: u32) -> ([u32; 5], usize) {
+        let line = &self.lines[at as usize];
+        (line.behind, usize::from(line.count))
+    }
+}
