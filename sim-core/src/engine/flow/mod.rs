@@ -7,7 +7,6 @@ use super::Layout;
 use super::domain::Domain;
 use crate::run::{Host, StopReason, Verdict};
 use pe_isa::Cycle;
-use std::collections::VecDeque;
 use wires::{NONE, Wires};
 
 /// A process, as an entry of the list of work: a line, or a PE.
@@ -21,7 +20,7 @@ pub(super) struct Flow<'a> {
     layout: &'a Layout,
     domain: &'a mut Domain,
     wires: Wires,
-    work: VecDeque<Work>,
+    work: Vec<Work>,
     pe_queued: Vec<bool>,
     /// What is known to come at or after the horizon.
     later: Vec<(u64, Work)>,
@@ -30,6 +29,7 @@ pub(super) struct Flow<'a> {
     /// Before and at this cycle nothing else can happen.
     safe: u64,
     fault: bool,
+    stats: [u64; 8],
 }
 
 /// How it ended.
@@ -53,31 +53,32 @@ impl<'a> Flow<'a> {
         Some(Flow {
             layout,
             wires,
-            work: VecDeque::new(),
+            work: Vec::new(),
             pe_queued: vec![false; pes],
             later: Vec::new(),
             horizon: 0,
             safe: 0,
             fault: false,
+            stats: [0; 8],
             domain,
         })
     }
 
-    fn queue_line(work: &mut VecDeque<Work>, wires: &mut Wires, at: u32) {
+    fn queue_line(work: &mut Vec<Work>, wires: &mut Wires, at: u32) {
         if at == NONE {
             return;
         }
         let line = &mut wires.lines[at as usize];
         if !line.queued {
             line.queued = true;
-            work.push_back(Work::Line(at));
+            work.push(Work::Line(at));
         }
     }
 
     fn queue_pe(&mut self, at: u32) {
         if !self.pe_queued[at as usize] {
             self.pe_queued[at as usize] = true;
-            self.work.push_back(Work::Pe(at));
+            self.work.push(Work::Pe(at));
         }
     }
 
@@ -101,9 +102,10 @@ impl<'a> Flow<'a> {
             // What leaves for the host from now on arrives after this.
             let certain = next.map_or(u64::MAX, |time| time.saturating_add(window));
             self.wires.to_host.sort_unstable();
-            let due = self.wires.to_host.partition_point(|w| w.0 < certain);
+            let due = self.wires.to_host.partition_point(|w| u64::from(w.0) < certain);
             let words: Vec<_> = self.wires.to_host.drain(..due).collect();
             for (cycle, port, payload) in words {
+                let cycle = u64::from(cycle);
                 if cycle > limit {
                     break;
                 }
@@ -117,7 +119,9 @@ impl<'a> Flow<'a> {
             if next >= limit {
                 return self.end(StopReason::CycleLimit, limit);
             }
-            self.wires.forget(next);
+            self.wires.forget(next as u32);
+            self.stats[5] += 1;
+            self.stats[6] += self.later.len() as u64;
             self.safe = next;
             self.horizon = certain.min(limit);
             self.requeue();
@@ -149,10 +153,11 @@ impl<'a> Flow<'a> {
     }
 
     fn work_off(&mut self) {
-        while let Some(work) = self.work.pop_front() {
+        while let Some(work) = self.work.pop() {
             match work {
                 Work::Pe(at) => {
                     self.pe_queued[at as usize] = false;
+                    self.stats[3] += 1;
                     if let Some(time) = self.advance_pe(at) {
                         self.later.push((time, work));
                     }
@@ -172,9 +177,13 @@ impl<'a> Flow<'a> {
     }
 
     fn advance_line(&mut self, at: u32) {
-        let (count, later) = self.wires.advance(at, self.horizon);
+        let horizon = u32::try_from(self.horizon).unwrap_or(u32::MAX);
+        let (count, later) = self.wires.advance(at, horizon);
+        self.stats[0] += 1;
+        self.stats[1] += u64::from(count);
+        self.stats[2] += u64::from(count == 0);
         if let Some(time) = later {
-            self.later.push((time, Work::Line(at)));
+            self.later.push((time.into(), Work::Line(at)));
         }
         if count == 0 {
             return;
@@ -215,7 +224,7 @@ impl<'a> Flow<'a> {
         let mut activity = self.domain.net.activity;
         for line in &self.wires.lines {
             if line.left > 0 && line.upstream != NONE && !line.is_input {
-                let last = self.wires.departure(line, line.left - 1).time;
+                let last = u64::from(self.wires.departure(line, line.left - 1).time);
                 if line.host != NONE {
                     activity = activity.max(last + self.domain.net.host_cycles);
                 }
@@ -223,7 +232,7 @@ impl<'a> Flow<'a> {
             if line.upstream != NONE {
                 let up = &self.wires.lines[line.upstream as usize];
                 if up.left > 0 {
-                    let last = self.wires.departure(up, up.left - 1).time;
+                    let last = u64::from(self.wires.departure(up, up.left - 1).time);
                     activity = activity.max(last + u64::from(line.latency));
                 }
             }
@@ -232,6 +241,7 @@ impl<'a> Flow<'a> {
     }
 
     fn end(&mut self, stop: StopReason, cycle: u64) -> Ended {
+        eprintln!("line visits, departures, empty; pe visits, steps; windows, later {:?}", self.stats);
         for at in 0..self.domain.pes.len() as u32 {
             self.account(at, cycle);
             let gate = self.domain.net.gates[at as usize].clone();

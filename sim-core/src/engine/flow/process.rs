@@ -101,17 +101,19 @@ impl Flow<'_> {
         let mut when = op.ready_at.max(free);
         for queue in [op.a, op.b] {
             if queue != pe::NONE {
-                when = when.max(self.wires.head(queue).ok_or(when)?.time);
+                when = when.max(u64::from(self.wires.head(queue).ok_or(when)?.time));
             }
         }
         if op.dst != pe::NONE {
-            when = when.max(self.wires.room(op.dst).ok_or(when)?);
+            when = when.max(u64::from(self.wires.room(op.dst).ok_or(when)?));
         }
         Ok(when)
     }
 
     fn step(&mut self, at: u32, now: u64, thread: usize, layout: &Layout) {
         self.account(at, now);
+        self.stats[4] += 1;
+        let mut rise = pe::NONE;
         let domain = &mut *self.domain;
         let pe = &mut domain.pes[at as usize];
         let code = &layout.codes[pe.code as usize];
@@ -122,7 +124,7 @@ impl Flow<'_> {
             for (queue, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
                 if queue != pe::NONE {
                     *payload = self.wires.head(queue).expect("a ready step").payload;
-                    self.wires.leave(queue, Left { time: now, payload: 0 });
+                    self.wires.leave(queue, Left { time: now as u32, payload: 0 });
                     pe.counters.wavelets_in += 1;
                     let up = self.wires.lines[queue as usize].upstream;
                     Self::queue_line(&mut self.work, &mut self.wires, up);
@@ -139,8 +141,8 @@ impl Flow<'_> {
             if op.dst != pe::NONE {
                 pe.counters.wavelets_out += 1;
                 let steps = self.wires.lines[op.dst as usize].upstream;
-                self.wires.leave(steps, Left { time: now + cost, payload: out });
-                Self::queue_line(&mut self.work, &mut self.wires, op.dst);
+                self.wires.leave(steps, Left { time: (now + cost) as u32, payload: out });
+                rise = op.dst;
             }
             pe.counters.fabric_steps += 1;
             op.next += count;
@@ -165,6 +167,14 @@ impl Flow<'_> {
             }
         };
         pe.hold(thread, now, cost, &mut domain.net, code);
+        if rise != pe::NONE {
+            self.rise(rise);
+        }
+    }
+
+    /// What a step has put into an output queue goes on as far as is known.
+    fn rise(&mut self, queue: u32) {
+        self.advance_line(queue);
     }
 
     /// As [`Pe::account`], by what is known here.
@@ -182,7 +192,7 @@ impl Flow<'_> {
             let mut inputs = op.ready_at;
             for queue in [op.a, op.b] {
                 if queue != NONE {
-                    inputs = inputs.max(self.wires.head(queue).map_or(u64::MAX, |h| h.time));
+                    inputs = inputs.max(self.wires.head(queue).map_or(u64::MAX, |h| h.time.into()));
                 }
             }
             lacks = lacks.min(inputs);

@@ -10,7 +10,7 @@ use crate::engine::net::{Net, Out};
 /// A departure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Left {
-    pub(super) time: u64,
+    pub(super) time: u32,
     pub(super) payload: u32,
 }
 
@@ -19,19 +19,20 @@ pub(super) const NONE: u32 = u32::MAX;
 
 /// A FIFO, or what stands before an output queue: the steps of its PE.
 #[derive(Debug, Clone)]
+#[repr(align(64))]
 pub(super) struct Line {
     /// Departures that are decided.
     pub(super) left: u32,
     /// The last of them lie in a ring of [`Wires::sent`].
     first: u32,
-    mask: u32,
+    mask: u16,
     /// The line that sends into this one.
     pub(super) upstream: u32,
-    pub(super) capacity: u32,
-    pub(super) latency: u32,
-    pub(super) credit: u32,
+    pub(super) capacity: u16,
+    pub(super) latency: u16,
+    pub(super) credit: u16,
     /// Lines behind it.
-    behind: [u32; 5],
+    behind: [u32; BEHIND],
     count: u8,
     /// Turns at a right angle (rule L-2).
     bend: bool,
@@ -41,21 +42,32 @@ pub(super) struct Line {
     pub(super) pe: u32,
     pub(super) is_input: bool,
     pub(super) queued: bool,
+    /// Its index among the contested ones.
+    contested: u32,
+}
+
+/// Lines behind a line, at most.
+pub(super) const BEHIND: usize = 4;
+
+/// A line whose outputs others use, too.
+#[derive(Debug, Clone)]
+struct Contested {
     /// Where its rivals begin and end.
     rivals: (u32, u32),
     /// Departures that a rival's may still meet.
-    recent: Vec<u64>,
+    recent: Vec<u32>,
 }
 
 #[derive(Debug)]
 pub(super) struct Wires {
     pub(super) lines: Vec<Line>,
     sent: Vec<Left>,
+    contested: Vec<Contested>,
     rivals: Vec<u32>,
-    turn_cycles: u64,
+    turn_cycles: u32,
     /// Wavelets to the host: cycle, port, payload.
-    pub(super) to_host: Vec<(u64, u32, u32)>,
-    host_cycles: u64,
+    pub(super) to_host: Vec<(u32, u32, u32)>,
+    host_cycles: u32,
     /// Two wavelets want one output in one cycle.
     pub(super) met: bool,
 }
@@ -64,22 +76,21 @@ impl Wires {
     pub(super) fn new(net: &Net) -> Wires {
         let fifos = net.fifos.len();
         let line = |capacity: u32, latency: u32, credit: u32| Line {
+            contested: NONE,
             left: 0,
             first: 0,
             mask: 0,
             upstream: NONE,
-            capacity,
-            latency,
-            credit,
-            behind: [NONE; 5],
+            capacity: capacity as u16,
+            latency: latency as u16,
+            credit: credit as u16,
+            behind: [NONE; BEHIND],
             count: 0,
             bend: false,
             host: NONE,
             pe: NONE,
             is_input: false,
             queued: false,
-            rivals: (0, 0),
-            recent: Vec::new(),
         };
         let mut lines: Vec<Line> = (0..fifos)
             .map(|at| {
@@ -94,6 +105,7 @@ impl Wires {
             })
             .collect();
         let mut rivals = Vec::new();
+        let mut contested = Vec::new();
         for at in 0..fifos {
             let fifo = &net.fifos[at];
             match fifo.stage {
@@ -129,7 +141,11 @@ impl Wires {
                             let others = crate::engine::pe::bits(bits);
                             rivals.extend(others.map(|b| router.first + (64 * word + b) as u32));
                         }
-                        lines[at as usize].rivals = (first, rivals.len() as u32);
+                        if rivals.len() as u32 > first {
+                            lines[at as usize].contested = contested.len() as u32;
+                            let rivals = (first, rivals.len() as u32);
+                            contested.push(Contested { rivals, recent: Vec::new() });
+                        }
                     }
                 }
             }
@@ -140,16 +156,18 @@ impl Wires {
                 for at in queues.clone() {
                     let first = rivals.len() as u32;
                     rivals.extend(queues.clone().filter(|&other| other != at));
-                    lines[at as usize].rivals = (first, rivals.len() as u32);
+                    lines[at as usize].contested = contested.len() as u32;
+                    let rivals = (first, rivals.len() as u32);
+                    contested.push(Contested { rivals, recent: Vec::new() });
                 }
             }
         }
         for port in &net.host_in {
             let words = port.script.len() as u32;
             let (script, edge) = (lines.len() as u32, lines.len() as u32 + 1);
-            lines.push(Line { behind: [edge, NONE, NONE, NONE, NONE], count: 1, ..line(0, 0, 0) });
+            lines.push(Line { behind: [edge, NONE, NONE, NONE], count: 1, ..line(0, 0, 0) });
             lines.push(Line {
-                behind: [port.fifo, NONE, NONE, NONE, NONE],
+                behind: [port.fifo, NONE, NONE, NONE],
                 count: 1,
                 upstream: script,
                 ..line(words, 0, 1)
@@ -159,17 +177,18 @@ impl Wires {
         let mut wires = Wires {
             lines,
             sent: Vec::new(),
+            contested,
             rivals,
-            turn_cycles: u64::from(net.turn_cycles),
+            turn_cycles: net.turn_cycles,
             to_host: Vec::new(),
-            host_cycles: net.host_cycles,
+            host_cycles: net.host_cycles as u32,
             met: false,
         };
         wires.lay_rings();
         let scripts = wires.lines.len() as u32 - 2 * net.host_in.len() as u32;
         for (port, script) in net.host_in.iter().zip((scripts..).step_by(2)) {
             for word in port.script.iter().rev() {
-                wires.leave(script, Left { time: word.cycle.0, payload: word.payload });
+                wires.leave(script, Left { time: word.cycle.0 as u32, payload: word.payload });
             }
         }
         wires
@@ -181,9 +200,9 @@ impl Wires {
             let line = &self.lines[at];
             let behind = line.behind[..usize::from(line.count)].iter();
             let need = behind.map(|&b| self.lines[b as usize].capacity).max().unwrap_or(0);
-            let size = (need.max(line.capacity) + 1).next_power_of_two();
+            let size = (u32::from(need.max(line.capacity)) + 1).next_power_of_two();
             self.lines[at].first = next;
-            self.lines[at].mask = size - 1;
+            self.lines[at].mask = (size - 1) as u16;
             next += size;
         }
         self.sent = vec![Left::default(); next as usize];
@@ -192,14 +211,14 @@ impl Wires {
     /// The `n`-th departure of a line, one of the last.
     #[inline(always)]
     pub(super) fn departure(&self, line: &Line, n: u32) -> Left {
-        self.sent[(line.first + (n & line.mask)) as usize]
+        self.sent[(line.first + (n & u32::from(line.mask))) as usize]
     }
 
     /// Notes a departure.
     #[inline(always)]
     pub(super) fn leave(&mut self, at: u32, left: Left) {
         let line = &mut self.lines[at as usize];
-        self.sent[(line.first + (line.left & line.mask)) as usize] = left;
+        self.sent[(line.first + (line.left & u32::from(line.mask))) as usize] = left;
         line.left += 1;
     }
 
@@ -222,24 +241,26 @@ impl Wires {
             return None;
         }
         let sent = self.departure(up, line.left);
-        Some(Left { time: sent.time + u64::from(line.latency), payload: sent.payload })
+        Some(Left { time: sent.time + u32::from(line.latency), payload: sent.payload })
     }
 
     /// From when on the next wavelet into `at` finds a slot, if known.
     #[inline(always)]
-    pub(super) fn room(&self, at: u32) -> Option<u64> {
+    pub(super) fn room(&self, at: u32) -> Option<u32> {
         let line = &self.lines[at as usize];
         let next = self.lines[line.upstream as usize].left;
-        if next < line.capacity {
+        let capacity = u32::from(line.capacity);
+        if next < capacity {
             return Some(0);
         }
-        let before = next - line.capacity;
-        (before < line.left).then(|| self.departure(line, before).time + u64::from(line.credit))
+        let before = next - capacity;
+        (before < line.left).then(|| self.departure(line, before).time + u32::from(line.credit))
     }
 
     /// Decides all departures of `at` before `horizon` that are known. Returns how many, and when the next one is if that is
     /// known and not before the horizon.
-    pub(super) fn advance(&mut self, at: u32, horizon: u64) -> (u32, Option<u64>) {
+    #[inline(always)]
+    pub(super) fn advance(&mut self, at: u32, horizon: u32) -> (u32, Option<u32>) {
         let line = &self.lines[at as usize];
         let count = usize::from(line.count);
         let behind = line.behind;
@@ -247,22 +268,22 @@ impl Wires {
         let mut limit = up.left;
         for &b in &behind[..count] {
             let b = &self.lines[b as usize];
-            limit = limit.min(b.left + b.capacity);
+            limit = limit.min(b.left + u32::from(b.capacity));
         }
         let first = line.left;
         if limit <= first {
             return (0, None);
         }
-        let (latency, bend) = (u64::from(line.latency), line.bend && self.turn_cycles > 0);
-        let (up_first, up_mask) = (up.first, up.mask);
-        let (own_first, own_mask) = (line.first, line.mask);
+        let (latency, bend) = (u32::from(line.latency), line.bend && self.turn_cycles > 0);
+        let (up_first, up_mask) = (up.first, u32::from(up.mask));
+        let (own_first, own_mask) = (line.first, u32::from(line.mask));
         let mut last = if first > 0 {
             self.sent[(own_first + ((first - 1) & own_mask)) as usize].time + 1
         } else {
             0
         };
         let host = line.host;
-        let rivals = line.rivals;
+        let contested = line.contested;
         let mut j = first;
         let mut later = None;
         while j < limit {
@@ -274,9 +295,11 @@ impl Wires {
             let mut time = from.max(last);
             for &b in &behind[..count] {
                 let b = &self.lines[b as usize];
-                if j >= b.capacity {
-                    let slot = self.sent[(b.first + ((j - b.capacity) & b.mask)) as usize];
-                    time = time.max(slot.time + u64::from(b.credit));
+                let capacity = u32::from(b.capacity);
+                if j >= capacity {
+                    let before = (j - capacity) & u32::from(b.mask);
+                    let slot = self.sent[(b.first + before) as usize];
+                    time = time.max(slot.time + u32::from(b.credit));
                 }
             }
             if time >= horizon {
@@ -288,26 +311,26 @@ impl Wires {
             if host != NONE {
                 self.to_host.push((time + self.host_cycles, host, sent.payload));
             }
-            if rivals.0 != rivals.1 {
-                self.lines[at as usize].recent.push(time);
+            if contested != NONE {
+                self.contested[contested as usize].recent.push(time);
             }
             last = time + 1;
             j += 1;
         }
         self.lines[at as usize].left = j;
-        if rivals.0 != rivals.1 && j > first {
-            self.look_for_rivals(at, (j - first) as usize);
+        if contested != NONE && j > first {
+            self.look_for_rivals(contested, (j - first) as usize);
         }
         (j - first, later)
     }
 
     /// Sees whether one of the last `count` departures meets one of a rival.
     fn look_for_rivals(&mut self, at: u32, count: usize) {
-        let line = &self.lines[at as usize];
+        let line = &self.contested[at as usize];
         let recent = &line.recent[line.recent.len() - count..];
         let (first, last) = (recent[0], recent[count - 1]);
         for &rival in &self.rivals[line.rivals.0 as usize..line.rivals.1 as usize] {
-            let other = &self.lines[rival as usize].recent;
+            let other = &self.contested[self.lines[rival as usize].contested as usize].recent;
             let (Some(&from), Some(&to)) = (other.first(), other.last()) else { continue };
             if to < first || last < from {
                 continue;
@@ -319,8 +342,8 @@ impl Wires {
     }
 
     /// Forgets departures before `time`, which none to come can meet.
-    pub(super) fn forget(&mut self, time: u64) {
-        for line in &mut self.lines {
+    pub(super) fn forget(&mut self, time: u32) {
+        for line in &mut self.contested {
             if line.recent.is_empty() {
                 continue;
             }
@@ -335,7 +358,7 @@ impl Wires {
 
     /// The lines behind a line.
     #[inline(always)]
-    pub(super) fn behind(&self, at: u32) -> ([u32; 5], usize) {
+    pub(super) fn behind(&self, at: u32) -> ([u32; BEHIND], usize) {
         let line = &self.lines[at as usize];
         (line.behind, usize::from(line.count))
     }
