@@ -20,7 +20,7 @@ pub(super) struct Flow<'a> {
     layout: &'a Layout,
     domain: &'a mut Domain,
     wires: Wires,
-    work: Vec<Work>,
+    work: std::collections::VecDeque<Work>,
     pe_queued: Vec<bool>,
     /// What is known to come at or after the horizon.
     later: Vec<(u64, Work)>,
@@ -53,7 +53,7 @@ impl<'a> Flow<'a> {
         Some(Flow {
             layout,
             wires,
-            work: Vec::new(),
+            work: Default::default(),
             pe_queued: vec![false; pes],
             later: Vec::new(),
             horizon: 0,
@@ -64,21 +64,21 @@ impl<'a> Flow<'a> {
         })
     }
 
-    fn queue_line(work: &mut Vec<Work>, wires: &mut Wires, at: u32) {
+    fn queue_line(work: &mut std::collections::VecDeque<Work>, wires: &mut Wires, at: u32) {
         if at == NONE {
             return;
         }
         let line = &mut wires.lines[at as usize];
         if !line.queued {
             line.queued = true;
-            work.push(Work::Line(at));
+            work.push_back(Work::Line(at));
         }
     }
 
     fn queue_pe(&mut self, at: u32) {
         if !self.pe_queued[at as usize] {
             self.pe_queued[at as usize] = true;
-            self.work.push(Work::Pe(at));
+            self.work.push_back(Work::Pe(at));
         }
     }
 
@@ -153,7 +153,7 @@ impl<'a> Flow<'a> {
     }
 
     fn work_off(&mut self) {
-        while let Some(work) = self.work.pop() {
+        while let Some(work) = self.work.pop_front() {
             match work {
                 Work::Pe(at) => {
                     self.pe_queued[at as usize] = false;
