@@ -2,7 +2,7 @@
 
 use fabric::HostStop;
 use pe_isa::Cycle;
-use sim_core::{Host, Verdict};
+use sim_core::{Answers, Host, Verdict};
 
 /// Takes all wavelets, and ends the run when all of its conditions are met.
 #[derive(Debug)]
@@ -47,7 +47,13 @@ impl Waiting<'_> {
 }
 
 impl Host for Listener<'_> {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         self.received.push((cycle, port, payload));
         let here = self.waiting.iter_mut().filter(|w| w.stop.port as usize == port);
         here.for_each(|waiting| waiting.take(payload));

@@ -8,7 +8,8 @@ use models::ModelDir;
 use pe_isa::Cycle;
 use sim_core::testing::{Record, Runner, conserve, watched};
 use sim_core::{
-    Host, HostScript, HostWavelet, NoObserver, StopReason, Verdict, engine, oracle, testing,
+    Answers, Host, HostScript, HostWavelet, NoObserver, StopReason, Verdict, engine, oracle,
+    testing,
 };
 use std::path::Path;
 
@@ -53,7 +54,13 @@ fn do_kernels_of_every_preset_conserve_wavelets_credits_and_cycles() {
 struct OneToken(compiler::Protocol);
 
 impl Host for OneToken {
-    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         match self.0.output(port, payload) {
             Some(_) => Verdict::Stop,
             None => Verdict::Continue,

@@ -34,7 +34,9 @@ mod watch;
 mod wheel;
 
 use crate::observe::{NoObserver, Observer};
-use crate::run::{FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
+use crate::run::{
+    Answers, FinalState, Host, HostScript, HostWavelet, Outcome, PeCounters, StopReason, Verdict,
+};
 use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
@@ -90,6 +92,10 @@ pub struct Engine {
     /// In the order of their tiles.
     domains: Vec<Domain>,
     threads: Threads,
+    /// Cycles from the host to the edge.
+    host_latency: u64,
+    /// What the host has answered in this cycle: ports and wavelets.
+    answers: Vec<(usize, HostWavelet)>,
     now: u64,
     started: bool,
 }
@@ -126,7 +132,9 @@ impl Engine {
     fn cut(image: &WaferImage, cut: Cut<'_>, threads: usize) -> Engine {
         let (layout, domains) = elaborate::elaborate(image, cut);
         let threads = Threads::new(threads, domains.len());
-        Engine { layout, domains, threads, now: 0, started: false }
+        let host_latency = image.machine.host_latency_cycles();
+        let answers = Vec::new();
+        Engine { layout, domains, threads, host_latency, answers, now: 0, started: false }
     }
 
     /// Runs until something stops it, and gives the machine's final state.
@@ -237,8 +245,25 @@ impl Engine {
             }
         }
         edge::exchange(domains, *now);
+        if !self.answers.is_empty() {
+            self.send_answers();
+        }
         self.tell(observer);
         trap
+    }
+
+    /// Puts the host's answers (rule H-4) behind what it sends through the same ports.
+    #[inline(never)]
+    fn send_answers(&mut self) {
+        for (port, wavelet) in std::mem::take(&mut self.answers) {
+            let at = |d: &Domain| d.net.host_in.iter().position(|h| h.port == port);
+            let mut places = self.domains.iter_mut().map(|d| (at(d), d));
+            let place = places.find_map(|(at, domain)| Some((at?, domain)));
+            let (at, domain) = place.unwrap_or_else(|| panic!("the image has no host port {port}"));
+            domain.listen(self.now);
+            domain.net.send_later(at as u32, wavelet);
+            domain.look_ahead();
+        }
     }
 
     /// Brings all PEs up to date.
@@ -289,12 +314,12 @@ impl Engine {
                 if let Some(first) = wavelets.first() {
                     net.wheel.at(first.cycle.0, Actor::host_in(at as u32));
                 }
-                port.script = wavelets.iter().rev().copied().collect();
+                port.script = wavelets.iter().copied().collect();
             }
         }
     }
 
-    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3).
+    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3), and keeps its answers.
     #[inline(always)]
     fn deliver(&mut self, now: u64, host: &mut (impl Host + ?Sized)) -> Verdict {
         loop {
@@ -303,10 +328,13 @@ impl Engine {
                 return Verdict::Continue;
             };
             let wavelet = domain.net.to_host.pop_front().expect("it delivers");
-            let verdict = host.receive(Cycle(now), wavelet.port as usize, wavelet.payload);
+            let mut answers = Answers::after(Cycle(now), self.host_latency);
+            let port = wavelet.port as usize;
+            let verdict = host.receive(Cycle(now), port, wavelet.payload, &mut answers);
             if verdict == Verdict::Stop {
                 return Verdict::Stop;
             }
+            self.answers.extend_from_slice(answers.sent());
         }
     }
 
