@@ -85,3 +85,14 @@ fn deviation_23_is_there_one_wafer() {
 fn deviation_24_is_there_no_power() {
     assert_eq!(keys_with(&["power", "watt", "joule", "energy"]), Vec::<String>::new());
 }
+
+#[test]
+fn deviation_25_does_the_host_draw_tokens_in_no_time() {
+    // An answer waits for the link's latency alone, and the machine file has no key for more.
+    let machine = machine("wse3", 1, 1);
+    let answers = sim_core::Answers::to(pe_isa::Cycle(1_000), &machine);
+    assert_eq!(answers.earliest().0, 1_000 + machine.host_latency_cycles());
+    let keys = keys(&machine);
+    let host: Vec<_> = keys.iter().filter(|key| key.starts_with("host.")).collect();
+    assert_eq!(host, ["host.bits_per_s", "host.latency_ns"]);
+}
