@@ -49,8 +49,6 @@ pub(crate) struct RunArgs {
     /// End an answer before this text, which may span tokens (repeatable; besides the model's own stop_strings)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) stop: Vec<String>,
-    #[command(flatten)]
-    pub(crate) sampling: SamplingArgs,
     /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none)
     #[arg(long, value_enum, default_value_t = Data::Full)]
     pub(crate) data: Data,
@@ -68,6 +66,9 @@ pub(crate) struct RunArgs {
     /// Stop with an error at this cycle [default: far more than the work can take]
     #[arg(long, value_name = "N")]
     pub(crate) cycle_limit: Option<NonZeroU64>,
+    // Last, since its heading would hold for what follows.
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
 }
 
 /// Prompts as messages.
@@ -84,9 +85,7 @@ pub(crate) struct ChatArgs {
     pub(crate) chat_date: Option<Date>,
 }
 
-/// Drawing tokens. Without any of these options the wafer takes the most likely token each time. With one, its logits go
-/// to the host, which draws; settings that are not given are those of generation_config.json if that says do_sample, else
-/// they change nothing.
+/// Drawing tokens.
 #[derive(Debug, Clone, Copy, Default, Args)]
 #[command(
     next_help_heading = "Sampling (without any of these, the wafer takes the most likely token)"

@@ -120,7 +120,9 @@ impl Sampler {
     /// # Panics
     /// Without logits.
     pub fn choose(&mut self, logits: &[f32]) -> u32 {
-        let tokens = self.settings.distribution(logits, &self.seen);
+        let mut tokens = self.settings.distribution(logits, &self.seen);
+        // By ids, so that logits with other last bits draw the same token but where the number falls just between two.
+        tokens.sort_unstable_by_key(|(id, _)| *id);
         // 53 random bits: every multiple of 2⁻⁵³ below 1 is as likely as another.
         let mut left = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         for &(id, probability) in &tokens {

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{copy_of, examples};
 use models::ModelDir;
@@ -92,6 +93,15 @@ fn is_there_what_transformers_gives_templates() {
     assert_eq!(of(methods).unwrap(), "Truexrolecontentb");
     // Blocks take their line with them.
     assert_eq!(of("  {% if true %}\nx\n  {% endif %}\ny").unwrap(), "x\ny");
+}
+
+#[test]
+fn are_values_methods_and_white_space_written_as_by_jinja2() {
+    // The text is that of jinja2 3.1.6, set up as Transformers does it.
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/chat");
+    let read = |name| fs::read_to_string(data.join(name)).unwrap();
+    let told = rendered(&read("python.jinja"), None, " hi <b> & 'x'\n").unwrap();
+    assert_eq!(told, read("python.txt"));
 }
 
 #[test]
