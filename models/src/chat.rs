@@ -4,6 +4,7 @@ mod dialect;
 mod strftime;
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use minijinja::{Error, Value};
 use serde_json::{Map, Value as Json};
@@ -18,6 +19,17 @@ const FUEL: u64 = 1_000_000;
 
 /// Depth of macros and loops in one another, after which a template is given up.
 const DEPTH: usize = 200;
+
+/// Longest template that is rendered, in bytes; the longest known ones have half of it. Beside [`STACK`] it bounds the depth of expressions,
+/// which the template library follows by recursion.
+const LONGEST: usize = 64 << 10;
+
+/// Stack in bytes for parsing and rendering: thousands for each two bytes of a template.
+const STACK: usize = 256 << 20;
+
+/// Most `~` in a template, which join texts: the library computes a chain of constants while it parses, without a budget, in time that
+/// grows with the square of its length or more. A fifth of a second for these; known templates have a few dozen.
+const JOINS: usize = 2_000;
 
 /// Special tokens that templates know by name.
 const TOKENS: [&str; 7] =
@@ -52,7 +64,7 @@ impl ChatTemplate {
         let file = dir.join("chat_template.jinja");
         if let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? {
             let source = String::from_utf8(bytes).map_err(|_| problem(&file, "is not UTF-8"))?;
-            return Ok(ChatTemplate { file, source, tokens });
+            return ChatTemplate { file, source, tokens }.checked();
         }
         let named = |list: &Vec<Json>| {
             let default = list.iter().find(|entry| entry["name"] == "default");
@@ -67,7 +79,21 @@ impl ChatTemplate {
         };
         let want = "is no string, and no list with one called `default`";
         let source = source.ok_or_else(|| problem(&config_file, want))?;
-        Ok(ChatTemplate { file: config_file, source, tokens })
+        ChatTemplate { file: config_file, source, tokens }.checked()
+    }
+
+    fn checked(self) -> Result<ChatTemplate, ModelError> {
+        let bytes = self.source.len();
+        if bytes > LONGEST {
+            let told = format!("has {bytes} bytes; at most {LONGEST} are rendered");
+            return Err(problem(&self.file, &told));
+        }
+        let joins = self.source.bytes().filter(|byte| *byte == b'~').count();
+        if joins > JOINS {
+            let told = format!("has {joins} times `~`; at most {JOINS} are rendered");
+            return Err(problem(&self.file, &told));
+        }
+        Ok(self)
     }
 
     /// The text of a chat that a system message, if any, and a user's message open, up to where the model's answer begins.
@@ -81,6 +107,17 @@ impl ChatTemplate {
         user: &str,
         today: Date,
     ) -> Result<String, ModelError> {
+        let done = thread::scope(|scope| {
+            let stack = thread::Builder::new().stack_size(STACK);
+            let work = stack.spawn_scoped(scope, || self.render_here(system, user, today));
+            work.map(|work| work.join().expect("templates do not panic"))
+        });
+        let done = done.map_err(|source| ModelError::Io { file: self.file.clone(), source })?;
+        done.map_err(|told| problem(&self.file, &told))
+    }
+
+    /// As [`render`](Self::render), on this thread's stack; errors in words.
+    fn render_here(&self, system: Option<&str>, user: &str, today: Date) -> Result<String, String> {
         let message =
             |role: &str, content: &str| Value::from_pairs([("role", role), ("content", content)]);
         let system = system.map(|content| message("system", content));
@@ -89,8 +126,7 @@ impl ChatTemplate {
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(DEPTH);
         let source = dialect::plain(&self.source);
-        let told = |error| problem(&self.file, &told(&error));
-        let template = environment.template_from_str(&source).map_err(told)?;
+        let template = environment.template_from_str(&source).map_err(|error| told(&error))?;
         let tokens = self.tokens.iter().map(|(key, token)| (*key, Value::from(token.as_str())));
         let rest = [
             ("messages", messages),
@@ -98,7 +134,8 @@ impl ChatTemplate {
             ("tools", Value::from(())),
             ("documents", Value::from(())),
         ];
-        template.render(Value::from_pairs(tokens.chain(rest))).map_err(told)
+        let context = Value::from_pairs(tokens.chain(rest));
+        template.render(context).map_err(|error| told(&error))
     }
 }
 
