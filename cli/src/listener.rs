@@ -70,7 +70,10 @@ mod tests {
     /// The place of the word that ends the run, of words that all come to port 0.
     fn ends_at(stops: &[HostStop], words: &[u32]) -> Option<usize> {
         let mut host = Listener::new(stops);
-        words.iter().position(|&word| host.receive(Cycle(0), 0, word) == Verdict::Stop)
+        let machine = fabric::presets::preset(fabric::presets::DEFAULT).expect("a preset");
+        let mut answers = Answers::to(Cycle(0), &machine);
+        let mut stops = |word| host.receive(Cycle(0), 0, word, &mut answers) == Verdict::Stop;
+        words.iter().position(|&word| stops(word))
     }
 
     #[test]

@@ -97,17 +97,12 @@ fn exchange_among(domains: &mut [Domain], now: u64) {
 impl Domain {
     /// Takes in a message of cycle `now`, all of whose visits are over.
     fn receive(&mut self, message: &Message, now: u64) {
-        self.listen(now);
-        self.net.receive(message);
-    }
-
-    /// Makes ready for what comes from outside at the end of cycle `now`.
-    pub(super) fn listen(&mut self, now: u64) {
         if self.next != now {
             // Perhaps it had nothing to do until now. Either way, it must look ahead again.
             self.net.now = now;
             self.net.wheel.skip_to(now);
             self.next = now;
         }
+        self.net.receive(message);
     }
 }

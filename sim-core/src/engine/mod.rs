@@ -34,9 +34,7 @@ mod watch;
 mod wheel;
 
 use crate::observe::{NoObserver, Observer};
-use crate::run::{
-    Answers, FinalState, Host, HostScript, HostWavelet, Outcome, PeCounters, StopReason, Verdict,
-};
+use crate::run::{Answers, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
 use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
@@ -94,8 +92,6 @@ pub struct Engine {
     threads: Threads,
     /// Cycles from the host to the edge.
     host_latency: u64,
-    /// What the host has answered in this cycle: ports and wavelets.
-    answers: Vec<(usize, HostWavelet)>,
     now: u64,
     started: bool,
 }
@@ -133,8 +129,7 @@ impl Engine {
         let (layout, domains) = elaborate::elaborate(image, cut);
         let threads = Threads::new(threads, domains.len());
         let host_latency = image.machine.host_latency_cycles();
-        let answers = Vec::new();
-        Engine { layout, domains, threads, host_latency, answers, now: 0, started: false }
+        Engine { layout, domains, threads, host_latency, now: 0, started: false }
     }
 
     /// Runs until something stops it, and gives the machine's final state.
@@ -245,25 +240,8 @@ impl Engine {
             }
         }
         edge::exchange(domains, *now);
-        if !self.answers.is_empty() {
-            self.send_answers();
-        }
         self.tell(observer);
         trap
-    }
-
-    /// Puts the host's answers (rule H-4) behind what it sends through the same ports.
-    #[inline(never)]
-    fn send_answers(&mut self) {
-        for (port, wavelet) in std::mem::take(&mut self.answers) {
-            let at = |d: &Domain| d.net.host_in.iter().position(|h| h.port == port);
-            let mut places = self.domains.iter_mut().map(|d| (at(d), d));
-            let place = places.find_map(|(at, domain)| Some((at?, domain)));
-            let (at, domain) = place.unwrap_or_else(|| panic!("the image has no host port {port}"));
-            domain.listen(self.now);
-            domain.net.send_later(at as u32, wavelet);
-            domain.look_ahead();
-        }
     }
 
     /// Brings all PEs up to date.
@@ -319,7 +297,7 @@ impl Engine {
         }
     }
 
-    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3), and keeps its answers.
+    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3), and takes its answers.
     #[inline(always)]
     fn deliver(&mut self, now: u64, host: &mut (impl Host + ?Sized)) -> Verdict {
         loop {
@@ -334,7 +312,24 @@ impl Engine {
             if verdict == Verdict::Stop {
                 return Verdict::Stop;
             }
-            self.answers.extend_from_slice(answers.sent());
+            if !answers.sent().is_empty() {
+                self.send(&answers);
+            }
+        }
+    }
+
+    /// Puts the host's answers (rule H-4) behind what it sends through the same ports. None of them stands at the edge in this
+    /// cycle, which has not begun.
+    #[inline(never)]
+    fn send(&mut self, answers: &Answers) {
+        for &(port, wavelet) in answers.sent() {
+            let at = |d: &Domain| d.net.host_in.iter().position(|h| h.port == port);
+            let mut places = self.domains.iter_mut().map(|d| (at(d), d));
+            let place = places.find_map(|(at, domain)| Some((at?, domain)));
+            let (at, domain) = place.unwrap_or_else(|| panic!("the image has no host port {port}"));
+            if domain.net.send_later(at as u32, wavelet) {
+                domain.next = domain.next.min(wavelet.cycle.0);
+            }
         }
     }
 

@@ -110,13 +110,16 @@ impl Net {
         self.to_host.insert(at, wavelet);
     }
 
-    /// The host sends one more wavelet through a port (rule H-4), at a later cycle than this.
-    pub(super) fn send_later(&mut self, at: u32, wavelet: HostWavelet) {
+    /// The host sends one more wavelet through a port (rule H-4), at a later cycle than this. Returns whether the port
+    /// has to be visited then; else it is known that it has something to send.
+    pub(super) fn send_later(&mut self, at: u32, wavelet: HostWavelet) -> bool {
         let script = &mut self.host_in[at as usize].script;
-        if script.is_empty() {
+        let is_first = script.is_empty();
+        script.push_back(wavelet);
+        if is_first {
             self.wheel.at(wavelet.cycle.0, Actor::host_in(at));
         }
-        self.host_in[at as usize].script.push_back(wavelet);
+        is_first
     }
 
     /// A visit of a host port: sends its next wavelet if the edge takes it.
