@@ -1,8 +1,8 @@
 //! `--check-reference`: the wafer's tokens and logits against the forward pass on the host.
 
 use crate::logits::LogitsTap;
-use crate::session::Answer;
-use models::{Reference, argmax};
+use crate::receiver::Answer;
+use models::{Reference, Sampler, argmax};
 use std::fmt;
 
 /// A token that the reference would have chosen otherwise.
@@ -36,12 +36,13 @@ pub(crate) struct Comparison {
 }
 
 /// Runs the reference over the prompt and the wafer's own answer, so that one wrong token does not
-/// make all later ones wrong.
+/// make all later ones wrong. Where the host drew the tokens, `sampler` draws from the reference's logits with the same
+/// random numbers.
 pub(crate) fn compare(
     reference: &mut Reference<'_>,
-    prompt: &[u32],
-    answer: &Answer,
+    (prompt, answer): (&[u32], &Answer),
     tap: Option<&LogitsTap>,
+    mut sampler: Option<Sampler>,
 ) -> Comparison {
     reference.reset();
     let mut comparison =
@@ -54,9 +55,12 @@ pub(crate) fn compare(
         if place > 0 {
             logits = reference.step(answer.ids[place - 1], prompt.len() + place - 1);
         }
-        let chosen = argmax(&logits);
+        let chosen = sampler.as_mut().map_or_else(|| argmax(&logits), |s| s.choose(&logits));
         if chosen != wafer {
             comparison.wrong.push(WrongToken { place, wafer, reference: chosen });
+        }
+        if let Some(sampler) = &mut sampler {
+            sampler.take(wafer);
         }
         if let Some(seen) = tap.and_then(|tap| tap.of_token(answer.places[place])) {
             comparison.see(place, &seen, &logits);

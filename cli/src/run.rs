@@ -7,14 +7,16 @@ use crate::logits::LogitsTap;
 use crate::output::{print, print_json};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
+use crate::receiver::{Answer, Rules};
 use crate::reference::{self, Comparison};
-use crate::requests::{self, Request};
-use crate::session::{self, Answer, Finished, Session};
+use crate::requests::{self, Chat, Request};
+use crate::sampling;
+use crate::session::{self, Finished, Session};
 use crate::settings::Settings;
 use crate::summary;
 use anyhow::{anyhow, bail};
 use compiler::Compiled;
-use models::{ModelDir, Reference, Tokenizer, Weights};
+use models::{Date, ModelDir, Reference, Sampler, Sampling, StopStrings, Tokenizer, Weights};
 use pe_isa::Cycle;
 use std::time::Instant;
 use traces::{
@@ -29,7 +31,8 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let progress = Progress::start("placing the model", args.quiet);
     let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
     let graph = job.model.graph();
-    let mut compiled = session::place(graph, weights, &job.settings, &positions)?;
+    let wanted = (&positions[..], job.sampling.is_some());
+    let mut compiled = session::place(graph, weights, &job.settings, wanted)?;
     if !args.quiet && !compiled.warnings.is_empty() {
         let count = compiled.warnings.len();
         progress.suspend(|| {
@@ -54,6 +57,10 @@ struct Job {
     model: ModelDir,
     tokenizer: Option<Tokenizer>,
     requests: Vec<Request>,
+    stops: StopStrings,
+    sampling: Option<Sampling>,
+    /// What a chat template was told.
+    chat_date: Option<Date>,
 }
 
 impl Job {
@@ -67,10 +74,29 @@ impl Job {
             model.notes().iter().for_each(|text| note(text));
         }
         let prompts = &args.prompts.0;
-        let tokenizer = requests::open_tokenizer(&model, prompts)?;
-        let requests =
-            requests::resolve(&model, tokenizer.as_ref(), prompts, &args.max_new_tokens)?;
-        Ok(Job { settings, model, tokenizer, requests })
+        let sampling = sampling::resolve(&args.sampling, model.generation())?;
+        if args.stop.iter().any(String::is_empty) {
+            bail!("--stop is empty, which would end every answer at once; give a text");
+        }
+        let stops = args.stop.iter().chain(&model.generation().stop_strings);
+        let stops = StopStrings::new(stops.cloned());
+        let tokenizer = requests::open_tokenizer(&model, prompts, !stops.is_empty())?;
+        let chat = Chat::open(&args.chat, &model)?;
+        let new = &args.max_new_tokens;
+        let prompts = (&prompts[..], chat.as_ref());
+        let requests = requests::resolve(&model, tokenizer.as_ref(), prompts, new)?;
+        let chat_date = chat.map(|chat| chat.date);
+        Ok(Job { settings, model, tokenizer, requests, stops, sampling, chat_date })
+    }
+
+    /// How answers are made, and where they end.
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            eos_ids: &self.model.graph().eos_ids,
+            tokenizer: self.tokenizer.as_ref(),
+            stops: &self.stops,
+            sampling: self.sampling,
+        }
     }
 
     /// Runs the wafer. The text of a single request streams to standard output, unless a JSON document
@@ -90,24 +116,23 @@ impl Job {
         );
         let session = Session {
             requests: &self.requests,
-            eos_ids: &graph.eos_ids,
+            rules: &self.rules(),
             limit,
             threads: args.host.threads(),
             progress,
         };
         progress.say("simulating");
         if args.json || self.requests.len() > 1 {
-            return session.simulate(compiled, &mut |_, _| Ok(()), tap);
+            return session.simulate(compiled, &mut |_, _, _| Ok(()), tap);
         }
         progress.give_way();
-        let mut stream = self.tokenizer.as_ref().map(Tokenizer::stream);
-        let mut show = |_request: usize, id: u32| match &mut stream {
-            Some(stream) => stream.push(id)?.map_or(Ok(()), |text| print(&text)),
+        let mut show = |_request: usize, id: u32, text: &str| match &self.tokenizer {
+            Some(_) if text.is_empty() => Ok(()),
+            Some(_) => print(text),
             None => print(&format!("{id} ")),
         };
         let finished = session.simulate(compiled, &mut show, tap)?;
-        let rest = stream.map_or(Ok(None), |mut stream| stream.flush())?;
-        print(&format!("{}\n", rest.unwrap_or_default()))?;
+        print("\n")?;
         Ok(finished)
     }
 
@@ -120,10 +145,11 @@ impl Job {
         let rounding = session::rounding(self.settings.numerics.weights);
         let graph = self.model.graph();
         let mut reference = Reference::with_rounding(graph, weights, rounding);
-        let pairs = self.requests.iter().zip(&finished.answers);
+        let pairs = self.requests.iter().zip(&finished.answers).enumerate();
         pairs
-            .map(|(request, answer)| {
-                reference::compare(&mut reference, &request.prompt, answer, tap)
+            .map(|(n, (request, answer))| {
+                let sampler = self.sampling.map(|s| Sampler::new(s, n, &request.prompt));
+                reference::compare(&mut reference, (&request.prompt, answer), tap, sampler)
             })
             .collect()
     }
@@ -140,7 +166,8 @@ impl Job {
         let Some(counted) = defects::count(machine, compiled.detours) else { return Ok(None) };
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
         let (threads, quiet) = (args.host.threads(), args.quiet);
-        let ran = Ran { graph, weights, settings, requests, compiled, threads, quiet };
+        let rules = &self.rules();
+        let ran = Ran { graph, weights, settings, requests, rules, compiled, threads, quiet };
         let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
@@ -174,7 +201,12 @@ impl Job {
                 weight_bytes: weights.stored_bytes(),
                 digest: self.model.digest().to_string(),
             },
-            settings: self.settings.entry()?,
+            settings: traces::Settings {
+                sampling: sampling::entry(self.sampling.as_ref()),
+                stop_strings: self.stops.texts().to_vec(),
+                chat_date: self.chat_date.map(|date| date.to_string()),
+                ..self.settings.entry()?
+            },
             requests,
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
@@ -196,8 +228,7 @@ impl Job {
     }
 
     fn request_entry(&self, request: &Request, answer: &Answer) -> anyhow::Result<RequestEntry> {
-        let tokenizer = self.tokenizer.as_ref();
-        let text = tokenizer.map(|t| t.decode(&answer.ids)).transpose()?;
+        let text = answer.text.clone();
         let stop = answer.stop.ok_or_else(|| anyhow!("an answer is not complete"))?;
         Ok(RequestEntry {
             prompt_tokens: request.prompt.len(),

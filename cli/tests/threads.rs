@@ -7,8 +7,8 @@ use fabric::{Machine, PeIdx, WaferImage, presets, text};
 use models::ModelDir;
 use pe_isa::Cycle;
 use sim_core::{
-    Engine, Event, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, StopReason,
-    Verdict,
+    Answers, Engine, Event, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome,
+    StopReason, Verdict,
 };
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -44,7 +44,13 @@ struct Listener {
 }
 
 impl Host for Listener {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         self.received.push((cycle, port, payload));
         if self.received.len() == self.words { Verdict::Stop } else { Verdict::Continue }
     }

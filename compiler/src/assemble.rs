@@ -104,7 +104,7 @@ impl Assembler<'_> {
         for (at, stage) in stages.iter().enumerate() {
             let connected = PortLanes {
                 items: if at == 0 { lanes.prompts.color } else { lanes.items[at - 1].color },
-                feedback: (at == 0).then_some(lanes.feedback.color),
+                feedback: lanes.feedback.as_ref().filter(|_| at == 0).map(|lane| lane.color),
                 grant_out: (at > 0).then(|| lanes.grants[at - 1].color),
                 grant_in: (at < last).then(|| lanes.grants[at].color),
                 only_wanted: at + 1 == last,
@@ -225,7 +225,7 @@ impl Assembler<'_> {
             has_bias,
             soft_cap: self.graph.logit_soft_cap,
             to_host: lanes.answers.color,
-            feedback: lanes.feedback.color,
+            feedback: lanes.feedback.as_ref().map(|lane| lane.color),
         };
         let mut parts = Vec::new();
         for (place, node) in places(stage) {
@@ -235,6 +235,9 @@ impl Assembler<'_> {
             }
             let mut params = residual_params(hidden, place.column);
             params.push((regs::VOCAB, vocab.start(place.row)));
+            if emitter.feedback.is_none() {
+                params.push((regs::VOCAB_BEHIND, vocab.total() - vocab.end(place.row)));
+            }
             let data = std::mem::take(&mut data[node]);
             self.set((at, node), emit::head::program(&emitter, place), params, bytes, data);
         }

@@ -106,6 +106,13 @@ pub struct Settings {
     pub streams: u32,
     /// What `--set` changed, as given.
     pub overrides: Vec<String>,
+    /// How the host drew the tokens; null where the wafer took the most likely ones.
+    pub sampling: serde_json::Value,
+    /// Texts that end an answer.
+    pub stop_strings: Vec<String>,
+    /// The day that the chat template was told; absent without a chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<String>,
 }
 
 /// Why an answer ended.
@@ -116,6 +123,8 @@ pub enum Stop {
     Length,
     /// Its last token is an end-of-sequence token.
     Eos,
+    /// Its last token completed a stop string.
+    StopString,
     /// The model's context is full, which cut the default number of new tokens short.
     Context,
 }
@@ -125,7 +134,7 @@ pub enum Stop {
 pub struct Output {
     /// New tokens; the end-of-sequence token that stopped it included.
     pub token_ids: Vec<u32>,
-    /// Their text, special tokens left out; none without a tokenizer.
+    /// Their text, special tokens and all from a stop string on left out; none without a tokenizer.
     pub text: Option<String>,
     /// `wafer`: the tokens were read out of the wafer.
     pub source: &'static str,

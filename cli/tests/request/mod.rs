@@ -8,7 +8,7 @@ use fabric::{Machine, PeIdx, WaferImage};
 use models::ModelDir;
 use pe_isa::Cycle;
 use serde_json::Value;
-use sim_core::{Host, HostScript, HostWavelet, Observer, Outcome, Verdict, engine};
+use sim_core::{Answers, Host, HostScript, HostWavelet, Observer, Outcome, Verdict, engine};
 use std::path::{Path, PathBuf};
 
 pub(crate) const LIMIT: Cycle = Cycle(1_000_000_000);
@@ -53,7 +53,13 @@ impl Listener {
 }
 
 impl Host for Listener {
-    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         let Some(token) = self.protocol.output(port, payload) else { return Verdict::Continue };
         self.tokens.push(token);
         if self.tokens.len() == self.wanted || self.eos.contains(&token.id) {

@@ -68,6 +68,8 @@ pub(crate) mod regs {
     pub(crate) const GATHER_BEFORE: Reg = Reg(21);
     /// See [`GATHER_BEFORE`].
     pub(crate) const GATHER_BEHIND: Reg = Reg(22);
+    /// Parameter of the head, where its logits go to the host: vocabulary entries behind this row's.
+    pub(crate) const VOCAB_BEHIND: Reg = Reg(22);
     /// Parameter of the embedding: first position of this row's part of the position table.
     pub(crate) const POSITIONS: Reg = Reg(21);
     /// See [`GATHER_BEFORE`]; also the byte offset of the share in the rounded gate and up vectors.
