@@ -57,7 +57,7 @@ impl Extras {
             (self.head_layer_norms, 200),
             (self.post_norms.contains(&true), 300),
             (self.exact_gelu, 300),
-            (self.experts, 700),
+            (self.experts, 400),
         ];
         parts.into_iter().filter(|(has, _)| *has).map(|(_, bytes)| bytes).sum()
     }
