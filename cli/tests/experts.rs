@@ -1,8 +1,10 @@
 //! Do mixtures of experts compute on the wafer what the host's forward pass does, on any cut, and do only the chosen ones work? Graphs
 //! of small models are changed, so that any mixture of layers can be had; the run is in f32.
 
+mod call;
 mod request;
 
+use call::wafersim;
 use compiler::{Compiled, Mapping, Options};
 use fabric::PeCoord;
 use models::{
@@ -169,6 +171,18 @@ fn refusal(model: &ModelDir, change: impl Fn(&mut DecoderGraph)) -> String {
         Ok(_) => String::new(),
         Err(refused) => refused.to_string(),
     }
+}
+
+#[test]
+fn does_the_report_say_that_timing_depends_on_the_data() {
+    let model = model(MIXED);
+    let path = model.path().to_str().expect("a path in UTF-8");
+    let args = ["run", path, "--prompt-ids", "1,2", "--max-new-tokens", "2"];
+    let (table, json) = (wafersim(&args), wafersim(&[&args[..], &["--json"]].concat()));
+    assert!(table.out.contains("2 of 8 a token") && table.out.contains("depends on the data"));
+    let report: serde_json::Value = serde_json::from_str(&json.out).expect("a document");
+    let expected = serde_json::json!({ "layers": 2, "experts": 8, "chosen": 2 });
+    assert_eq!(report["model"]["experts"], expected);
 }
 
 #[test]

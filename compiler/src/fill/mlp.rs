@@ -81,7 +81,7 @@ impl Row<'_, '_> {
         self.inputs(&linears, at, self.at.gate_up_stride);
         let t = self.filler.numerics.weights;
         let down = output_tile(self.filler, layers.down, &rows, self.tiling.dims.hidden);
-        let bias = self.filler.added_bias(layers.down).filter(|_| held.leads || is_dense(self.at));
+        let bias = self.filler.added_bias(layers.down);
         for (c, tile) in (0..).zip(self.tiles.iter_mut()) {
             let slice = range(self.tiling.hidden, c);
             tile.push(pack_output(self.at.down + offset, t, &down, slice.clone(), stride));
@@ -90,9 +90,4 @@ impl Row<'_, '_> {
             }
         }
     }
-}
-
-/// Whether there is no router: then the root of the column adds the bias, whatever row that is.
-fn is_dense(at: &MlpAt) -> bool {
-    at.tiling.dims.routed.is_none()
 }
