@@ -16,12 +16,15 @@ use crate::settings::Settings;
 use crate::summary;
 use anyhow::{anyhow, bail};
 use compiler::Compiled;
-use models::{Date, ModelDir, Reference, Sampler, Sampling, StopStrings, Tokenizer, Weights};
+use models::{
+    Date, DecoderGraph, MlpKind, ModelDir, Reference, Sampler, Sampling, StopStrings, Tokenizer,
+    Weights,
+};
 use pe_isa::Cycle;
 use std::time::Instant;
 use traces::{
-    Counters, DefectsEntry, HostFacts, Latency, MachineEntry, ModelEntry, Output, RequestEntry,
-    Resources, RunReport,
+    Counters, DefectsEntry, ExpertsEntry, HostFacts, Latency, MachineEntry, ModelEntry, Output,
+    RequestEntry, Resources, RunReport,
 };
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
@@ -200,6 +203,7 @@ impl Job {
                 parameters: graph.parameters(),
                 weight_bytes: weights.stored_bytes(),
                 digest: self.model.digest().to_string(),
+                experts: experts(graph),
             },
             settings: traces::Settings {
                 sampling: sampling::entry(self.sampling.as_ref()),
@@ -238,6 +242,22 @@ impl Job {
             latency: Latency::of(&self.settings.machine, &answer.cycles),
         })
     }
+}
+
+/// The mixtures of experts of a graph, if it has any.
+fn experts(graph: &DecoderGraph) -> Option<ExpertsEntry> {
+    let mixtures = graph.blocks.iter().filter_map(|block| match &block.mlp.kind {
+        MlpKind::Dense(_) => None,
+        MlpKind::Experts(mixture) => Some((mixture.experts.len(), mixture.chosen)),
+    });
+    mixtures.fold(None, |all: Option<ExpertsEntry>, (experts, chosen)| {
+        let all = all.unwrap_or(ExpertsEntry { layers: 0, experts: 0, chosen: 0 });
+        Some(ExpertsEntry {
+            layers: all.layers + 1,
+            experts: all.experts.max(experts),
+            chosen: all.chosen.max(chosen),
+        })
+    })
 }
 
 /// Prints report and check; a difference is a failure, and then neither is printed.

@@ -195,7 +195,8 @@ impl Assembler<'_> {
         for (place, node) in places(stage) {
             let mut params = residual_params(tiling.hidden, place.column);
             params.push((regs::COLUMN, place.column));
-            let words = mlp::shares(tiling.inner.len(place.row), act, w);
+            let inner = emitter.layout.layers[0].mlp.tiling.row(place.row).inner_len();
+            let words = mlp::shares(inner, act, w);
             let (start, end) = (words.start(place.column), words.end(place.column));
             params.push((regs::GATHER_BEFORE, start));
             params.push((regs::GATHER_BEHIND, words.end(w - 1) - end));

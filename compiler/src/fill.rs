@@ -2,10 +2,10 @@
 
 mod ends;
 mod fold;
+mod mlp;
 
 pub(crate) use ends::{embed, head};
 
-use crate::check::dense;
 use crate::error::CompileError;
 use crate::layout::{LayerAt, LayersLayout};
 use crate::options::Numerics;
@@ -151,7 +151,7 @@ pub(crate) fn layers(
     for (local, block) in blocks.iter().enumerate() {
         for r in 0..h {
             attention_row(filler, block, tiling, layout, (local, r), &mut tiles);
-            mlp_row(filler, block, tiling, layout, (local, r), &mut tiles);
+            mlp::row(filler, block, tiling, layout, (local, r), &mut tiles);
         }
     }
     for at in &layout.ropes {
@@ -264,44 +264,4 @@ fn pack_output(
     let inputs = m.values.len() / m.columns.max(1);
     let size = (inputs, slice.len(), stride as usize);
     pack(address, t, size, |i, o| m.values[i * m.columns + slice.start + o])
-}
-
-fn mlp_row(
-    filler: &mut Filler,
-    block: &Block,
-    tiling: &LayerTiling,
-    layout: &LayersLayout,
-    (local, r): (usize, u32),
-    tiles: &mut [Vec<Segment>],
-) {
-    let dense = dense(&block.mlp);
-    let (at, t) = (&layout.layers[local], filler.numerics.weights);
-    let (w, hidden) = (tiling.width, tiling.dims.hidden);
-    let rows: Vec<u32> = (tiling.inner.start(r)..tiling.inner.end(r)).collect();
-    let mut fused = Matrix { columns: hidden as usize, values: Vec::new() };
-    let linears: Vec<_> = dense.inputs().into_iter().map(|linear| (linear, rows.clone())).collect();
-    for (linear, rows) in &linears {
-        fused.values.extend(filler.rows(linear.weight, rows, hidden).values);
-    }
-    let bias = filler.fused_bias(&block.mlp.norm, &linears, &fused);
-    let stride = tiling.dims.ups() * layout.inner_stride;
-    let output = output_tile(filler, dense.down, &rows, hidden);
-    let (norm2, down_bias) = (filler.norm_weight(&block.mlp.norm), filler.added_bias(dense.down));
-    let post_norm = block.mlp.post_norm.as_ref().map(|norm| filler.norm_weight(norm));
-    for c in 0..w {
-        let slice = range(tiling.hidden, c);
-        let tile = &mut tiles[(r * w + c) as usize];
-        tile.push(pack_vector(at.norm2, &norm2[slice.clone()]));
-        tile.push(pack_by_input(at.gate_up, t, &fused, slice.clone(), stride));
-        if !bias.is_empty() {
-            tile.push(pack_vector(at.gate_up_bias, &bias));
-        }
-        tile.push(pack_output(at.down, t, &output, slice.clone(), layout.hidden_stride));
-        if let Some(b) = &down_bias {
-            tile.push(pack_vector(at.down_bias, &b[slice.clone()]));
-        }
-        if let Some(weight) = &post_norm {
-            tile.push(pack_vector(at.post_norms[1], &weight[slice]));
-        }
-    }
 }

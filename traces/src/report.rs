@@ -89,6 +89,20 @@ pub struct ModelEntry {
     pub weight_bytes: u64,
     /// Hash of configuration and weights.
     pub digest: String,
+    /// Absent where every token goes through the same layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertsEntry>,
+}
+
+/// Mixtures of experts of a model. Which experts work on a token depends on the data, and so do cycles and energy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExpertsEntry {
+    /// Layers that are mixtures.
+    pub layers: usize,
+    /// Experts of such a layer, at most.
+    pub experts: usize,
+    /// How many of them work on a token, at most.
+    pub chosen: usize,
 }
 
 /// The settings of a run, resolved: defaults included.
@@ -223,6 +237,7 @@ mod tests {
                 parameters: 10,
                 weight_bytes: 20,
                 digest: "00".into(),
+                experts: None,
             },
             settings: Settings {
                 data: "full",

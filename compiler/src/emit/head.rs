@@ -52,8 +52,13 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
             len: hidden,
         },
     );
-    let tile =
-        TileAt { base: layout.head, rows: hidden, columns: vocab, stride: layout.vocab_stride };
+    let tile = TileAt {
+        base: layout.head,
+        rows: hidden,
+        columns: vocab,
+        stride: layout.vocab_stride,
+        offset: None,
+    };
     linear::multiply(&mut asm, &stage.formats, tile, layout.input, layout.sums);
     let acc = stage.formats.numerics.accumulate;
     let sums = mem(layout.sums, &[1], acc);
