@@ -22,11 +22,13 @@ mod progress;
 mod receiver;
 mod reference;
 mod requests;
+mod residual;
 mod run;
 mod sampling;
 mod session;
 mod settings;
 mod summary;
+mod taps;
 mod validate;
 
 use args::{Cli, Command};

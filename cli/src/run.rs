@@ -3,22 +3,22 @@
 use crate::args::{Data, RunArgs};
 use crate::defects::{self, Ran};
 use crate::failure::{Failure, note};
-use crate::logits::LogitsTap;
 use crate::output::{print, print_json};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::receiver::{Answer, Rules};
-use crate::reference::{self, Comparison};
+use crate::reference::{self, Compared, Comparison};
 use crate::requests::{self, Chat, Request};
 use crate::sampling;
 use crate::session::{self, Finished, Session};
 use crate::settings::Settings;
 use crate::summary;
+use crate::taps::Taps;
 use anyhow::{anyhow, bail};
 use compiler::Compiled;
 use models::{
-    Date, DecoderGraph, MlpKind, ModelDir, Reference, Sampler, Sampling, StopStrings, Tokenizer,
-    Weights,
+    Date, DecoderGraph, MlpKind, ModelDir, NormKind, Reference, Sampler, Sampling, StopStrings,
+    Tokenizer, Weights,
 };
 use pe_isa::Cycle;
 use std::time::Instant;
@@ -42,12 +42,12 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
             note(&format!("the linter warns of {count} things; `wafersim compile` tells them"))
         });
     }
-    let mut tap = LogitsTap::new(&compiled.image).filter(|_| args.check_reference);
-    let finished = job.simulate(args, &mut compiled, &progress, tap.as_mut())?;
+    let mut taps = args.check_reference.then(|| Taps::new(&compiled));
+    let finished = job.simulate(args, &mut compiled, &progress, taps.as_mut())?;
     if args.check_reference {
         progress.say("computing the reference");
     }
-    let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
+    let check = args.check_reference.then(|| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
     let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
@@ -109,7 +109,7 @@ impl Job {
         args: &RunArgs,
         compiled: &mut Compiled,
         progress: &Progress,
-        tap: Option<&mut LogitsTap>,
+        taps: Option<&mut Taps>,
     ) -> Result<Finished, Failure> {
         let graph = self.model.graph();
         let positions = self.requests.iter().map(Request::positions).sum::<usize>() as u64;
@@ -126,7 +126,7 @@ impl Job {
         };
         progress.say("simulating");
         if args.json || self.requests.len() > 1 {
-            return session.simulate(compiled, &mut |_, _, _| Ok(()), tap);
+            return session.simulate(compiled, &mut |_, _, _| Ok(()), taps);
         }
         progress.give_way();
         let mut show = |_request: usize, id: u32, text: &str| match &self.tokenizer {
@@ -134,7 +134,7 @@ impl Job {
             Some(_) => print(text),
             None => print(&format!("{id} ")),
         };
-        let finished = session.simulate(compiled, &mut show, tap)?;
+        let finished = session.simulate(compiled, &mut show, taps)?;
         print("\n")?;
         Ok(finished)
     }
@@ -143,16 +143,25 @@ impl Job {
         &self,
         weights: &Weights,
         finished: &Finished,
-        tap: Option<&LogitsTap>,
+        taps: Option<&Taps>,
     ) -> Vec<Comparison> {
         let rounding = session::rounding(self.settings.numerics.weights);
         let graph = self.model.graph();
         let mut reference = Reference::with_rounding(graph, weights, rounding);
         let pairs = self.requests.iter().zip(&finished.answers).enumerate();
+        let mut items_before = 0;
         pairs
             .map(|(n, (request, answer))| {
+                let compared = Compared {
+                    prompt: &request.prompt,
+                    answer,
+                    items_before,
+                    is_alone: self.requests.len() == 1,
+                    is_centred: graph.final_norm.kind == NormKind::Layer,
+                };
+                items_before += request.prompt.len();
                 let sampler = self.sampling.map(|s| Sampler::new(s, n, &request.prompt));
-                reference::compare(&mut reference, (&request.prompt, answer), tap, sampler)
+                reference::compare(&mut reference, compared, taps, sampler)
             })
             .collect()
     }

@@ -1,12 +1,12 @@
 //! One simulation: a compiled model, what the host sends, and the tokens that come back.
 
 use crate::failure::Failure;
-use crate::logits::LogitsTap;
 use crate::misbehaviour::Misbehaviour;
 use crate::progress::Progress;
 use crate::receiver::{Answer, Listener, Receiver, Rules};
 use crate::requests::Request;
 use crate::settings::Settings;
+use crate::taps::Taps;
 use compiler::{Compiled, Options};
 use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
@@ -63,7 +63,7 @@ impl Session<'_> {
         &self,
         compiled: &mut Compiled,
         listener: &mut Listener<'_>,
-        tap: Option<&mut LogitsTap>,
+        taps: Option<&mut Taps>,
     ) -> Result<Finished, Failure> {
         let script = script(&host_plan(compiled, self.requests, self.rules.eos_ids));
         let sent = script.ports.iter().map(|port| port.len() as u64).sum();
@@ -73,8 +73,8 @@ impl Session<'_> {
         let mut receiver = Receiver::new(asked, self.rules, self.progress, wafer, listener);
         let started = Instant::now();
         let engine = Engine::load_for(image, self.threads);
-        let outcome = match tap {
-            Some(tap) => engine.outcome(&script, &mut receiver, self.limit, tap),
+        let outcome = match taps {
+            Some(taps) => engine.outcome(&script, &mut receiver, self.limit, taps),
             None => engine.outcome(&script, &mut receiver, self.limit, &mut NoObserver),
         };
         let engine_time = started.elapsed();

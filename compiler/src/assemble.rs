@@ -1,5 +1,6 @@
 //! Pass 10, assembly: stages, ports, lanes and SRAM contents become one image.
 
+use crate::Residual;
 use crate::detour::Laid;
 use crate::emit::embed::EmbedStage;
 use crate::emit::head::HeadStage;
@@ -41,9 +42,10 @@ struct Assembler<'a> {
     image: WaferImage,
     /// The programs so far, each once.
     programs: IndexSet<Program>,
+    residuals: Vec<Residual>,
 }
 
-/// Makes the image.
+/// Makes the image, and tells where the residual stream lies in its stages of layers.
 ///
 /// # Errors
 /// Weights beyond the range of their storage type.
@@ -52,9 +54,10 @@ pub(crate) fn assemble(
     weights: &models::Weights,
     estimate: &Estimate,
     placed: &Placed<'_>,
-) -> Result<WaferImage, CompileError> {
+) -> Result<(WaferImage, Vec<Residual>), CompileError> {
     let image = WaferImage::empty(estimate.machine.clone());
-    let mut assembler = Assembler { graph, estimate, placed, image, programs: IndexSet::new() };
+    let (programs, residuals) = (IndexSet::new(), Vec::new());
+    let mut assembler = Assembler { graph, estimate, placed, image, programs, residuals };
     assembler.routes();
     assembler.ports();
     let mut filler = Filler::new(graph, weights, estimate.numerics);
@@ -66,9 +69,9 @@ pub(crate) fn assemble(
         }
     }
     filler.finish()?;
-    let Assembler { mut image, programs, .. } = assembler;
+    let Assembler { mut image, programs, residuals, .. } = assembler;
     image.programs = programs.into_iter().collect();
-    Ok(image)
+    Ok((image, residuals))
 }
 
 impl Assembler<'_> {
@@ -189,6 +192,13 @@ impl Assembler<'_> {
         let mut data = fill::layers(filler, &graph.blocks[layers.clone()], &tiling, &layout);
         let bytes = layout.bytes as u32;
         self.name(stage, format!("layers {}-{}", layers.start, layers.end - 1));
+        let first_row = places(stage).filter(|(place, _)| place.row == 0);
+        let slice = |(place, node): (Place, Node)| {
+            let pe = self.image.index(tile_of(stage, node));
+            (pe, layout.x, tiling.hidden.len(place.column))
+        };
+        let parts = first_row.map(slice).collect();
+        self.residuals.push(Residual { layers: layers.clone(), parts });
         let formats = self.formats();
         let emitter = LayersStage { graph, layers, tiling, layout, formats, lane, only_wanted };
         let act = self.estimate.numerics.activations;

@@ -81,6 +81,18 @@ pub struct Compiled {
     pub detours: Detours,
     /// What the linter finds suspicious in the image; it has no errors.
     pub warnings: Vec<Finding>,
+    /// Where the residual stream lies, for each stage of layers.
+    pub residuals: Vec<Residual>,
+}
+
+/// The residual stream of a stage of layers, for observers: f32, complete whenever PEs pass [`marks::LAYER`], which they
+/// do once for each layer of the stage and item. Where norms are layer norms, its mean has been taken off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Residual {
+    /// The layers of the stage.
+    pub layers: std::ops::Range<usize>,
+    /// Consecutive elements: PE, byte address, number of elements.
+    pub parts: Vec<(fabric::PeIdx, u32, u32)>,
 }
 
 /// Compiles a model for a machine.
@@ -99,7 +111,7 @@ pub fn compile(
     let wired = wire((machine, map), &estimate, options)?;
     let Wired { cut, stages, laid, lanes } = &wired;
     let placed = Placed { stages, laid, lanes };
-    let image = assemble::assemble(graph, weights, &estimate, &placed)?;
+    let (image, residuals) = assemble::assemble(graph, weights, &estimate, &placed)?;
     let (errors, warnings): (Vec<_>, Vec<_>) =
         fabric::lint(&image).into_iter().partition(|finding| finding.error);
     if !errors.is_empty() {
@@ -114,7 +126,7 @@ pub fn compile(
         goal: options.mapping.goal,
     };
     let protocol = Protocol::new(options.logits_to_host.then_some(graph.vocab));
-    Ok(Compiled { image, plan, protocol, mapping, detours, warnings })
+    Ok(Compiled { image, plan, protocol, mapping, detours, warnings, residuals })
 }
 
 /// Cuts that are tried on a wafer with defects, whose rectangles may have no way around them.
