@@ -179,6 +179,9 @@ fn does_the_report_say_that_timing_depends_on_the_data() {
     let path = model.path().to_str().expect("a path in UTF-8");
     let args = ["run", path, "--prompt-ids", "1,2", "--max-new-tokens", "2"];
     let (table, json) = (wafersim(&args), wafersim(&[&args[..], &["--json"]].concat()));
+    for call in [&table, &json] {
+        assert_eq!((call.code, call.err.as_str()), (Some(0), ""));
+    }
     assert!(table.out.contains("2 of 8 a token") && table.out.contains("depends on the data"));
     let report: serde_json::Value = serde_json::from_str(&json.out).expect("a document");
     let expected = serde_json::json!({ "layers": 2, "experts": 8, "chosen": 2 });
