@@ -185,7 +185,7 @@ impl Link<'_> {
     /// A link over which `sent` words go from cycle 0 on.
     fn new(machine: &Machine, sent: u64) -> Link<'_> {
         let mut link = Link { machine, idle: Cycle::ZERO };
-        link.idle = link.idle + link.busy(sent);
+        link.idle += link.busy(sent);
         link
     }
 
