@@ -246,6 +246,9 @@ mod tests {
                 mapping: serde_json::json!({}),
                 streams: 1,
                 overrides: Vec::new(),
+                sampling: serde_json::Value::Null,
+                stop_strings: Vec::new(),
+                chat_date: None,
             },
             throughput_tokens_per_s: crate::throughput_tokens_per_s(
                 &machine,
@@ -297,7 +300,10 @@ mod tests {
         );
         assert_eq!(keys(&value["machine"]), "name width height wafers clock_hz digest");
         assert_eq!(keys(&value["model"]), "architecture parameters weight_bytes digest");
-        assert_eq!(keys(&value["settings"]), "data fold numerics mapping streams overrides");
+        assert_eq!(
+            keys(&value["settings"]),
+            "data fold numerics mapping streams overrides sampling stop_strings"
+        );
         let request = &value["requests"][0];
         assert_eq!(keys(request), "prompt_tokens max_new_tokens start_position output latency");
         assert_eq!(keys(&request["output"]), "token_ids text source stop");
