@@ -135,7 +135,9 @@ pub(crate) fn generous_limit(graph: &DecoderGraph, image: &WaferImage, positions
     let elements = (graph.parameters() + cached).div_ceil(pes.max(1));
     let steps = (blocks + 2) * (1_024 + 4 * u64::from(machine.width + machine.height));
     let per_position = (64 * elements + steps).saturating_mul(slowest_cycles(machine));
-    let host = 4 * machine.host_arrival_cycle(positions);
+    // A token that the host draws has its logits go to the host, and itself comes back.
+    let way = machine.host_arrival_cycle(graph.vocab as u64 + 8).saturating_mul(4);
+    let host = way.saturating_mul(positions + 1);
     Cycle(per_position.saturating_mul(positions + 1).saturating_add(host))
 }
 

@@ -88,11 +88,15 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     let is_mixed = kinds.iter().any(|kind| *kind != graph.final_norm.kind);
     missing(is_mixed, "layer norms and RMS norms of one residual stream");
     type Test = fn(&Block) -> bool;
-    let tests: [(&str, Test); 5] = [
+    let tests: [(&str, Test); 6] = [
         ("layer norms together with norms behind a half", |b| {
             let norms =
                 [Some(&b.attention.norm), b.attention.post_norm.as_ref(), b.mlp.post_norm.as_ref()];
             has_post_norm(b) && norms.into_iter().flatten().any(|norm| norm.kind == NormKind::Layer)
+        }),
+        ("norms with a bias behind a half", |b| {
+            let norms = [&b.attention.post_norm, &b.mlp.post_norm];
+            norms.into_iter().flatten().any(|norm| norm.bias.is_some())
         }),
         ("parallel residuals with norms behind a half", |b| {
             has_post_norm(b) && b.residual == Residual::Parallel

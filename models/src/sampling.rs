@@ -50,7 +50,8 @@ impl Sampling {
     pub fn distribution(&self, logits: &[f32], seen: &BTreeSet<u32>) -> Vec<(u32, f64)> {
         let penalty = self.repetition_penalty;
         let mut tokens: Vec<(u32, f64)> =
-            (0..).zip(logits.iter().map(|&logit| f64::from(logit))).collect();
+            // Zeroes are equal, whatever their sign.
+            (0..).zip(logits.iter().map(|&logit| f64::from(logit) + 0.0)).collect();
         for &id in seen {
             let Some((_, logit)) = tokens.get_mut(id as usize) else { continue };
             *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
@@ -132,7 +133,8 @@ impl Sampler {
             left -= probability;
         }
         // The probabilities' sum may be rounded to below 1.
-        tokens.last().expect("there are logits").0
+        let possible = tokens.iter().rev().find(|(_, probability)| *probability > 0.0);
+        possible.or(tokens.last()).expect("there are logits").0
     }
 
     /// The token that was drawn, for the repetition penalty.

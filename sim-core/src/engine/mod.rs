@@ -109,7 +109,7 @@ impl Engine {
     /// and cycles in which enough happens are shared by the threads.
     ///
     /// # Panics
-    /// As [`Engine::load`]; when the host gives no more threads.
+    /// As [`Engine::load`].
     pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
         Engine::cut(image, Cut::For(threads.get()), threads.get())
     }
@@ -118,7 +118,7 @@ impl Engine {
     /// threads, however little happens in it. That is slow; it shows that neither matters.
     ///
     /// # Panics
-    /// As [`Engine::load_for`].
+    /// As [`Engine::load`]; when the cuts do not ascend.
     pub fn load_cut(image: &WaferImage, cuts: &[u32], threads: NonZeroUsize) -> Engine {
         let mut engine = Engine::cut(image, Cut::At(cuts), threads.get());
         engine.threads.share_all();
