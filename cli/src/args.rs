@@ -91,7 +91,7 @@ pub(crate) struct ChatArgs {
     next_help_heading = "Sampling (without any of these, the wafer takes the most likely token)"
 )]
 pub(crate) struct SamplingArgs {
-    /// Divide logits by this before drawing; 0: take the most likely token, on the wafer
+    /// Divide logits by this before drawing; 0: take the most likely token, which without a penalty the wafer does
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub(crate) temperature: Option<f64>,
     /// Draw from the K most likely tokens; 0: from all

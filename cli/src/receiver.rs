@@ -113,16 +113,18 @@ impl<'a, 'l> Receiver<'a, 'l> {
         if let Some(text) = self.texts.get_mut(token.request) {
             let is_stopped;
             (piece, is_stopped) = text.push(token.id)?;
-            answer.stop = (is_stopped && !is_end).then_some(Stop::StopString);
-            if answer.stop.is_none() && (is_end || is_full) {
+            answer.stop = is_stopped.then_some(Stop::StopString);
+            if !is_stopped && (is_end || is_full) {
                 piece += &text.finish()?;
             }
-            answer.text = Some(text.text().to_string());
         }
         if is_end {
             answer.stop = Some(Stop::Eos);
         } else if is_full && answer.stop.is_none() {
             answer.stop = Some(if request.is_cut { Stop::Context } else { Stop::Length });
+        }
+        if answer.stop.is_some() {
+            answer.text = self.texts.get(token.request).map(|text| text.text().to_string());
         }
         let tokens = self.answers.iter().map(|a| a.ids.len()).sum();
         self.progress.at(cycle, tokens);

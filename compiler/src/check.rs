@@ -30,7 +30,10 @@ pub(crate) fn check<'a>(
     found.extend(not_lowered(graph));
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
-        found.push(format!("{positions} positions are beyond the limit of {}", 1 << POSITION_BITS));
+        found.push(format!(
+            "{positions} positions are beyond the limit of {}",
+            (1 << POSITION_BITS) - 1
+        ));
     }
     let slots = options.contexts.len().max(1);
     if slots > 1 << SLOT_BITS {
@@ -57,7 +60,10 @@ pub(crate) fn check<'a>(
         positions,
         extras: Extras::of(&graph.blocks),
         activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
-        learned_positions: graph.embedding.positions.map(|_| positions.min(graph.context as u32)),
+        learned_positions: graph
+            .embedding
+            .positions
+            .map(|_| positions.min(u32::try_from(graph.context).unwrap_or(u32::MAX))),
         logit_cap: graph.logit_soft_cap.is_some(),
         head_bias: is_biased(&graph.final_norm, &[graph.head]),
     })

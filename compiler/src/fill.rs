@@ -56,8 +56,15 @@ impl<'a> Filler<'a> {
         Err(CompileError { diagnostics: self.diagnostics })
     }
 
-    /// Whole rows of a tensor, rounded to the storage type of weights.
+    /// Whole rows of a tensor, as stored; values that the storage type of weights cannot hold are noted.
     fn rows(&mut self, tensor: TensorRef, rows: &[u32], columns: u32) -> Matrix {
+        let m = self.read(tensor, rows, columns);
+        self.check(tensor, &m.values, |at| (rows[at / m.columns] as usize, at % m.columns));
+        m
+    }
+
+    /// Whole rows of a tensor, as stored.
+    fn read(&self, tensor: TensorRef, rows: &[u32], columns: u32) -> Matrix {
         let mut values = Vec::with_capacity(rows.len() * columns as usize);
         let mut piece = Vec::new();
         let mut from = 0;
@@ -72,18 +79,24 @@ impl<'a> Filler<'a> {
             values.extend_from_slice(&piece);
             from = to;
         }
-        self.check(tensor, rows, columns, &values);
         Matrix { columns: columns as usize, values }
     }
 
-    fn check(&mut self, tensor: TensorRef, rows: &[u32], columns: u32, values: &[f32]) {
+    /// Notes the first of `values` that the storage type cannot hold. `place` gives the row and column of the tensor that the
+    /// value at an index comes from.
+    fn check(
+        &mut self,
+        tensor: TensorRef,
+        values: &[f32],
+        place: impl Fn(usize) -> (usize, usize),
+    ) {
         let t = self.numerics.weights;
         let bad = values.iter().position(|&v| !t.to_f32(t.from_f32(v)).is_finite());
         let Some(at) = bad else { return };
         if !self.overflown.insert(tensor.0) {
             return;
         }
-        let (row, column) = (rows[at / columns as usize] as usize, at % columns as usize);
+        let (row, column) = place(at);
         let (name, index) = self.weights.stored_place(tensor, row, column);
         self.diagnostics.push(format!(
             "tensor {name}, element {index:?}: {} is beyond the range of {} \
@@ -244,13 +257,15 @@ fn head_norms(filler: &Filler, block: &Block, at: &LayerAt, row: &RowHeads) -> V
 fn output_tile(filler: &mut Filler, linear: LinearRef, columns: &[u32], hidden: u32) -> Matrix {
     let rows: Vec<u32> = (0..hidden).collect();
     let inputs = linear.in_features as u32;
-    let all = filler.rows(linear.weight, &rows, inputs);
+    let all = filler.read(linear.weight, &rows, inputs);
     let mut values = Vec::with_capacity(columns.len() * hidden as usize);
     for &column in columns {
         values.extend((0..hidden as usize).map(|o| all.values[o * all.columns + column as usize]));
     }
-    filler.centre(&mut values, hidden as usize);
-    Matrix { columns: hidden as usize, values }
+    let hidden = hidden as usize;
+    filler.centre(&mut values, hidden);
+    filler.check(linear.weight, &values, |at| (at % hidden, columns[at / hidden] as usize));
+    Matrix { columns: hidden, values }
 }
 
 /// The tile of a matrix stored `[input][output]` already, outputs `slice`.

@@ -110,7 +110,8 @@ impl ChatTemplate {
         let done = thread::scope(|scope| {
             let stack = thread::Builder::new().stack_size(STACK);
             let work = stack.spawn_scoped(scope, || self.render_here(system, user, today));
-            work.map(|work| work.join().expect("templates do not panic"))
+            let broken = |_| Err("cannot be rendered: the template engine failed".to_owned());
+            work.map(|work| work.join().unwrap_or_else(broken))
         });
         let done = done.map_err(|source| ModelError::Io { file: self.file.clone(), source })?;
         done.map_err(|told| problem(&self.file, &told))

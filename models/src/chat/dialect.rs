@@ -33,7 +33,7 @@ pub(super) fn refusal(error: &Error) -> Option<&str> {
 }
 
 /// The template without `{% generation %}` and `{% endgeneration %}`, by which Transformers tells answers from the rest when
-/// it trains; what stands between them stays.
+/// it trains; what stands between them stays. They are looked for in the text, so also where it quotes them.
 pub(super) fn plain(source: &str) -> String {
     let mut plain = String::with_capacity(source.len());
     let mut rest = source;
@@ -56,12 +56,15 @@ pub(super) fn plain(source: &str) -> String {
     plain + rest
 }
 
-/// JSON as Python's `json.dumps` writes it, nothing escaped for HTML. What Transformers' filter can be told beside `indent`
-/// is taken and changes nothing.
+/// JSON as Python's `json.dumps` writes it, nothing escaped for HTML. Of what Transformers' filter can be told beside `indent`,
+/// only what changes nothing there is taken.
 fn tojson(value: Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
     for other in ["ensure_ascii", "separators", "sort_keys"] {
-        let _: Option<Value> = options.get(other)?;
+        if options.get::<Option<Value>>(other)?.is_some_and(|value| value.is_true()) {
+            let problem = format!("tojson: the option {other} is not understood");
+            return Err(Error::new(ErrorKind::InvalidOperation, problem));
+        }
     }
     options.assert_all_used()?;
     let mut bytes = Vec::new();

@@ -90,7 +90,9 @@ impl FromStr for Date {
     fn from_str(text: &str) -> Result<Date, String> {
         let parts: Vec<u32> =
             text.split('-').map(str::parse).collect::<Result<_, _>>().unwrap_or_default();
+        let is_padded = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         match parts[..] {
+            _ if !is_padded => Err(format!("`{text}` is no day; write it as 2026-07-31")),
             [year @ 1970..=9999, month @ 1..=12, day @ 1..=31] if day <= days_of(year, month) => {
                 Ok(Date { year, month, day })
             }
@@ -133,7 +135,8 @@ pub(super) fn strftime(date: Date, format: &str) -> Result<String, Error> {
             Some('I') => "12".to_owned(),
             Some('p') => "AM".to_owned(),
             Some('T') => "00:00:00".to_owned(),
-            Some('Z') => "UTC".to_owned(),
+            // As Python writes it of a time that names no zone.
+            Some('Z') => String::new(),
             Some('%') => "%".to_owned(),
             _ => {
                 let problem = format!("strftime_now: the format {format:?} is not understood");
@@ -163,7 +166,17 @@ mod tests {
         let date = "2026-07-04".parse().unwrap();
         assert_eq!(strftime(date, "%A, %B %-d, %H:%M %%").unwrap(), "Saturday, July 4, 00:00 %");
         assert!(strftime(date, "%Q").is_err() && strftime(date, "%").is_err());
-        for wrong in ["2026-02-29", "2026-13-01", "2026-1", "today", "", "2026-01-00", "1-1-1"] {
+        for wrong in [
+            "2026-02-29",
+            "2026-13-01",
+            "2026-1",
+            "+2026-7-4",
+            "2026-7-14",
+            "today",
+            "",
+            "2026-01-00",
+            "1-1-1",
+        ] {
             assert!(wrong.parse::<Date>().is_err(), "{wrong}");
         }
         assert_eq!(Date::of_unix_seconds(u64::MAX).to_string(), "9999-12-31");
