@@ -5,6 +5,7 @@ use clap::builder::ValueParser;
 use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand, value_parser,
 };
+use models::Date;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
@@ -43,6 +44,11 @@ pub(crate) struct RunArgs {
     /// model's context]
     #[arg(long, value_name = "N", action = ArgAction::Append)]
     pub(crate) max_new_tokens: Vec<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) chat: ChatArgs,
+    /// End an answer before this text, which may span tokens (repeatable; besides the model's own stop_strings)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) stop: Vec<String>,
     /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none)
     #[arg(long, value_enum, default_value_t = Data::Full)]
     pub(crate) data: Data,
@@ -60,6 +66,49 @@ pub(crate) struct RunArgs {
     /// Stop with an error at this cycle [default: far more than the work can take]
     #[arg(long, value_name = "N")]
     pub(crate) cycle_limit: Option<NonZeroU64>,
+    // Last, since its heading would hold for what follows.
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+}
+
+/// Prompts as messages.
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    /// Take each prompt as a user's message, and write it as the model's chat template does
+    #[arg(long)]
+    pub(crate) chat: bool,
+    /// A system message before the user's
+    #[arg(long, value_name = "TEXT", requires = "chat", allow_hyphen_values = true)]
+    pub(crate) system: Option<String>,
+    /// The day that templates which ask for one are told [default: today, in UTC]
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "chat")]
+    pub(crate) chat_date: Option<Date>,
+}
+
+/// Drawing tokens.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(
+    next_help_heading = "Sampling (without any of these, the wafer takes the most likely token)"
+)]
+pub(crate) struct SamplingArgs {
+    /// Divide logits by this before drawing; 0: take the most likely token, which without a penalty the wafer does
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f64>,
+    /// Draw from the K most likely tokens; 0: from all
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
+    /// Draw from the fewest most likely tokens that have probability P together
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub(crate) top_p: Option<f64>,
+    /// Draw from tokens with at least P times the probability of the most likely one
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub(crate) min_p: Option<f64>,
+    /// Make tokens of prompt and answer less likely: divide positive logits by R, multiply negative ones
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
+    pub(crate) repetition_penalty: Option<f64>,
+    /// Draw other tokens with another S; request n (from 0) draws with S + n [default: 0]
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// What a simulation may take of the host.

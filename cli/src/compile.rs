@@ -45,7 +45,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
     let requests = requests(args, &model)?;
     let positions = positions(args, graph.context, &requests)?;
     let progress = Progress::start("placing the model", args.quiet);
-    let compiled = session::place(graph, weights, &settings, &positions)?;
+    let compiled = session::place(graph, weights, &settings, (&positions, false))?;
     let host = if requests.is_empty() {
         HostPlan::default()
     } else {
@@ -84,8 +84,8 @@ fn requests(args: &CompileArgs, model: &ModelDir) -> Result<Vec<Request>> {
     if prompts.is_empty() {
         return Ok(Vec::new());
     }
-    let tokenizer = requests::open_tokenizer(model, prompts)?;
-    requests::resolve(model, tokenizer.as_ref(), prompts, &args.max_new_tokens)
+    let tokenizer = requests::open_tokenizer(model, prompts, false)?;
+    requests::resolve(model, tokenizer.as_ref(), (prompts, None), &args.max_new_tokens)
 }
 
 /// Positions to make room for, as `run` makes it for the same requests.

@@ -2,8 +2,9 @@
 
 use crate::failure::{Failure, note};
 use crate::progress::Progress;
+use crate::receiver::{Answer, Rules};
 use crate::requests::Request;
-use crate::session::{self, Answer, Session};
+use crate::session::{self, Session};
 use crate::settings::Settings;
 use compiler::{Compiled, Detours};
 use fabric::{DefectMap, Defects, Machine};
@@ -33,6 +34,7 @@ pub(crate) struct Ran<'a> {
     pub(crate) weights: &'a Weights,
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a [Request],
+    pub(crate) rules: &'a Rules<'a>,
     pub(crate) compiled: &'a Compiled,
     pub(crate) threads: NonZeroUsize,
     pub(crate) quiet: bool,
@@ -58,7 +60,8 @@ impl Ran<'_> {
         };
         let positions: Vec<usize> = self.requests.iter().map(Request::positions).collect();
         // Lanes can be shorter there, and then hold fewer requests. What has run is worth its report all the same.
-        let mut compiled = match session::place(self.graph, self.weights, &settings, &positions) {
+        let wanted = (&positions[..], self.rules.sampling.is_some());
+        let mut compiled = match session::place(self.graph, self.weights, &settings, wanted) {
             Ok(compiled) => compiled,
             Err(reason) => {
                 if !self.quiet {
@@ -75,12 +78,12 @@ impl Ran<'_> {
         let limit = session::generous_limit(self.graph, &compiled.image, total);
         let session = Session {
             requests: &requests,
-            eos_ids: &self.graph.eos_ids,
+            rules: self.rules,
             limit,
             threads: self.threads,
             progress,
         };
-        let finished = session.simulate(&mut compiled, &mut |_, _| Ok(()), None)?;
+        let finished = session.simulate(&mut compiled, &mut |_, _, _| Ok(()), None)?;
         let healthy = &finished.answers[0];
         let latency = |answer: &Answer| Latency::of(&settings.machine, &answer.cycles);
         Ok(Some(HealthyEntry::compare(

@@ -2,7 +2,7 @@
 
 use fabric::HostStop;
 use pe_isa::Cycle;
-use sim_core::{Host, Verdict};
+use sim_core::{Answers, Host, Verdict};
 
 /// Takes all wavelets, and ends the run when all of its conditions are met.
 #[derive(Debug)]
@@ -47,7 +47,13 @@ impl Waiting<'_> {
 }
 
 impl Host for Listener<'_> {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         self.received.push((cycle, port, payload));
         let here = self.waiting.iter_mut().filter(|w| w.stop.port as usize == port);
         here.for_each(|waiting| waiting.take(payload));
@@ -64,7 +70,10 @@ mod tests {
     /// The place of the word that ends the run, of words that all come to port 0.
     fn ends_at(stops: &[HostStop], words: &[u32]) -> Option<usize> {
         let mut host = Listener::new(stops);
-        words.iter().position(|&word| host.receive(Cycle(0), 0, word) == Verdict::Stop)
+        let machine = fabric::presets::preset(fabric::presets::DEFAULT).expect("a preset");
+        let mut answers = Answers::to(Cycle(0), &machine);
+        let mut stops = |word| host.receive(Cycle(0), 0, word, &mut answers) == Verdict::Stop;
+        words.iter().position(|&word| stops(word))
     }
 
     #[test]

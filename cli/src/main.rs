@@ -19,12 +19,16 @@ mod misbehaviour;
 mod output;
 mod process;
 mod progress;
+mod receiver;
 mod reference;
 mod requests;
+mod residual;
 mod run;
+mod sampling;
 mod session;
 mod settings;
 mod summary;
+mod taps;
 mod validate;
 
 use args::{Cli, Command};

@@ -1,9 +1,10 @@
 //! Requests: prompts as token ids, and how many new tokens each may have.
 
-use crate::args::Prompt;
+use crate::args::{ChatArgs, Prompt};
 use anyhow::{Context as _, Result, bail};
-use models::{ModelDir, ModelError, Tokenizer};
+use models::{ChatTemplate, Date, ModelDir, ModelError, Tokenizer};
 use std::num::NonZeroUsize;
+use std::time::SystemTime;
 
 /// New tokens of a request that asks for no number.
 const DEFAULT_NEW_TOKENS: usize = 128;
@@ -26,12 +27,46 @@ impl Request {
     }
 }
 
-/// The model's tokenizer, where the directory holds one. Prompts given as ids do without.
+/// What makes prompts the messages of users.
+pub(crate) struct Chat {
+    template: ChatTemplate,
+    system: Option<String>,
+    /// What the template is told of the time.
+    pub(crate) date: Date,
+}
+
+impl Chat {
+    /// The model's chat, if one is asked for.
+    ///
+    /// # Errors
+    /// A template that is missing or cannot be read.
+    pub(crate) fn open(args: &ChatArgs, model: &ModelDir) -> Result<Option<Chat>> {
+        if !args.chat {
+            return Ok(None);
+        }
+        let today = || {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            Date::of_unix_seconds(now.map_or(0, |now| now.as_secs()))
+        };
+        let date = args.chat_date.unwrap_or_else(today);
+        Ok(Some(Chat { template: model.chat_template()?, system: args.system.clone(), date }))
+    }
+
+    fn render(&self, user: &str) -> Result<String> {
+        Ok(self.template.render(self.system.as_deref(), user, self.date)?)
+    }
+}
+
+/// The model's tokenizer, where the directory holds one. Prompts given as ids do without, unless text is to stop the answers.
 ///
 /// # Errors
 /// A tokenizer that is needed and missing, or there and broken.
-pub(crate) fn open_tokenizer(model: &ModelDir, prompts: &[Prompt]) -> Result<Option<Tokenizer>> {
-    let is_needed = prompts.iter().any(|p| !matches!(p, Prompt::Ids(_)));
+pub(crate) fn open_tokenizer(
+    model: &ModelDir,
+    prompts: &[Prompt],
+    text_stops: bool,
+) -> Result<Option<Tokenizer>> {
+    let is_needed = text_stops || prompts.iter().any(|p| !matches!(p, Prompt::Ids(_)));
     match model.tokenizer() {
         Ok(tokenizer) => Ok(Some(tokenizer)),
         Err(ModelError::FileMissing { .. }) if !is_needed => Ok(None),
@@ -42,12 +77,12 @@ pub(crate) fn open_tokenizer(model: &ModelDir, prompts: &[Prompt]) -> Result<Opt
 /// Turns prompts into checked requests.
 ///
 /// # Errors
-/// A prompt file that cannot be read, text that cannot be encoded, a number of `--max-new-tokens`
+/// A prompt file that cannot be read, a chat template that refuses a prompt, text that cannot be encoded, a number of `--max-new-tokens`
 /// that does not go with the prompts, and whatever the model refuses.
 pub(crate) fn resolve(
     model: &ModelDir,
     tokenizer: Option<&Tokenizer>,
-    prompts: &[Prompt],
+    (prompts, chat): (&[Prompt], Option<&Chat>),
     max_new: &[NonZeroUsize],
 ) -> Result<Vec<Request>> {
     if max_new.len() > 1 && max_new.len() != prompts.len() {
@@ -61,7 +96,7 @@ pub(crate) fn resolve(
     prompts
         .iter()
         .enumerate()
-        .map(|(at, prompt)| request(model, encode(tokenizer, prompt)?, asked(at)))
+        .map(|(at, prompt)| request(model, encode(tokenizer, prompt, chat)?, asked(at)))
         .collect()
 }
 
@@ -74,13 +109,20 @@ fn request(model: &ModelDir, prompt: Vec<u32>, asked: Option<usize>) -> Result<R
     Ok(Request { prompt, max_new, is_cut: asked.is_none() && max_new < DEFAULT_NEW_TOKENS })
 }
 
-fn encode(tokenizer: Option<&Tokenizer>, prompt: &Prompt) -> Result<Vec<u32>> {
+fn encode(tokenizer: Option<&Tokenizer>, prompt: &Prompt, chat: Option<&Chat>) -> Result<Vec<u32>> {
     let text = match prompt {
+        Prompt::Ids(_) if chat.is_some() => {
+            bail!("--chat needs the prompt as text; --prompt-ids gives token ids")
+        }
         Prompt::Ids(ids) => return Ok(ids.clone()),
         Prompt::Text(text) => text.clone(),
         Prompt::File(path) => std::fs::read_to_string(path)
             .with_context(|| format!("prompt file {} could not be read", path.display()))?,
     };
     let tokenizer = tokenizer.context("text needs a tokenizer")?;
-    Ok(tokenizer.encode(&text)?)
+    match chat {
+        None => Ok(tokenizer.encode(&text)?),
+        // The template writes the special tokens; the tokenizer would add some once more.
+        Some(chat) => Ok(tokenizer.encode_bare(&chat.render(&text)?)?),
+    }
 }

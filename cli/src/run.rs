@@ -3,23 +3,28 @@
 use crate::args::{Data, RunArgs};
 use crate::defects::{self, Ran};
 use crate::failure::{Failure, note};
-use crate::logits::LogitsTap;
 use crate::output::{print, print_json};
 use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
-use crate::reference::{self, Comparison};
-use crate::requests::{self, Request};
-use crate::session::{self, Answer, Finished, Session};
+use crate::receiver::{Answer, Rules};
+use crate::reference::{self, Compared, Comparison};
+use crate::requests::{self, Chat, Request};
+use crate::sampling;
+use crate::session::{self, Finished, Session};
 use crate::settings::Settings;
 use crate::summary;
+use crate::taps::Taps;
 use anyhow::{anyhow, bail};
 use compiler::Compiled;
-use models::{ModelDir, Reference, Tokenizer, Weights};
+use models::{
+    Date, DecoderGraph, MlpKind, ModelDir, NormKind, Reference, Sampler, Sampling, StopStrings,
+    Tokenizer, Weights,
+};
 use pe_isa::Cycle;
 use std::time::Instant;
 use traces::{
-    Counters, DefectsEntry, HostFacts, Latency, MachineEntry, ModelEntry, Output, RequestEntry,
-    Resources, RunReport,
+    Counters, DefectsEntry, ExpertsEntry, HostFacts, Latency, MachineEntry, ModelEntry, Output,
+    RequestEntry, Resources, RunReport,
 };
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
@@ -29,19 +34,20 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let progress = Progress::start("placing the model", args.quiet);
     let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
     let graph = job.model.graph();
-    let mut compiled = session::place(graph, weights, &job.settings, &positions)?;
+    let wanted = (&positions[..], job.sampling.is_some());
+    let mut compiled = session::place(graph, weights, &job.settings, wanted)?;
     if !args.quiet && !compiled.warnings.is_empty() {
         let count = compiled.warnings.len();
         progress.suspend(|| {
             note(&format!("the linter warns of {count} things; `wafersim compile` tells them"))
         });
     }
-    let mut tap = LogitsTap::new(&compiled.image).filter(|_| args.check_reference);
-    let finished = job.simulate(args, &mut compiled, &progress, tap.as_mut())?;
+    let mut taps = args.check_reference.then(|| Taps::new(&compiled));
+    let finished = job.simulate(args, &mut compiled, &progress, taps.as_mut())?;
     if args.check_reference {
         progress.say("computing the reference");
     }
-    let check = args.check_reference.then(|| job.check(weights, &finished, tap.as_ref()));
+    let check = args.check_reference.then(|| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
     let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
@@ -54,6 +60,10 @@ struct Job {
     model: ModelDir,
     tokenizer: Option<Tokenizer>,
     requests: Vec<Request>,
+    stops: StopStrings,
+    sampling: Option<Sampling>,
+    /// What a chat template was told.
+    chat_date: Option<Date>,
 }
 
 impl Job {
@@ -67,10 +77,29 @@ impl Job {
             model.notes().iter().for_each(|text| note(text));
         }
         let prompts = &args.prompts.0;
-        let tokenizer = requests::open_tokenizer(&model, prompts)?;
-        let requests =
-            requests::resolve(&model, tokenizer.as_ref(), prompts, &args.max_new_tokens)?;
-        Ok(Job { settings, model, tokenizer, requests })
+        let sampling = sampling::resolve(&args.sampling, model.generation())?;
+        if args.stop.iter().any(String::is_empty) {
+            bail!("--stop is empty, which would end every answer at once; give a text");
+        }
+        let stops = args.stop.iter().chain(&model.generation().stop_strings);
+        let stops = StopStrings::new(stops.cloned());
+        let tokenizer = requests::open_tokenizer(&model, prompts, !stops.is_empty())?;
+        let chat = Chat::open(&args.chat, &model)?;
+        let new = &args.max_new_tokens;
+        let prompts = (&prompts[..], chat.as_ref());
+        let requests = requests::resolve(&model, tokenizer.as_ref(), prompts, new)?;
+        let chat_date = chat.map(|chat| chat.date);
+        Ok(Job { settings, model, tokenizer, requests, stops, sampling, chat_date })
+    }
+
+    /// How answers are made, and where they end.
+    fn rules(&self) -> Rules<'_> {
+        Rules {
+            eos_ids: &self.model.graph().eos_ids,
+            tokenizer: self.tokenizer.as_ref(),
+            stops: &self.stops,
+            sampling: self.sampling,
+        }
     }
 
     /// Runs the wafer. The text of a single request streams to standard output, unless a JSON document
@@ -80,7 +109,7 @@ impl Job {
         args: &RunArgs,
         compiled: &mut Compiled,
         progress: &Progress,
-        tap: Option<&mut LogitsTap>,
+        taps: Option<&mut Taps>,
     ) -> Result<Finished, Failure> {
         let graph = self.model.graph();
         let positions = self.requests.iter().map(Request::positions).sum::<usize>() as u64;
@@ -90,24 +119,23 @@ impl Job {
         );
         let session = Session {
             requests: &self.requests,
-            eos_ids: &graph.eos_ids,
+            rules: &self.rules(),
             limit,
             threads: args.host.threads(),
             progress,
         };
         progress.say("simulating");
         if args.json || self.requests.len() > 1 {
-            return session.simulate(compiled, &mut |_, _| Ok(()), tap);
+            return session.simulate(compiled, &mut |_, _, _| Ok(()), taps);
         }
         progress.give_way();
-        let mut stream = self.tokenizer.as_ref().map(Tokenizer::stream);
-        let mut show = |_request: usize, id: u32| match &mut stream {
-            Some(stream) => stream.push(id)?.map_or(Ok(()), |text| print(&text)),
+        let mut show = |_request: usize, id: u32, text: &str| match &self.tokenizer {
+            Some(_) if text.is_empty() => Ok(()),
+            Some(_) => print(text),
             None => print(&format!("{id} ")),
         };
-        let finished = session.simulate(compiled, &mut show, tap)?;
-        let rest = stream.map_or(Ok(None), |mut stream| stream.flush())?;
-        print(&format!("{}\n", rest.unwrap_or_default()))?;
+        let finished = session.simulate(compiled, &mut show, taps)?;
+        print("\n")?;
         Ok(finished)
     }
 
@@ -115,15 +143,25 @@ impl Job {
         &self,
         weights: &Weights,
         finished: &Finished,
-        tap: Option<&LogitsTap>,
+        taps: Option<&Taps>,
     ) -> Vec<Comparison> {
         let rounding = session::rounding(self.settings.numerics.weights);
         let graph = self.model.graph();
         let mut reference = Reference::with_rounding(graph, weights, rounding);
-        let pairs = self.requests.iter().zip(&finished.answers);
+        let pairs = self.requests.iter().zip(&finished.answers).enumerate();
+        let mut items_before = 0;
         pairs
-            .map(|(request, answer)| {
-                reference::compare(&mut reference, &request.prompt, answer, tap)
+            .map(|(n, (request, answer))| {
+                let compared = Compared {
+                    prompt: &request.prompt,
+                    answer,
+                    items_before,
+                    is_alone: self.requests.len() == 1,
+                    is_centred: graph.final_norm.kind == NormKind::Layer,
+                };
+                items_before += request.prompt.len();
+                let sampler = self.sampling.map(|s| Sampler::new(s, n, &request.prompt));
+                reference::compare(&mut reference, compared, taps, sampler)
             })
             .collect()
     }
@@ -140,7 +178,8 @@ impl Job {
         let Some(counted) = defects::count(machine, compiled.detours) else { return Ok(None) };
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
         let (threads, quiet) = (args.host.threads(), args.quiet);
-        let ran = Ran { graph, weights, settings, requests, compiled, threads, quiet };
+        let rules = &self.rules();
+        let ran = Ran { graph, weights, settings, requests, rules, compiled, threads, quiet };
         let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
@@ -173,8 +212,14 @@ impl Job {
                 parameters: graph.parameters(),
                 weight_bytes: weights.stored_bytes(),
                 digest: self.model.digest().to_string(),
+                experts: experts(graph),
             },
-            settings: self.settings.entry()?,
+            settings: traces::Settings {
+                sampling: sampling::entry(self.sampling.as_ref()),
+                stop_strings: self.stops.texts().to_vec(),
+                chat_date: self.chat_date.map(|date| date.to_string()),
+                ..self.settings.entry()?
+            },
             requests,
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
@@ -196,8 +241,7 @@ impl Job {
     }
 
     fn request_entry(&self, request: &Request, answer: &Answer) -> anyhow::Result<RequestEntry> {
-        let tokenizer = self.tokenizer.as_ref();
-        let text = tokenizer.map(|t| t.decode(&answer.ids)).transpose()?;
+        let text = answer.text.clone();
         let stop = answer.stop.ok_or_else(|| anyhow!("an answer is not complete"))?;
         Ok(RequestEntry {
             prompt_tokens: request.prompt.len(),
@@ -207,6 +251,22 @@ impl Job {
             latency: Latency::of(&self.settings.machine, &answer.cycles),
         })
     }
+}
+
+/// The mixtures of experts of a graph, if it has any.
+fn experts(graph: &DecoderGraph) -> Option<ExpertsEntry> {
+    let mixtures = graph.blocks.iter().filter_map(|block| match &block.mlp.kind {
+        MlpKind::Dense(_) => None,
+        MlpKind::Experts(mixture) => Some((mixture.experts.len(), mixture.chosen)),
+    });
+    mixtures.fold(None, |all: Option<ExpertsEntry>, (experts, chosen)| {
+        let all = all.unwrap_or(ExpertsEntry { layers: 0, experts: 0, chosen: 0 });
+        Some(ExpertsEntry {
+            layers: all.layers + 1,
+            experts: all.experts.max(experts),
+            chosen: all.chosen.max(chosen),
+        })
+    })
 }
 
 /// Prints report and check; a difference is a failure, and then neither is printed.

@@ -1,21 +1,21 @@
 //! One simulation: a compiled model, what the host sends, and the tokens that come back.
 
 use crate::failure::Failure;
-use crate::logits::LogitsTap;
 use crate::misbehaviour::Misbehaviour;
 use crate::progress::Progress;
+use crate::receiver::{Answer, Listener, Receiver, Rules};
 use crate::requests::Request;
 use crate::settings::Settings;
-use compiler::{Compiled, NewToken, Options, Protocol};
+use crate::taps::Taps;
+use compiler::{Compiled, Options};
 use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
-use sim_core::{Engine, Host, HostScript, HostWavelet, NoObserver, Outcome, Verdict};
+use sim_core::{Engine, HostScript, HostWavelet, NoObserver, Outcome};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
-use traces::Stop;
 
-/// Places the model for requests of these numbers of positions.
+/// Places the model for requests of these numbers of positions. `host_draws`: whether the host draws the tokens.
 ///
 /// # Errors
 /// Everything that keeps the model from fitting, collected.
@@ -23,32 +23,17 @@ pub(crate) fn place(
     graph: &DecoderGraph,
     weights: &Weights,
     settings: &Settings,
-    positions: &[usize],
+    (positions, host_draws): (&[usize], bool),
 ) -> anyhow::Result<Compiled> {
     let contexts = positions.iter().map(|&p| u32::try_from(p));
     let options = Options {
         numerics: settings.numerics,
         mapping: settings.mapping,
         contexts: contexts.collect::<Result<_, _>>()?,
+        logits_to_host: host_draws,
     };
     Ok(compiler::compile(graph, weights, &settings.machine, &options)?)
 }
-
-/// The tokens of one request, as they came out of the wafer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
-    /// New tokens.
-    pub(crate) ids: Vec<u32>,
-    /// When each reached the host.
-    pub(crate) cycles: Vec<Cycle>,
-    /// The place of each among all tokens that the wafer chose, of whichever request.
-    pub(crate) places: Vec<usize>,
-    /// Why it ended; none while it goes on.
-    pub(crate) stop: Option<Stop>,
-}
-
-/// Takes each token as it reaches the host: which request, which id.
-pub(crate) type Listener<'a> = dyn FnMut(usize, u32) -> Result<(), Failure> + 'a;
 
 /// A run that ended with all answers complete.
 pub(crate) struct Finished {
@@ -63,7 +48,7 @@ pub(crate) struct Finished {
 /// What a simulation needs beside the compiled model.
 pub(crate) struct Session<'a> {
     pub(crate) requests: &'a [Request],
-    pub(crate) eos_ids: &'a [u32],
+    pub(crate) rules: &'a Rules<'a>,
     pub(crate) limit: Cycle,
     pub(crate) threads: NonZeroUsize,
     pub(crate) progress: &'a Progress,
@@ -78,15 +63,18 @@ impl Session<'_> {
         &self,
         compiled: &mut Compiled,
         listener: &mut Listener<'_>,
-        tap: Option<&mut LogitsTap>,
+        taps: Option<&mut Taps>,
     ) -> Result<Finished, Failure> {
-        let script = script(&host_plan(compiled, self.requests, self.eos_ids));
-        let mut receiver = Receiver::new(self, &mut compiled.protocol, listener);
-        let image = &compiled.image;
+        let script = script(&host_plan(compiled, self.requests, self.rules.eos_ids));
+        let sent = script.ports.iter().map(|port| port.len() as u64).sum();
+        let (image, protocol) = (&compiled.image, &mut compiled.protocol);
+        let wafer = (protocol, &image.machine);
+        let asked = (self.requests, sent);
+        let mut receiver = Receiver::new(asked, self.rules, self.progress, wafer, listener);
         let started = Instant::now();
         let engine = Engine::load_for(image, self.threads);
-        let outcome = match tap {
-            Some(tap) => engine.outcome(&script, &mut receiver, self.limit, tap),
+        let outcome = match taps {
+            Some(taps) => engine.outcome(&script, &mut receiver, self.limit, taps),
             None => engine.outcome(&script, &mut receiver, self.limit, &mut NoObserver),
         };
         let engine_time = started.elapsed();
@@ -137,68 +125,6 @@ pub(crate) fn script(host: &HostPlan) -> HostScript {
     HostScript { ports: host.sends.iter().map(port).collect() }
 }
 
-/// The host's side of the wafer: turns wavelets into tokens and knows when an answer is complete.
-struct Receiver<'a, 'l> {
-    session: &'a Session<'a>,
-    protocol: &'a mut Protocol,
-    answers: Vec<Answer>,
-    listener: &'a mut Listener<'l>,
-    /// Tokens that the wafer has chosen so far.
-    chosen: usize,
-    failure: Option<Failure>,
-}
-
-impl<'a, 'l> Receiver<'a, 'l> {
-    fn new(
-        session: &'a Session<'a>,
-        protocol: &'a mut Protocol,
-        listener: &'a mut Listener<'l>,
-    ) -> Receiver<'a, 'l> {
-        let waiting =
-            Answer { ids: Vec::new(), cycles: Vec::new(), places: Vec::new(), stop: None };
-        Receiver {
-            session,
-            protocol,
-            answers: vec![waiting; session.requests.len()],
-            listener,
-            chosen: 0,
-            failure: None,
-        }
-    }
-
-    fn take(&mut self, cycle: Cycle, token: &NewToken) -> Result<(), Failure> {
-        let place = self.chosen;
-        self.chosen += 1;
-        let request = &self.session.requests[token.request];
-        let answer = &mut self.answers[token.request];
-        if answer.stop.is_some() {
-            return Ok(()); // The wafer goes on until all answers are complete.
-        }
-        answer.ids.push(token.id);
-        answer.cycles.push(cycle);
-        answer.places.push(place);
-        if self.session.eos_ids.contains(&token.id) {
-            answer.stop = Some(Stop::Eos);
-        } else if answer.ids.len() == request.max_new {
-            answer.stop = Some(if request.is_cut { Stop::Context } else { Stop::Length });
-        }
-        let tokens = self.answers.iter().map(|a| a.ids.len()).sum();
-        self.session.progress.at(cycle, tokens);
-        (self.listener)(token.request, token.id)
-    }
-}
-
-impl Host for Receiver<'_, '_> {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
-        let Some(token) = self.protocol.output(port, payload) else {
-            return Verdict::Continue;
-        };
-        self.failure = self.take(cycle, &token).err();
-        let is_complete = self.answers.iter().all(|answer| answer.stop.is_some());
-        if is_complete || self.failure.is_some() { Verdict::Stop } else { Verdict::Continue }
-    }
-}
-
 /// A number of cycles that no working program comes near, so that one that spins is ended: every
 /// element that a PE handles for one position is charged many times the machine's slowest constant.
 pub(crate) fn generous_limit(graph: &DecoderGraph, image: &WaferImage, positions: u64) -> Cycle {
@@ -209,7 +135,9 @@ pub(crate) fn generous_limit(graph: &DecoderGraph, image: &WaferImage, positions
     let elements = (graph.parameters() + cached).div_ceil(pes.max(1));
     let steps = (blocks + 2) * (1_024 + 4 * u64::from(machine.width + machine.height));
     let per_position = (64 * elements + steps).saturating_mul(slowest_cycles(machine));
-    let host = 4 * machine.host_arrival_cycle(positions);
+    // A token that the host draws has its logits go to the host, and itself comes back.
+    let way = machine.host_arrival_cycle(graph.vocab as u64 + 8).saturating_mul(4);
+    let host = way.saturating_mul(positions + 1);
     Cycle(per_position.saturating_mul(positions + 1).saturating_add(host))
 }
 

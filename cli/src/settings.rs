@@ -53,6 +53,9 @@ impl Settings {
             mapping: serde_json::to_value(self.mapping)?,
             streams: 1,
             overrides: self.overrides.clone(),
+            sampling: serde_json::Value::Null,
+            stop_strings: Vec::new(),
+            chat_date: None,
         })
     }
 

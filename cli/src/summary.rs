@@ -3,7 +3,7 @@
 use crate::figures::{bytes, counted, grouped, prefixed, seconds};
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use std::fmt::Write as _;
-use traces::{DefectsEntry, RequestEntry, RunReport};
+use traces::{DefectsEntry, ExpertsEntry, RequestEntry, RunReport};
 
 /// A line under the header.
 pub(crate) const STYLE: TableStyle =
@@ -25,6 +25,7 @@ pub(crate) fn table(report: &RunReport) -> Table {
         }
         table.add_rows(latency_rows(report, request));
     }
+    table.add_rows(report.model.experts.iter().map(experts_row));
     table.add_rows(report.defects.iter().flat_map(defect_rows));
     table.add_rows(wafer_rows(report));
     table.add_rows(cycle_rows(report));
@@ -88,6 +89,16 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
         rows.push(span(&decode, latency.decode_cycles()));
     }
     rows
+}
+
+/// That the figures above hold for these tokens.
+fn experts_row(entry: &ExpertsEntry) -> Row {
+    let ExpertsEntry { layers, experts, chosen } = entry;
+    [
+        format!("experts, in {layers} of the layers"),
+        format!("{chosen} of {experts} a token"),
+        "timing depends on the data".to_string(),
+    ]
 }
 
 fn defect_rows(entry: &DefectsEntry) -> Vec<Row> {

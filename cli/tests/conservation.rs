@@ -2,13 +2,14 @@
 //! (The checker is `sim_core::testing::conserve`; random wafers go through it in `sim-core/tests`.)
 
 use compiler::kernels::{REGISTRY, generate};
-use compiler::{Mapping, Options};
+use compiler::{Compiled, Options};
 use fabric::{Machine, WaferImage, presets};
 use models::ModelDir;
 use pe_isa::Cycle;
 use sim_core::testing::{Record, Runner, conserve, watched};
 use sim_core::{
-    Host, HostScript, HostWavelet, NoObserver, StopReason, Verdict, engine, oracle, testing,
+    Answers, Host, HostScript, HostWavelet, NoObserver, StopReason, Verdict, engine, oracle,
+    testing,
 };
 use std::path::Path;
 
@@ -53,7 +54,13 @@ fn do_kernels_of_every_preset_conserve_wavelets_credits_and_cycles() {
 struct OneToken(compiler::Protocol);
 
 impl Host for OneToken {
-    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         match self.0.output(port, payload) {
             Some(_) => Verdict::Stop,
             None => Verdict::Continue,
@@ -61,13 +68,39 @@ impl Host for OneToken {
     }
 }
 
-#[test]
-fn does_a_model_conserve_wavelets_credits_and_cycles_until_its_first_token() {
+/// Draws the most likely token until it has two, and sends the first one back.
+struct TwoTokens {
+    protocol: compiler::Protocol,
+    ids: Vec<u32>,
+}
+
+impl Host for TwoTokens {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        port: usize,
+        payload: u32,
+        answers: &mut Answers,
+    ) -> Verdict {
+        let Some(logits) = self.protocol.logits(port, payload) else { return Verdict::Continue };
+        let id = models::argmax(&logits.values);
+        self.ids.push(id);
+        if self.ids.len() == 2 {
+            return Verdict::Stop;
+        }
+        for payload in self.protocol.feed_back(&logits, id) {
+            answers.send(0, HostWavelet { cycle: Cycle::ZERO, payload, control: false });
+        }
+        Verdict::Continue
+    }
+}
+
+/// The example model, placed for a prompt of two tokens and two new ones, and what the host sends.
+fn stdlib(logits_to_host: bool) -> (Compiled, HostScript) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/stdlib-1m");
     let model = ModelDir::open(path).expect("the model opens");
     let machine = presets::preset(presets::DEFAULT).expect("a preset");
-    let prompt = vec![73, 77];
-    let options = Options { contexts: vec![3], mapping: Mapping::default(), ..Options::default() };
+    let options = Options { contexts: vec![4], logits_to_host, ..Options::default() };
     let weights = model.weights().expect("weights are there");
     let compiled =
         compiler::compile(model.graph(), weights, &machine, &options).expect("it compiles");
@@ -75,13 +108,33 @@ fn does_a_model_conserve_wavelets_credits_and_cycles_until_its_first_token() {
         let cycle = Cycle(machine.host_arrival_cycle(n as u64));
         HostWavelet { cycle, payload, control: false }
     };
-    let ports = compiled.protocol.inputs(&[prompt], &[1]).into_iter();
+    let ports = compiled.protocol.inputs(&[vec![73, 77]], &[2]).into_iter();
     let ports = ports.map(|words| words.into_iter().enumerate().map(word).collect()).collect();
-    let (image, script) = (&compiled.image, HostScript { ports });
+    (compiled, HostScript { ports })
+}
+
+#[test]
+fn does_a_model_conserve_wavelets_credits_and_cycles_until_its_first_token() {
+    let (compiled, script) = stdlib(false);
+    let image = &compiled.image;
     let host = || OneToken(compiled.protocol.clone());
     let record = assert_conserves("stdlib-1m", testing::engine, (image, &script), &mut host());
     assert_eq!(record.outcome.stop, StopReason::Host);
     assert!(record.events.len() > 500_000, "{} events", record.events.len());
     let blind = engine::run(image, &script, &mut host(), LIMIT, &mut NoObserver);
     assert!(blind == record.outcome, "watching changed the run");
+}
+
+#[test]
+fn does_a_model_whose_host_draws_conserve_them_too() {
+    let (compiled, script) = stdlib(true);
+    let image = &compiled.image;
+    let host = || TwoTokens { protocol: compiled.protocol.clone(), ids: Vec::new() };
+    let mut first = host();
+    let record = assert_conserves("stdlib-1m", testing::engine, (image, &script), &mut first);
+    assert_eq!((&record.outcome.stop, first.ids.len()), (&StopReason::Host, 2));
+    assert_eq!(record.answers.len(), 3);
+    let mut cut = host();
+    let thirds = testing::thirds(image, &script, &mut cut, LIMIT, &mut NoObserver);
+    assert!(thirds == record.outcome && cut.ids == first.ids, "domains changed the run");
 }

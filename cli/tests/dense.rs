@@ -3,21 +3,10 @@
 
 mod request;
 
-use compiler::{Mapping, Options};
+use compiler::Options;
 use models::{Activation, DecoderGraph, ModelDir, Norm, NormKind, Residual, Rope};
 use request::batch::{Batch, check};
-use request::{Request, ids, json, machine};
-use sim_core::NoObserver;
-use std::path::{Path, PathBuf};
-
-/// A family's case among the tests' data of the crate `models`.
-fn family(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/data/oracle").join(name)
-}
-
-fn model(name: &str) -> ModelDir {
-    ModelDir::open(family(name).join("model")).expect("the model opens")
-}
+use request::{assert_answered, family_model as model, machine};
 
 /// The model's graph without windows and ends, changed in some way.
 fn graph(model: &ModelDir, change: impl FnOnce(&mut DecoderGraph)) -> DecoderGraph {
@@ -87,15 +76,10 @@ fn residual_norms(graph: &mut DecoderGraph) -> Vec<&mut Norm> {
 #[test]
 fn are_families_answered_as_by_transformers_on_odd_grids() {
     let grids = [(13, 20), (9, 7), (40, 2), (2, 60)];
-    for (name, (width, height)) in
-        ["gpt2", "gpt-neox", "phi", "gemma2", "qwen3"].into_iter().zip(grids.into_iter().cycle())
-    {
-        let (model, case) = (model(name), json(&family(name).join("case.json")));
-        let request = Request::of_case(&case, &model.graph().eos_ids);
-        let compiled = request.compile(&model, &machine(width, height), Mapping::default());
-        let (tokens, _) = request.run(&compiled, &mut NoObserver);
-        assert_eq!(tokens, ids(&case["expected_ids_fp16_weights"]), "{name} on {width} x {height}");
-    }
+    let names = ["gpt2", "gpt-neox", "phi", "gemma2", "qwen3"];
+    names.into_iter().zip(grids.into_iter().cycle()).for_each(|(name, grid)| {
+        assert_answered(name, grid);
+    });
 }
 
 #[test]

@@ -83,6 +83,22 @@ fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
 }
 
 #[test]
+fn is_every_layer_of_each_request_compared_with_the_reference() {
+    let prompts = ["--prompt", "def a", "--prompt", "x"];
+    let more = ["--max-new-tokens", "2", "--check-reference", "--json"];
+    let (_, err, code) = run(&[prompts, more].concat());
+    assert_eq!(code, Some(0), "{err}");
+    let gaps: Vec<f32> = err
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("behind layer "))
+        .map(|line| line.split([' ', ':']).nth(2).and_then(|gap| gap.parse().ok()).expect(line))
+        .collect();
+    // Six layers for each of two requests. Rounding makes some difference in each, and no more than that.
+    assert_eq!(gaps.len(), 12, "{err}");
+    assert!(gaps.iter().all(|gap| (1e-5..5e-2).contains(gap)), "{err}");
+}
+
+#[test]
 fn does_the_text_stream_and_the_table_follow() {
     let args = ["--prompt", "if __name__ ==", "--max-new-tokens", "3"];
     let (out, err, code) = run(&args);

@@ -6,9 +6,10 @@ use compiler::{Mapping, Options};
 use fabric::{Machine, PeIdx, WaferImage, presets, text};
 use models::ModelDir;
 use pe_isa::Cycle;
+use sim_core::testing::traffic::{Traffic, broadcast_reduce};
 use sim_core::{
-    Engine, Event, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, StopReason,
-    Verdict,
+    Answers, Engine, Event, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome,
+    StopReason, Verdict,
 };
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -44,7 +45,13 @@ struct Listener {
 }
 
 impl Host for Listener {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         self.received.push((cycle, port, payload));
         if self.received.len() == self.words { Verdict::Stop } else { Verdict::Continue }
     }
@@ -137,4 +144,19 @@ fn is_a_model_the_same_on_any_number_of_threads() {
     assert_eq!(outcome.stop, StopReason::Host);
     assert!(told.events.len() > 500_000, "{} events", told.events.len());
     assert!(told.marks.len() > 1_000, "{} marks", told.marks.len());
+}
+
+#[test]
+fn is_a_wafer_that_is_worth_sharing_the_same_on_any_number_of_threads() {
+    let machine = Machine { width: 64, height: 64, ..presets::preset("wse2").expect("a preset") };
+    let traffic = Traffic { width: 64, height: 64, words: 16, rounds: 1 };
+    let image = broadcast_reduce(&machine, traffic);
+    let script = HostScript::default();
+    let run = Run { image: &image, script: &script, words: 0 };
+    let (want, _) = run.of(Engine::load(&image), &mut NoObserver);
+    assert_eq!(want.stop, StopReason::Finished);
+    for threads in THREADS.map(|n| NonZeroUsize::new(n).expect("a thread")) {
+        let (outcome, _) = run.of(Engine::load_for(&image, threads), &mut NoObserver);
+        assert!(want == outcome, "{threads} threads");
+    }
 }

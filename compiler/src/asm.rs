@@ -40,8 +40,13 @@ pub(crate) fn mem(base: u32, strides: &[u32], dtype: DType) -> Mem {
 
 impl Mem {
     /// The same, moved by the bytes in a register.
-    pub(crate) fn plus(mut self, offset: Reg) -> Mem {
-        self.offset = Some(offset);
+    pub(crate) fn plus(self, offset: Reg) -> Mem {
+        self.shifted(Some(offset))
+    }
+
+    /// The same, moved by the bytes in a register if one is named.
+    pub(crate) fn shifted(mut self, offset: Option<Reg>) -> Mem {
+        self.offset = offset;
         self
     }
 }

@@ -1,5 +1,6 @@
 //! Pass 10, assembly: stages, ports, lanes and SRAM contents become one image.
 
+use crate::Residual;
 use crate::detour::Laid;
 use crate::emit::embed::EmbedStage;
 use crate::emit::head::HeadStage;
@@ -41,9 +42,10 @@ struct Assembler<'a> {
     image: WaferImage,
     /// The programs so far, each once.
     programs: IndexSet<Program>,
+    residuals: Vec<Residual>,
 }
 
-/// Makes the image.
+/// Makes the image, and tells where the residual stream lies in its stages of layers.
 ///
 /// # Errors
 /// Weights beyond the range of their storage type.
@@ -52,9 +54,10 @@ pub(crate) fn assemble(
     weights: &models::Weights,
     estimate: &Estimate,
     placed: &Placed<'_>,
-) -> Result<WaferImage, CompileError> {
+) -> Result<(WaferImage, Vec<Residual>), CompileError> {
     let image = WaferImage::empty(estimate.machine.clone());
-    let mut assembler = Assembler { graph, estimate, placed, image, programs: IndexSet::new() };
+    let (programs, residuals) = (IndexSet::new(), Vec::new());
+    let mut assembler = Assembler { graph, estimate, placed, image, programs, residuals };
     assembler.routes();
     assembler.ports();
     let mut filler = Filler::new(graph, weights, estimate.numerics);
@@ -66,9 +69,9 @@ pub(crate) fn assemble(
         }
     }
     filler.finish()?;
-    let Assembler { mut image, programs, .. } = assembler;
+    let Assembler { mut image, programs, residuals, .. } = assembler;
     image.programs = programs.into_iter().collect();
-    Ok(image)
+    Ok((image, residuals))
 }
 
 impl Assembler<'_> {
@@ -104,7 +107,7 @@ impl Assembler<'_> {
         for (at, stage) in stages.iter().enumerate() {
             let connected = PortLanes {
                 items: if at == 0 { lanes.prompts.color } else { lanes.items[at - 1].color },
-                feedback: (at == 0).then_some(lanes.feedback.color),
+                feedback: lanes.feedback.as_ref().filter(|_| at == 0).map(|lane| lane.color),
                 grant_out: (at > 0).then(|| lanes.grants[at - 1].color),
                 grant_in: (at < last).then(|| lanes.grants[at].color),
                 only_wanted: at + 1 == last,
@@ -189,13 +192,21 @@ impl Assembler<'_> {
         let mut data = fill::layers(filler, &graph.blocks[layers.clone()], &tiling, &layout);
         let bytes = layout.bytes as u32;
         self.name(stage, format!("layers {}-{}", layers.start, layers.end - 1));
+        let first_row = places(stage).filter(|(place, _)| place.row == 0);
+        let slice = |(place, node): (Place, Node)| {
+            let pe = self.image.index(tile_of(stage, node));
+            (pe, layout.x, tiling.hidden.len(place.column))
+        };
+        let parts = first_row.map(slice).collect();
+        self.residuals.push(Residual { layers: layers.clone(), parts });
         let formats = self.formats();
         let emitter = LayersStage { graph, layers, tiling, layout, formats, lane, only_wanted };
         let act = self.estimate.numerics.activations;
         for (place, node) in places(stage) {
             let mut params = residual_params(tiling.hidden, place.column);
             params.push((regs::COLUMN, place.column));
-            let words = mlp::shares(tiling.inner.len(place.row), act, w);
+            let inner = emitter.layout.layers[0].mlp.tiling.row(place.row).inner_len();
+            let words = mlp::shares(inner, act, w);
             let (start, end) = (words.start(place.column), words.end(place.column));
             params.push((regs::GATHER_BEFORE, start));
             params.push((regs::GATHER_BEHIND, words.end(w - 1) - end));
@@ -225,7 +236,7 @@ impl Assembler<'_> {
             has_bias,
             soft_cap: self.graph.logit_soft_cap,
             to_host: lanes.answers.color,
-            feedback: lanes.feedback.color,
+            feedback: lanes.feedback.as_ref().map(|lane| lane.color),
         };
         let mut parts = Vec::new();
         for (place, node) in places(stage) {
@@ -235,6 +246,9 @@ impl Assembler<'_> {
             }
             let mut params = residual_params(hidden, place.column);
             params.push((regs::VOCAB, vocab.start(place.row)));
+            if emitter.feedback.is_none() {
+                params.push((regs::VOCAB_BEHIND, vocab.total() - vocab.end(place.row)));
+            }
             let data = std::mem::take(&mut data[node]);
             self.set((at, node), emit::head::program(&emitter, place), params, bytes, data);
         }

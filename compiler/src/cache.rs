@@ -1,9 +1,10 @@
 //! Where a layer's keys and values lie: token *t* on column *t* mod W, at place (*t* div W) mod the tokens that a PE keeps.
 //! A window makes a ring of these places, so that the cache never outgrows it.
 
+use crate::tiling::MlpDims;
 use models::RopeRef;
 
-/// What may tell the layers of a model apart, their sizes being equal.
+/// What may tell the layers of a model apart, the sizes of their attention being equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LayerKind {
     /// Positions that a token attends to, itself included; all where none.
@@ -12,6 +13,8 @@ pub(crate) struct LayerKind {
     pub(crate) rope: Option<RopeRef>,
     /// Whether each head has one more score, which belongs to no value.
     pub(crate) has_sinks: bool,
+    /// Sizes of the MLP.
+    pub(crate) mlp: MlpDims,
 }
 
 /// The size of a layer's KV cache on a PE.

@@ -7,9 +7,9 @@ use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::extras::{Extras, is_biased};
 use crate::options::{Numerics, Options};
-use crate::tiling::LayerDims;
+use crate::tiling::{LayerDims, MlpDims};
 use fabric::Machine;
-use models::{Block, DecoderGraph, FeedForward, Mlp, Norm, NormKind, Residual};
+use models::{Block, DecoderGraph, FeedForward, LinearRef, Mlp, MlpKind, Norm, NormKind, Residual};
 use pe_isa::DType;
 
 /// Collects everything that cannot be lowered.
@@ -30,7 +30,10 @@ pub(crate) fn check<'a>(
     found.extend(not_lowered(graph));
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
-        found.push(format!("{positions} positions are beyond the limit of {}", 1 << POSITION_BITS));
+        found.push(format!(
+            "{positions} positions are beyond the limit of {}",
+            (1 << POSITION_BITS) - 1
+        ));
     }
     let slots = options.contexts.len().max(1);
     if slots > 1 << SLOT_BITS {
@@ -42,10 +45,11 @@ pub(crate) fn check<'a>(
     }
     let dims = block_dims(graph, &graph.blocks[0]);
     if graph.blocks.iter().any(|block| block_dims(graph, block) != dims) {
-        let what = "layers of different sizes are not supported yet";
+        let what = "layers whose attention differs in sizes are not supported yet";
         return Err(CompileError { diagnostics: vec![what.to_string()] });
     }
-    let activations = graph.blocks.iter().map(|block| dense(&block.mlp).activation);
+    let layers = graph.blocks.iter().flat_map(|block| block.mlp.feed_forwards());
+    let activations = layers.map(|layers| layers.activation);
     Ok(Estimate {
         machine,
         numerics: options.numerics,
@@ -56,7 +60,10 @@ pub(crate) fn check<'a>(
         positions,
         extras: Extras::of(&graph.blocks),
         activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
-        learned_positions: graph.embedding.positions.map(|_| positions.min(graph.context as u32)),
+        learned_positions: graph
+            .embedding
+            .positions
+            .map(|_| positions.min(u32::try_from(graph.context).unwrap_or(u32::MAX))),
         logit_cap: graph.logit_soft_cap.is_some(),
         head_bias: is_biased(&graph.final_norm, &[graph.head]),
     })
@@ -87,11 +94,15 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
     let is_mixed = kinds.iter().any(|kind| *kind != graph.final_norm.kind);
     missing(is_mixed, "layer norms and RMS norms of one residual stream");
     type Test = fn(&Block) -> bool;
-    let tests: [(&str, Test); 4] = [
+    let tests: [(&str, Test); 6] = [
         ("layer norms together with norms behind a half", |b| {
             let norms =
                 [Some(&b.attention.norm), b.attention.post_norm.as_ref(), b.mlp.post_norm.as_ref()];
             has_post_norm(b) && norms.into_iter().flatten().any(|norm| norm.kind == NormKind::Layer)
+        }),
+        ("norms with a bias behind a half", |b| {
+            let norms = [&b.attention.post_norm, &b.mlp.post_norm];
+            norms.into_iter().flatten().any(|norm| norm.bias.is_some())
         }),
         ("parallel residuals with norms behind a half", |b| {
             has_post_norm(b) && b.residual == Residual::Parallel
@@ -101,7 +112,13 @@ fn not_lowered(graph: &DecoderGraph) -> Vec<String> {
                 |norm: &Option<Norm>| norm.as_ref().map(|n| (n.kind, n.bias.is_some(), n.epsilon));
             shape(&b.attention.query_norm) != shape(&b.attention.key_norm)
         }),
-        ("mixtures of experts", |b| b.mlp.dense().is_none()),
+        ("experts that differ in sizes, gate, activation or biases", |b| {
+            b.mlp.feed_forwards().windows(2).any(|pair| !are_alike(&pair[0], &pair[1]))
+        }),
+        ("mixtures that choose no expert, or more than there are", |b| match &b.mlp.kind {
+            MlpKind::Dense(_) => false,
+            MlpKind::Experts(e) => e.chosen == 0 || e.chosen > e.experts.len(),
+        }),
     ];
     for (what, has) in tests {
         if let Some(layer) = graph.blocks.iter().position(has) {
@@ -115,9 +132,16 @@ fn has_post_norm(block: &Block) -> bool {
     block.attention.post_norm.is_some() || block.mlp.post_norm.is_some()
 }
 
-/// The layers of an MLP that the check has let through.
-pub(crate) fn dense(mlp: &Mlp) -> &FeedForward {
-    mlp.dense().expect("the check refuses experts")
+/// Whether two experts can be computed by one program.
+fn are_alike(one: &FeedForward, other: &FeedForward) -> bool {
+    let linear = |l: LinearRef| (l.in_features, l.out_features, l.bias.is_some());
+    let gate = |layers: &FeedForward| {
+        layers.gate.map(|gate| (linear(gate.linear), gate.limit, gate.up_offset))
+    };
+    let all = |layers: &FeedForward| {
+        (gate(layers), linear(layers.up), linear(layers.down), layers.activation)
+    };
+    all(one) == all(other)
 }
 
 /// What tells a layer from the others.
@@ -127,19 +151,27 @@ fn kind(block: &Block) -> LayerKind {
         window: a.window.map(|window| u32::try_from(window).unwrap_or(u32::MAX)),
         rope: a.rope,
         has_sinks: a.sinks.is_some(),
+        mlp: mlp_dims(&block.mlp),
     }
+}
+
+fn mlp_dims(mlp: &Mlp) -> MlpDims {
+    let routed = match &mlp.kind {
+        MlpKind::Dense(_) => None,
+        MlpKind::Experts(e) => Some((e.experts.len() as u32, e.chosen as u32)),
+    };
+    let layers = &mlp.feed_forwards()[0];
+    let intermediate = layers.up.out_features as u32;
+    MlpDims { routed, intermediate, gated: layers.gate.is_some() }
 }
 
 fn block_dims(graph: &DecoderGraph, block: &Block) -> LayerDims {
     let a = &block.attention;
-    let dense = dense(&block.mlp);
     LayerDims {
         hidden: graph.hidden as u32,
         heads: a.heads as u32,
         kv_heads: a.kv_heads as u32,
         head_dim: a.head_dim as u32,
-        intermediate: dense.up.out_features as u32,
         rotary_dims: a.rope.map_or(0, |rope| graph.rope(rope).rotary_dims as u32),
-        gated: dense.gate.is_some(),
     }
 }

@@ -7,7 +7,7 @@ use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
 use crate::place::Cut;
 use crate::split::Split;
-use crate::tiling::{LayerDims, LayerTiling};
+use crate::tiling::{LayerDims, LayerTiling, MlpDims, MlpTiling};
 use fabric::Machine;
 use pe_isa::DType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +64,8 @@ impl Estimate<'_> {
         kinds: &[LayerKind],
         positions: u32,
     ) -> LayersLayout {
-        let need = LayersNeed { kinds, slots: self.slots, positions, extras: self.extras };
+        let (slots, extras) = (self.slots, self.extras);
+        let need = LayersNeed { kinds, height: tiling.height, slots, positions, extras };
         LayersLayout::new(tiling, &self.numerics, need)
     }
 
@@ -139,10 +140,11 @@ impl Estimate<'_> {
     /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
     /// answers and prompts are fast.
     pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
-        let windows: BTreeSet<Option<u32>> = self.kinds.iter().map(|kind| kind.window).collect();
-        let layer: BTreeMap<Option<u32>, u64> =
-            windows.into_iter().map(|window| (window, self.layer_cycles(cut, window))).collect();
-        let of_stage = |kinds: &[LayerKind]| kinds.iter().map(|kind| layer[&kind.window]).sum();
+        let timed = |kind: &LayerKind| (kind.window, kind.mlp);
+        let kinds: BTreeSet<(Option<u32>, MlpDims)> = self.kinds.iter().map(timed).collect();
+        let cycles = |kind| (kind, self.layer_cycles(cut, kind));
+        let layer: BTreeMap<(Option<u32>, MlpDims), u64> = kinds.into_iter().map(cycles).collect();
+        let of_stage = |kinds: &[LayerKind]| kinds.iter().map(|kind| layer[&timed(kind)]).sum();
         let layers: Vec<u64> = self.stages(cut).map(of_stage).collect();
         let slowest = layers.iter().copied().max().unwrap_or(0);
         let head = self.head_cycles(cut);
@@ -168,34 +170,62 @@ impl Estimate<'_> {
             }
     }
 
-    /// Cycles of one layer: multiply-adds, chains and broadcasts, activation, softmax.
-    fn layer_cycles(&self, cut: &Cut, window: Option<u32>) -> u64 {
+    /// Cycles of one layer: multiply-adds, chains and broadcasts, softmax, MLP.
+    fn layer_cycles(&self, cut: &Cut, (window, mlp): (Option<u32>, MlpDims)) -> u64 {
         let (w, h) = (cut.width, cut.height);
         let d = &self.dims;
         let hidden = d.hidden.div_ceil(w);
         let kv = (d.kv_heads * d.head_dim).div_ceil(h);
         let attended = (d.heads * d.head_dim).div_ceil(h);
-        let inner = d.intermediate.div_ceil(h);
         let heads = d.heads.div_ceil(h.min(d.kv_heads));
         let usual = self.positions.div_ceil(2);
         let tokens = window.map_or(usual, |window| usual.min(window)).div_ceil(w).max(1);
         let rows_per_head = (h / d.kv_heads).max(1);
-        let mut layer = self.multiply(hidden, attended + 2 * kv)
-            + self.multiply(attended, hidden)
-            + self.multiply(hidden, d.ups() * inner)
-            + self.multiply(inner, hidden);
-        layer += self.line(w, attended + 2 * kv) + self.line(w, d.ups() * inner);
+        let mut layer = self.multiply(hidden, attended + 2 * kv) + self.multiply(attended, hidden);
+        layer += self.line(w, attended + 2 * kv);
         layer += 2 * self.line(h, hidden) + self.line(w, heads) + self.line(w, attended);
         layer += self.line(rows_per_head, heads * tokens);
         layer +=
             22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
+        layer + 400 + self.mlp_cycles(cut, mlp)
+    }
+
+    /// Cycles of an MLP but for the sum along the columns. Of a mixture, the row of a chosen expert has as many chosen ones as
+    /// when every choice is equally likely.
+    fn mlp_cycles(&self, cut: &Cut, dims: MlpDims) -> u64 {
+        let tiling = MlpTiling { dims, height: cut.height };
+        let expert = self.expert_cycles(cut, &tiling);
+        let Some((experts, chosen)) = dims.routed else { return expert };
+        let others = (u64::from(chosen) - 1) * u64::from(tiling.max_experts() - 1);
+        let experts_at_work = expert + expert * others / u64::from(experts - 1).max(1);
+        self.router_cycles(cut, &tiling) + experts_at_work
+    }
+
+    /// Cycles of one expert's layers on its rows.
+    fn expert_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
+        let (w, hidden) = (cut.width, self.dims.hidden.div_ceil(cut.width));
+        let inner = tiling.max_inner();
+        let ups = tiling.dims.ups() * inner;
         let each = self.activation_cycles;
         let share = if deals_activation(inner, w, each) { inner.div_ceil(w) } else { inner };
-        layer += u64::from(each) * u64::from(share) + 400;
-        if share < inner {
-            layer += self.line(w, inner);
-        }
-        layer
+        let gather = if share < inner { self.line(w, inner) } else { 0 };
+        self.multiply(hidden, ups)
+            + self.line(w, ups)
+            + u64::from(each) * u64::from(share)
+            + gather
+            + self.multiply(inner, hidden)
+    }
+
+    /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots and back, and a search
+    /// for each of the chosen.
+    fn router_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
+        let (experts, chosen) = tiling.dims.routed.unwrap_or_default();
+        let cost = &self.machine.pe.cost;
+        let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 100;
+        self.multiply(self.dims.hidden.div_ceil(cut.width), tiling.logits().max())
+            + self.line(cut.width, tiling.logits().max() + tiling.max_experts())
+            + self.line(cut.height, experts)
+            + search * u64::from(chosen)
     }
 
     fn multiply(&self, rows: u32, columns: u32) -> u64 {

@@ -17,6 +17,8 @@ pub(crate) struct Extras {
     pub(crate) parallel: bool,
     /// Activations that need a third work vector.
     pub(crate) exact_gelu: bool,
+    /// Mixtures of experts.
+    pub(crate) experts: bool,
 }
 
 impl Extras {
@@ -38,10 +40,11 @@ impl Extras {
             extras.head_norms = true;
             extras.head_layer_norms |= norm.kind == NormKind::Layer || norm.bias.is_some();
         }
-        if let Some(dense) = m.dense() {
-            extras.biases[2] = is_biased(&m.norm, &dense.inputs());
-            extras.biases[3] = dense.down.bias.is_some();
-            extras.exact_gelu = dense.activation == Activation::Gelu;
+        extras.experts = m.dense().is_none();
+        for layers in m.feed_forwards() {
+            extras.biases[2] |= is_biased(&m.norm, &layers.inputs());
+            extras.biases[3] |= layers.down.bias.is_some();
+            extras.exact_gelu |= layers.activation == Activation::Gelu;
         }
         extras
     }
@@ -54,6 +57,7 @@ impl Extras {
             (self.head_layer_norms, 200),
             (self.post_norms.contains(&true), 300),
             (self.exact_gelu, 300),
+            (self.experts, 400),
         ];
         parts.into_iter().filter(|(has, _)| *has).map(|(_, bytes)| bytes).sum()
     }
@@ -67,6 +71,7 @@ impl Extras {
             post_norms: std::array::from_fn(|at| either(self.post_norms[at], other.post_norms[at])),
             parallel: either(self.parallel, other.parallel),
             exact_gelu: either(self.exact_gelu, other.exact_gelu),
+            experts: either(self.experts, other.experts),
         }
     }
 }

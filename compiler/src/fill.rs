@@ -2,10 +2,10 @@
 
 mod ends;
 mod fold;
+mod mlp;
 
 pub(crate) use ends::{embed, head};
 
-use crate::check::dense;
 use crate::error::CompileError;
 use crate::layout::{LayerAt, LayersLayout};
 use crate::options::Numerics;
@@ -56,8 +56,15 @@ impl<'a> Filler<'a> {
         Err(CompileError { diagnostics: self.diagnostics })
     }
 
-    /// Whole rows of a tensor, rounded to the storage type of weights.
+    /// Whole rows of a tensor, as stored; values that the storage type of weights cannot hold are noted.
     fn rows(&mut self, tensor: TensorRef, rows: &[u32], columns: u32) -> Matrix {
+        let m = self.read(tensor, rows, columns);
+        self.check(tensor, &m.values, |at| (rows[at / m.columns] as usize, at % m.columns));
+        m
+    }
+
+    /// Whole rows of a tensor, as stored.
+    fn read(&self, tensor: TensorRef, rows: &[u32], columns: u32) -> Matrix {
         let mut values = Vec::with_capacity(rows.len() * columns as usize);
         let mut piece = Vec::new();
         let mut from = 0;
@@ -72,18 +79,24 @@ impl<'a> Filler<'a> {
             values.extend_from_slice(&piece);
             from = to;
         }
-        self.check(tensor, rows, columns, &values);
         Matrix { columns: columns as usize, values }
     }
 
-    fn check(&mut self, tensor: TensorRef, rows: &[u32], columns: u32, values: &[f32]) {
+    /// Notes the first of `values` that the storage type cannot hold. `place` gives the row and column of the tensor that the
+    /// value at an index comes from.
+    fn check(
+        &mut self,
+        tensor: TensorRef,
+        values: &[f32],
+        place: impl Fn(usize) -> (usize, usize),
+    ) {
         let t = self.numerics.weights;
         let bad = values.iter().position(|&v| !t.to_f32(t.from_f32(v)).is_finite());
         let Some(at) = bad else { return };
         if !self.overflown.insert(tensor.0) {
             return;
         }
-        let (row, column) = (rows[at / columns as usize] as usize, at % columns as usize);
+        let (row, column) = place(at);
         let (name, index) = self.weights.stored_place(tensor, row, column);
         self.diagnostics.push(format!(
             "tensor {name}, element {index:?}: {} is beyond the range of {} \
@@ -151,7 +164,7 @@ pub(crate) fn layers(
     for (local, block) in blocks.iter().enumerate() {
         for r in 0..h {
             attention_row(filler, block, tiling, layout, (local, r), &mut tiles);
-            mlp_row(filler, block, tiling, layout, (local, r), &mut tiles);
+            mlp::row(filler, block, tiling, layout, (local, r), &mut tiles);
         }
     }
     for at in &layout.ropes {
@@ -244,13 +257,15 @@ fn head_norms(filler: &Filler, block: &Block, at: &LayerAt, row: &RowHeads) -> V
 fn output_tile(filler: &mut Filler, linear: LinearRef, columns: &[u32], hidden: u32) -> Matrix {
     let rows: Vec<u32> = (0..hidden).collect();
     let inputs = linear.in_features as u32;
-    let all = filler.rows(linear.weight, &rows, inputs);
+    let all = filler.read(linear.weight, &rows, inputs);
     let mut values = Vec::with_capacity(columns.len() * hidden as usize);
     for &column in columns {
         values.extend((0..hidden as usize).map(|o| all.values[o * all.columns + column as usize]));
     }
-    filler.centre(&mut values, hidden as usize);
-    Matrix { columns: hidden as usize, values }
+    let hidden = hidden as usize;
+    filler.centre(&mut values, hidden);
+    filler.check(linear.weight, &values, |at| (at % hidden, columns[at / hidden] as usize));
+    Matrix { columns: hidden, values }
 }
 
 /// The tile of a matrix stored `[input][output]` already, outputs `slice`.
@@ -264,44 +279,4 @@ fn pack_output(
     let inputs = m.values.len() / m.columns.max(1);
     let size = (inputs, slice.len(), stride as usize);
     pack(address, t, size, |i, o| m.values[i * m.columns + slice.start + o])
-}
-
-fn mlp_row(
-    filler: &mut Filler,
-    block: &Block,
-    tiling: &LayerTiling,
-    layout: &LayersLayout,
-    (local, r): (usize, u32),
-    tiles: &mut [Vec<Segment>],
-) {
-    let dense = dense(&block.mlp);
-    let (at, t) = (&layout.layers[local], filler.numerics.weights);
-    let (w, hidden) = (tiling.width, tiling.dims.hidden);
-    let rows: Vec<u32> = (tiling.inner.start(r)..tiling.inner.end(r)).collect();
-    let mut fused = Matrix { columns: hidden as usize, values: Vec::new() };
-    let linears: Vec<_> = dense.inputs().into_iter().map(|linear| (linear, rows.clone())).collect();
-    for (linear, rows) in &linears {
-        fused.values.extend(filler.rows(linear.weight, rows, hidden).values);
-    }
-    let bias = filler.fused_bias(&block.mlp.norm, &linears, &fused);
-    let stride = tiling.dims.ups() * layout.inner_stride;
-    let output = output_tile(filler, dense.down, &rows, hidden);
-    let (norm2, down_bias) = (filler.norm_weight(&block.mlp.norm), filler.added_bias(dense.down));
-    let post_norm = block.mlp.post_norm.as_ref().map(|norm| filler.norm_weight(norm));
-    for c in 0..w {
-        let slice = range(tiling.hidden, c);
-        let tile = &mut tiles[(r * w + c) as usize];
-        tile.push(pack_vector(at.norm2, &norm2[slice.clone()]));
-        tile.push(pack_by_input(at.gate_up, t, &fused, slice.clone(), stride));
-        if !bias.is_empty() {
-            tile.push(pack_vector(at.gate_up_bias, &bias));
-        }
-        tile.push(pack_output(at.down, t, &output, slice.clone(), layout.hidden_stride));
-        if let Some(b) = &down_bias {
-            tile.push(pack_vector(at.down_bias, &b[slice.clone()]));
-        }
-        if let Some(weight) = &post_norm {
-            tile.push(pack_vector(at.post_norms[1], &weight[slice]));
-        }
-    }
 }

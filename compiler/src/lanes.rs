@@ -42,10 +42,10 @@ pub(crate) struct Lane {
 pub(crate) struct Lanes {
     /// Prompt ids, host to first port.
     pub(crate) prompts: Lane,
-    /// New tokens, head to host.
+    /// New tokens, or their logits, head to host.
     pub(crate) answers: Lane,
-    /// New tokens, head to first port.
-    pub(crate) feedback: Lane,
+    /// New tokens, head to first port; none where the host sends them there.
+    pub(crate) feedback: Option<Lane>,
     /// From each stage to the port of the next.
     pub(crate) items: Vec<Lane>,
     /// From each port but the first to the one before.
@@ -55,19 +55,19 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Lane> {
-        let single = [&self.prompts, &self.answers, &self.feedback];
-        single.into_iter().chain(&self.items).chain(&self.grants)
+        let single = [&self.prompts, &self.answers];
+        single.into_iter().chain(&self.feedback).chain(&self.items).chain(&self.grants)
     }
 }
 
-/// Lays all lanes between the stages, for `slots` requests at a time.
+/// Lays all lanes between the stages, for `slots` requests at a time. `logits_to_host`: the host draws new tokens.
 ///
 /// # Errors
 /// No way or no color for a lane; too short a lane back to the embedding.
 pub(crate) fn lay(
     ground: &mut Ground<'_>,
     stages: &[Stage],
-    slots: u32,
+    (slots, logits_to_host): (u32, bool),
 ) -> Result<Lanes, CompileError> {
     let machine = ground.machine;
     let mut router = LaneRouter { ground, stages };
@@ -85,11 +85,13 @@ pub(crate) fn lay(
     let lanes = Lanes {
         prompts: router.lane(host, first)?,
         answers: router.lane(root, host)?,
-        feedback: router.lane(root, first)?,
+        feedback: (!logits_to_host).then(|| router.lane(root, first)).transpose()?,
         items,
         grants,
     };
-    check_feedback(&lanes.feedback, machine, slots)?;
+    if let Some(feedback) = &lanes.feedback {
+        check_feedback(feedback, machine, slots)?;
+    }
     Ok(lanes)
 }
 

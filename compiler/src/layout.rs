@@ -2,13 +2,16 @@
 //! the largest slice, so that they share programs.
 
 mod ends;
+mod mlp;
 
 pub(crate) use ends::{EmbedLayout, HeadLayout};
+pub(crate) use mlp::MlpAt;
 
 use crate::cache::{CacheSize, LayerKind};
 use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
+use mlp::Work;
 use models::RopeRef;
 use pe_isa::DType;
 use std::collections::BTreeSet;
@@ -47,15 +50,7 @@ pub(crate) struct LayerAt {
     pub(crate) post_norms: [u32; 2],
     /// Norm weight before the MLP, f32 `[hidden slice]`.
     pub(crate) norm2: u32,
-    /// Fused gate-up tile, `[hidden slice][2 × inner stride]`; of an MLP without a gate, up alone `[hidden slice][inner
-    /// stride]`.
-    pub(crate) gate_up: u32,
-    /// Its bias, f32 `[2 × inner slice]` or `[inner slice]`.
-    pub(crate) gate_up_bias: u32,
-    /// Down projection tile, `[inner slice][hidden stride]`.
-    pub(crate) down: u32,
-    /// Its bias, f32 `[hidden slice]`.
-    pub(crate) down_bias: u32,
+    pub(crate) mlp: MlpAt,
     /// Key cache, `[slot][head][dimension][token]`.
     pub(crate) keys: u32,
     /// Value cache, the same.
@@ -104,7 +99,8 @@ pub(crate) struct LayersLayout {
     pub(crate) sums: u32,
     /// Sum of squares, f32.
     pub(crate) squares: u32,
-    /// Partial sums of attention's output that wait for those of the MLP, `[hidden slice]`.
+    /// Partial sums that wait for others, `[hidden slice]`: of attention's output for those of the MLP, of one expert's
+    /// output for those of the next.
     pub(crate) waiting: u32,
     /// Queries, keys and values of the row.
     pub(crate) qkv: u32,
@@ -141,12 +137,16 @@ pub(crate) struct LayersLayout {
     pub(crate) third: u32,
     /// Input of the down projection, rounded `[inner slice]`.
     pub(crate) inner: u32,
+    /// Logits of the router, then weights of the experts, f32 `[expert]` both; on the roots of rows.
+    pub(crate) logits: u32,
+    pub(crate) expert_weights: u32,
+    /// Weights of the row's experts, f32 `[expert of the row]`.
+    pub(crate) row_weights: u32,
     /// A rounded output `[hidden slice]`.
     pub(crate) delta: u32,
     /// Strides in elements.
     pub(crate) hidden_stride: u32,
     pub(crate) qkv_stride: u32,
-    pub(crate) inner_stride: u32,
     /// All bytes.
     pub(crate) bytes: u64,
 }
@@ -156,6 +156,8 @@ pub(crate) struct LayersLayout {
 pub(crate) struct LayersNeed<'a> {
     /// One for each layer.
     pub(crate) kinds: &'a [LayerKind],
+    /// Rows of the rectangle.
+    pub(crate) height: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
     pub(crate) extras: Extras,
@@ -164,9 +166,6 @@ pub(crate) struct LayersNeed<'a> {
 /// Elements of the longest slice on any PE.
 struct Longest {
     hidden: u32,
-    inner: u32,
-    /// Outputs of the MLP's first projection.
-    ups: u32,
     /// Keys, or values.
     kv: u32,
     /// Attention results.
@@ -180,12 +179,10 @@ struct Longest {
 
 impl Longest {
     fn of(t: &LayerTiling) -> Longest {
-        let (kv, inner) = (t.max_kv_elements(), t.inner.max());
+        let kv = t.max_kv_elements();
         let attended = kv * t.queries();
         Longest {
             hidden: t.hidden.max(),
-            inner,
-            ups: t.dims.ups() * inner,
             kv,
             attended,
             qkv: attended + 2 * kv,
@@ -207,7 +204,7 @@ impl LayerAt {
         need: &LayersNeed<'_>,
         (kind, cache): (&LayerKind, CacheSize),
     ) -> LayerAt {
-        let Longest { hidden, inner, ups, attended, qkv, queries, dims, .. } = *longest;
+        let Longest { hidden, attended, qkv, queries, dims, .. } = *longest;
         let (x, weight) = (need.extras, weights.bytes());
         let area = |rows: u32, columns: u32| u64::from(rows) * u64::from(columns);
         let bias = |at: usize, n: u32| only_if(x.biases[at], n);
@@ -221,10 +218,7 @@ impl LayerAt {
             output_bias: b.take(bias(1, hidden), 4),
             post_norms: x.post_norms.map(|has| b.take(only_if(has, hidden), 4)),
             norm2: b.take(hidden.into(), 4),
-            gate_up: b.take(area(hidden, ups), weight),
-            gate_up_bias: b.take(bias(2, ups), 4),
-            down: b.take(area(inner, hidden), weight),
-            down_bias: b.take(bias(3, hidden), 4),
+            mlp: MlpAt::take(b, (kind.mlp, need.height), hidden, weights, &x),
             keys: b.take(area(cache.slot_bytes, need.slots), 1),
             values: b.take(area(cache.slot_bytes, need.slots), 1),
             cache,
@@ -239,7 +233,7 @@ impl LayersLayout {
         let w = |n: u32| u64::from(n);
         let x = need.extras;
         let longest = Longest::of(t);
-        let Longest { hidden, inner, ups, kv, attended, qkv, queries, .. } = longest;
+        let Longest { hidden, kv, attended, qkv, queries, .. } = longest;
         let pairs = t.max_pairs();
         let turned = t.max_kv_pairs() * (1 + t.queries());
         let head_count = queries + queries / t.queries();
@@ -250,15 +244,17 @@ impl LayersLayout {
             |kind| LayerAt::take(&mut b, &longest, numerics.weights, &need, (kind, cache(kind)));
         let layers: Vec<LayerAt> = need.kinds.iter().map(layer).collect();
         let tokens = layers.iter().map(|at| at.cache.stride).max().unwrap_or(0);
+        let mlp = Work::of(layers.iter().map(|at| &at.mlp));
+        let Work { inner, ups, .. } = mlp;
         let heads = kv + attended;
         let mut layout = LayersLayout {
             layers,
             x: b.take(w(hidden), 4),
             scaled: b.take(w(hidden), 4),
             input: b.take(w(hidden), act),
-            sums: b.take(w(qkv.max(ups).max(hidden)), acc),
+            sums: b.take(w(qkv.max(ups).max(mlp.row_logits).max(hidden)), acc),
             squares: b.take(1, 4),
-            waiting: b.take(only_if(x.parallel, hidden), acc),
+            waiting: b.take(only_if(x.parallel || mlp.experts > 0, hidden), acc),
             qkv: b.take(w(qkv), act),
             normed: b.take(only_if(x.head_norms, heads), 4),
             head_sums: b.take(only_if(x.head_norms, 2 * head_count), 4),
@@ -277,10 +273,12 @@ impl LayersLayout {
             sigmoid: b.take(w(inner), 4),
             third: b.take(only_if(x.exact_gelu, inner), 4),
             inner: b.take(w(inner.next_multiple_of(2)), act),
+            logits: b.take(w(mlp.experts), 4),
+            expert_weights: b.take(w(mlp.experts), 4),
+            row_weights: b.take(w(mlp.row_experts), 4),
             delta: b.take(w(hidden), act),
             hidden_stride: hidden,
             qkv_stride: qkv,
-            inner_stride: inner,
             bytes: 0,
         };
         layout.bytes = b.next;

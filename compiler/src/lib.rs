@@ -54,7 +54,7 @@ pub use emit::marks;
 pub use error::CompileError;
 pub use options::{Goal, Mapping, Numerics, Options};
 pub use plan::{Plan, PlannedStage};
-pub use protocol::{NewToken, Protocol};
+pub use protocol::{Logits, NewToken, Protocol};
 
 use assemble::Placed;
 use colors::Colors;
@@ -81,6 +81,18 @@ pub struct Compiled {
     pub detours: Detours,
     /// What the linter finds suspicious in the image; it has no errors.
     pub warnings: Vec<Finding>,
+    /// Where the residual stream lies, for each stage of layers.
+    pub residuals: Vec<Residual>,
+}
+
+/// The residual stream of a stage of layers, for observers: f32, complete whenever PEs pass [`marks::LAYER`], which they
+/// do once for each layer of the stage and item. Where norms are layer norms, its mean has been taken off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Residual {
+    /// The layers of the stage.
+    pub layers: std::ops::Range<usize>,
+    /// Consecutive elements: PE, byte address, number of elements.
+    pub parts: Vec<(fabric::PeIdx, u32, u32)>,
 }
 
 /// Compiles a model for a machine.
@@ -96,10 +108,10 @@ pub fn compile(
 ) -> Result<Compiled, CompileError> {
     let estimate = check::check(graph, machine, options)?;
     let map = &DefectMap::of(machine);
-    let wired = wire(machine, map, &estimate, &options.mapping)?;
+    let wired = wire((machine, map), &estimate, options)?;
     let Wired { cut, stages, laid, lanes } = &wired;
     let placed = Placed { stages, laid, lanes };
-    let image = assemble::assemble(graph, weights, &estimate, &placed)?;
+    let (image, residuals) = assemble::assemble(graph, weights, &estimate, &placed)?;
     let (errors, warnings): (Vec<_>, Vec<_>) =
         fabric::lint(&image).into_iter().partition(|finding| finding.error);
     if !errors.is_empty() {
@@ -113,7 +125,8 @@ pub fn compile(
         stage_height: cut.height,
         goal: options.mapping.goal,
     };
-    Ok(Compiled { image, plan, protocol: Protocol::default(), mapping, detours, warnings })
+    let protocol = Protocol::new(options.logits_to_host.then_some(graph.vocab));
+    Ok(Compiled { image, plan, protocol, mapping, detours, warnings, residuals })
 }
 
 /// Cuts that are tried on a wafer with defects, whose rectangles may have no way around them.
@@ -132,20 +145,19 @@ struct Wired {
 /// # Errors
 /// As `place`; when no cut of those tried can be wired, what is in the way of the best.
 fn wire(
-    machine: &Machine,
-    map: &DefectMap,
+    (machine, map): (&Machine, &DefectMap),
     estimate: &Estimate<'_>,
-    mapping: &Mapping,
+    options: &Options,
 ) -> Result<Wired, CompileError> {
     let mut refused = Vec::new();
     let mut reason: Option<CompileError> = None;
     loop {
-        let (cut, stages) = match place::place(machine, map, estimate, mapping, &refused) {
+        let (cut, stages) = match place::place(machine, map, estimate, &options.mapping, &refused) {
             Ok(placed) => placed,
             Err(none_left) => return Err(reason.unwrap_or(none_left)),
         };
         verify::placement(machine, map, estimate.layers(), &stages);
-        match wire_stages(machine, map, estimate, (cut, stages)) {
+        match wire_stages((machine, map), estimate, options, (cut, stages)) {
             Ok(wired) => return Ok(wired),
             Err(in_the_way) => reason = reason.or(Some(in_the_way)),
         }
@@ -157,9 +169,9 @@ fn wire(
 }
 
 fn wire_stages(
-    machine: &Machine,
-    map: &DefectMap,
+    (machine, map): (&Machine, &DefectMap),
     estimate: &Estimate<'_>,
+    options: &Options,
     (cut, stages): (Cut, Vec<Stage>),
 ) -> Result<Wired, CompileError> {
     let mut ground = Ground { machine, map, colors: Colors::new(machine, &stages) };
@@ -169,7 +181,7 @@ fn wire_stages(
         laid.push(detour::lay(&mut ground, (at, stage), &wires)?);
         verify::laid(machine, map, stage, &wires, &laid[at]);
     }
-    let lanes = lanes::lay(&mut ground, &stages, estimate.slots)?;
+    let lanes = lanes::lay(&mut ground, &stages, (estimate.slots, options.logits_to_host))?;
     verify::lanes(machine, map, &stages, lanes.all());
     Ok(Wired { cut, stages, laid, lanes })
 }

@@ -55,4 +55,6 @@ pub struct Options {
     pub mapping: Mapping,
     /// For each request, the positions that its KV cache must hold.
     pub contexts: Vec<u32>,
+    /// Whether all logits of a new token go to the host, which sends a token back; else the wafer takes the most likely one.
+    pub logits_to_host: bool,
 }

@@ -12,21 +12,44 @@ pub struct NewToken {
     pub id: u32,
 }
 
+/// The logits of a new token, for the host to draw it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logits {
+    /// Index of the request.
+    pub request: usize,
+    /// Position (bits 0–19), slot and whether a token is wanted of the token before the new one.
+    place: u32,
+    /// One for each vocabulary entry.
+    pub values: Vec<f32>,
+}
+
 /// Packs requests into wavelets and unpacks answers.
 ///
 /// In, on host port 0: the number of prompt tokens of all requests; then three words for each of them: its position (bits
 /// 0–19), slot (20–27) and whether a new token is wanted after it (28); the first position that is not fed back; its id. Out, on host
 /// port 0: two words for each new token, the first with the slot in bits 20–27, the second its id.
+///
+/// Where the host draws tokens, the number of prompt tokens is left out; out come, for each new token, the first of those
+/// two words and the logits of all vocabulary entries (f32, ascending); and the host sends three words as for a prompt
+/// token for each one that it has drawn and that has a successor.
 #[derive(Debug, Clone, Default)]
 pub struct Protocol {
     half: Option<u32>,
+    /// Where the host draws tokens, the entries of the vocabulary.
+    vocab: Option<usize>,
+    logits: Vec<f32>,
 }
 
 impl Protocol {
+    /// The protocol of an image whose wafer chooses tokens, or whose host draws them from the logits of `vocab` entries.
+    pub(crate) fn new(vocab: Option<usize>) -> Protocol {
+        Protocol { vocab, ..Protocol::default() }
+    }
+
     /// The wavelets' payloads, for each host input port, of `prompts` (ids; each at least one) that ask for `max_new` tokens.
     pub fn inputs(&self, prompts: &[Vec<u32>], max_new: &[u32]) -> Vec<Vec<u32>> {
         let count: usize = prompts.iter().map(Vec::len).sum();
-        let mut words = vec![count as u32];
+        let mut words = if self.vocab.is_none() { vec![count as u32] } else { Vec::new() };
         for (slot, (prompt, &new)) in prompts.iter().zip(max_new).enumerate() {
             let end = prompt.len() as u32 + new - 1;
             for (position, &id) in prompt.iter().enumerate() {
@@ -56,6 +79,33 @@ impl Protocol {
         max_new.iter().enumerate().map(stop).collect()
     }
 
+    /// Takes a payload that reached a host that draws tokens; returns the logits when they are complete.
+    ///
+    /// # Panics
+    /// Where the wafer chooses tokens.
+    pub fn logits(&mut self, _port: usize, payload: u32) -> Option<Logits> {
+        let vocab = self.vocab.expect("the image sends logits");
+        let Some(place) = self.half else {
+            self.half = Some(payload);
+            self.logits.reserve(vocab);
+            return None;
+        };
+        self.logits.push(f32::from_bits(payload));
+        if self.logits.len() < vocab {
+            return None;
+        }
+        self.half = None;
+        let values = std::mem::take(&mut self.logits);
+        Some(Logits { request: slot(place), place, values })
+    }
+
+    /// What the host sends on port 0 when it has drawn token `id` from `logits` and wants the next one.
+    pub fn feed_back(&self, logits: &Logits, id: u32) -> [u32; 3] {
+        // Nobody on the wafer asks where the answer ends: the host does not go on after its end.
+        let never = (1 << POSITION_BITS) - 1;
+        [logits.place + 1, never, id]
+    }
+
     /// Takes a payload that reached the host; returns a token when it is complete.
     pub fn output(&mut self, _port: usize, payload: u32) -> Option<NewToken> {
         match self.half.take() {
@@ -63,10 +113,12 @@ impl Protocol {
                 self.half = Some(payload);
                 None
             }
-            Some(first) => {
-                let request = (first >> POSITION_BITS) & ((1 << SLOT_BITS) - 1);
-                Some(NewToken { request: request as usize, id: payload })
-            }
+            Some(first) => Some(NewToken { request: slot(first), id: payload }),
         }
     }
+}
+
+/// The slot of a place, which is the index of its request.
+fn slot(place: u32) -> usize {
+    (place >> POSITION_BITS & ((1 << SLOT_BITS) - 1)) as usize
 }

@@ -5,6 +5,10 @@
 //! back have their inputs dealt over rows and their outputs over columns. So each linear layer sums along
 //! one axis, and the next one along the other, and nothing is ever transposed.
 
+mod mlp;
+
+pub(crate) use mlp::{MlpDims, MlpTiling, RowExperts};
+
 use crate::split::Split;
 use std::ops::Range;
 
@@ -15,18 +19,8 @@ pub(crate) struct LayerDims {
     pub(crate) heads: u32,
     pub(crate) kv_heads: u32,
     pub(crate) head_dim: u32,
-    pub(crate) intermediate: u32,
     /// Leading dimensions of a head that are rotated; `p` and `p + rotary_dims / 2` must stay together.
     pub(crate) rotary_dims: u32,
-    /// Whether the MLP has a gate beside its projection up.
-    pub(crate) gated: bool,
-}
-
-impl LayerDims {
-    /// Outputs of the MLP's first projection for each element of its inner width.
-    pub(crate) fn ups(&self) -> u32 {
-        1 + u32::from(self.gated)
-    }
 }
 
 /// The tiles of one layer on a rectangle.
@@ -37,8 +31,6 @@ pub(crate) struct LayerTiling {
     pub(crate) height: u32,
     /// The residual stream over columns.
     pub(crate) hidden: Split,
-    /// The inner width of the MLP over rows.
-    pub(crate) inner: Split,
 }
 
 /// What a row does in attention.
@@ -69,13 +61,7 @@ pub(crate) enum QkvRow {
 
 impl LayerTiling {
     pub(crate) fn new(dims: LayerDims, width: u32, height: u32) -> LayerTiling {
-        LayerTiling {
-            dims,
-            width,
-            height,
-            hidden: Split::new(dims.hidden, width),
-            inner: Split::new(dims.intermediate, height),
-        }
+        LayerTiling { dims, width, height, hidden: Split::new(dims.hidden, width) }
     }
 
     /// Query heads per key-value head.
@@ -198,15 +184,7 @@ mod tests {
             (6, 2, 20, 10),
         ] {
             for height in 1..40 {
-                let dims = LayerDims {
-                    hidden: 64,
-                    heads,
-                    kv_heads,
-                    head_dim,
-                    intermediate: 100,
-                    rotary_dims,
-                    gated: true,
-                };
+                let dims = LayerDims { hidden: 64, heads, kv_heads, head_dim, rotary_dims };
                 let tiling = LayerTiling::new(dims, 3, height);
                 let mut seen: Vec<u32> = Vec::new();
                 let mut columns: Vec<u32> = Vec::new();

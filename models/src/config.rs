@@ -141,6 +141,18 @@ impl<'a> Config<'a> {
         self.list(key, "a list of strings", Value::as_str)
     }
 
+    /// Strings, written as one or as a list; none is empty, and absent means none.
+    pub(crate) fn text_or_texts(&self, key: &str) -> Result<Vec<String>, ModelError> {
+        let Some(value) = self.value(key) else {
+            return Ok(Vec::new());
+        };
+        let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        let text = |item: &Value| item.as_str().filter(|t| !t.is_empty()).map(str::to_owned);
+        let want = "a string, or a list of strings, none of them empty";
+        let texts = items.iter().map(text).collect::<Option<Vec<String>>>();
+        texts.ok_or_else(|| self.wrong(key, value, want.to_owned()))
+    }
+
     /// A list of whole numbers, where there is one.
     pub(crate) fn sizes(&self, key: &str) -> Result<Option<Vec<usize>>, ModelError> {
         let size = |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok());

@@ -243,6 +243,23 @@ pub enum ModelError {
         /// What the tokenizer library says.
         problem: String,
     },
+    /// Messages were given to a model that has no chat template.
+    #[error(
+        "{} states no chat_template, and there is no chat_template.jinja beside it: copy the template from where the \
+         model came from, or give the prompt as plain text, without --chat", file.display()
+    )]
+    NoChatTemplate {
+        /// The tokenizer's configuration, be it there or not.
+        file: PathBuf,
+    },
+    /// The chat template cannot be used, or refuses the messages.
+    #[error("{}: the chat template {problem}", file.display())]
+    ChatTemplate {
+        /// The file that holds it.
+        file: PathBuf,
+        /// What is wrong, with the template's line where known.
+        problem: String,
+    },
     /// The request has no prompt tokens.
     #[error("the prompt is empty: give at least one token")]
     EmptyPrompt,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{ModelDir, Reference};
+use crate::{Date, ModelDir, Reference};
 
 /// A healthy directory to be damaged, removed with this value.
 pub struct Scratch {
@@ -100,5 +100,17 @@ impl Scratch {
         }
         let _ = stream.flush();
         true
+    }
+
+    /// `chat_template.jinja` is `data`; a chat is written by it.
+    pub fn chat(&self, data: &[u8]) -> bool {
+        self.put("chat_template.jinja", data);
+        let Ok(model) = ModelDir::open_shape(self.dir.path()) else {
+            return false;
+        };
+        let Ok(template) = model.chat_template() else {
+            return false;
+        };
+        template.render(Some("s"), "u", Date::of_unix_seconds(0)).is_ok()
     }
 }

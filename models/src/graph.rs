@@ -266,6 +266,14 @@ impl FeedForward {
 }
 
 impl Mlp {
+    /// The layers of an MLP without experts, or those of all its experts.
+    pub fn feed_forwards(&self) -> &[FeedForward] {
+        match &self.kind {
+            MlpKind::Dense(dense) => std::slice::from_ref(dense),
+            MlpKind::Experts(experts) => &experts.experts,
+        }
+    }
+
     /// The layers of an MLP without experts.
     pub fn dense(&self) -> Option<&FeedForward> {
         match &self.kind {

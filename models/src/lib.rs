@@ -3,7 +3,8 @@
 //! The way through the crate: [`ModelDir::open`] reads `config.json` and hands it to the one file under `families` that
 //! knows the architecture. That file writes a [`DecoderGraph`], plain data that names every tensor it needs; [`Weights`]
 //! maps the safetensors files and proves, before anything is computed, that each of those tensors is there with the
-//! right shape, an accepted number format and finite values. [`Tokenizer`] turns text into ids and back;
+//! right shape, an accepted number format and finite values. [`Tokenizer`] turns text into ids and back, [`ChatTemplate`]
+//! messages into such text; [`AnswerText`] tells where an answer's text ends, [`Sampler`] draws tokens from logits;
 //! [`Reference`] is the forward pass on the host that simulated results are compared with.
 //!
 //! **Architecture Invariant:** nothing here knows a PE, a wavelet or a cycle, and nothing here depends on another crate
@@ -11,6 +12,7 @@
 //! graph. **Architecture Invariant:** files are hostile until checked: no size that a file declares is allocated before
 //! the file has been shown to hold it, and no input makes this crate panic.
 
+mod chat;
 mod config;
 mod elements;
 mod error;
@@ -18,6 +20,7 @@ mod families;
 mod files;
 #[cfg(feature = "testing")]
 pub mod fuzz;
+mod generation;
 mod graph;
 mod header;
 mod matching;
@@ -25,13 +28,17 @@ mod model_dir;
 mod reference;
 mod request;
 mod rope;
+mod sampling;
 mod shards;
+mod stop;
 mod tensors;
 mod tokenizer;
 mod weights;
 
+pub use chat::{ChatTemplate, Date};
 pub use error::{MissingTensor, ModelError, ShapeMismatch};
 pub use families::SUPPORTED_MODEL_TYPES;
+pub use generation::Generation;
 pub use graph::{
     Activation, Attention, Block, DecoderGraph, Embedding, Experts, FeedForward, Gate, Mlp,
     MlpKind, Norm, NormKind, Residual, RopeRef, WeightFormat, Weighting,
@@ -39,6 +46,8 @@ pub use graph::{
 pub use model_dir::ModelDir;
 pub use reference::{Reference, WeightRounding, argmax};
 pub use rope::Rope;
+pub use sampling::{Sampler, Sampling};
+pub use stop::{AnswerText, StopStrings};
 pub use tensors::{LinearRef, Stored, TensorRef, TensorSpec, View};
 pub use tokenizer::{StreamDecoder, Tokenizer};
 pub use weights::Weights;

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::chat::ChatTemplate;
 use crate::config::Config;
 use crate::error::ModelError;
 use crate::families;
 use crate::files::{CONFIG_LIMIT, exists, parse_object, read_bounded};
+use crate::generation::{self, Generation};
 use crate::graph::DecoderGraph;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -16,6 +18,7 @@ pub struct ModelDir {
     dir: PathBuf,
     config: Vec<u8>,
     graph: DecoderGraph,
+    generation: Generation,
     weights: Option<Weights>,
     digest: OnceLock<String>,
 }
@@ -51,10 +54,18 @@ impl ModelDir {
         let keys = parse_object(&file, &bytes)?;
         let config = Config::new(&file, &keys);
         let mut graph = families::build(&config)?;
-        if let Some(ids) = generation_eos_ids(&dir, &config)? {
+        let (generation, eos_ids) = generation::read(&dir, &config)?;
+        if let Some(ids) = eos_ids {
             graph.eos_ids = ids;
         }
-        Ok(ModelDir { dir, config: bytes, graph, weights: None, digest: OnceLock::new() })
+        Ok(ModelDir {
+            dir,
+            config: bytes,
+            graph,
+            generation,
+            weights: None,
+            digest: OnceLock::new(),
+        })
     }
 
     /// The directory as given to `open`.
@@ -100,6 +111,19 @@ impl ModelDir {
         Tokenizer::open(&self.dir)
     }
 
+    /// Reads the chat template; only prompts that are messages need it.
+    ///
+    /// # Errors
+    /// There is none, or a file that holds it cannot be read or parsed.
+    pub fn chat_template(&self) -> Result<ChatTemplate, ModelError> {
+        ChatTemplate::open(&self.dir)
+    }
+
+    /// The model's own settings for answers.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
     /// What a user may want to know although it is no error.
     pub fn notes(&self) -> &[String] {
         self.weights.as_ref().map_or(&[], Weights::notes)
@@ -128,17 +152,4 @@ impl ModelDir {
             hasher.finalize().to_hex().to_string()
         })
     }
-}
-
-/// The end-of-sequence ids according to `generation_config.json`, ascending: those that it states, or none where neither it
-/// nor `config` does, as in Transformers. Nothing where there is no such file or `config` decides.
-fn generation_eos_ids(dir: &Path, config: &Config<'_>) -> Result<Option<Vec<u32>>, ModelError> {
-    let file = dir.join("generation_config.json");
-    let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? else {
-        return Ok(None);
-    };
-    let keys = parse_object(&file, &bytes)?;
-    let generation = Config::new(&file, &keys);
-    let decides = generation.states_eos_ids() || !config.states_eos_ids();
-    decides.then(|| generation.eos_ids(None)).transpose()
 }

@@ -53,7 +53,20 @@ impl Tokenizer {
     /// # Errors
     /// Text that the tokenizer's model cannot represent.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, ModelError> {
-        let encoding = self.inner.encode_fast(text, true).map_err(|error| self.problem(&error))?;
+        self.encode_with(text, true)
+    }
+
+    /// The ids of `text` alone, as for a rendered chat, whose template writes the special tokens itself.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_bare(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        self.encode_with(text, false)
+    }
+
+    fn encode_with(&self, text: &str, add_special: bool) -> Result<Vec<u32>, ModelError> {
+        let encoding =
+            self.inner.encode_fast(text, add_special).map_err(|error| self.problem(&error))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -73,8 +86,13 @@ impl Tokenizer {
 
     /// Whether `id` leaves a trace in decoded text.
     fn is_visible(&self, id: u32) -> bool {
+        self.inner.id_to_token(id).is_some() && self.special(id).is_none()
+    }
+
+    /// The spelling of `id` if that is a special token, which decoded text leaves out.
+    pub(crate) fn special(&self, id: u32) -> Option<String> {
         let token = self.inner.id_to_token(id);
-        token.is_some_and(|token| !self.inner.get_added_vocabulary().is_special_token(&token))
+        token.filter(|token| self.inner.get_added_vocabulary().is_special_token(token))
     }
 
     /// Whether `id` stands for one raw byte, spelled `<0x0A>`: a run of those is decoded as a whole.
@@ -152,6 +170,16 @@ impl StreamDecoder<'_> {
         self.ids.clear();
         self.shown = 0;
         Ok(Some(piece).filter(|piece| !piece.is_empty()))
+    }
+
+    /// What is held back, as far as it is certain: an incomplete character at its end is left out.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub(crate) fn peek(&self) -> Result<String, ModelError> {
+        let mut text = self.pending()?;
+        text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+        Ok(text)
     }
 
     /// The text of the ids not yet handed out. Decoding them behind those before keeps what a decoder does only at the

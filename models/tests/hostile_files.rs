@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 
 use common::{family, json};
 use models::fuzz::Scratch;
@@ -130,5 +131,18 @@ fn does_a_damaged_tokenizer_ever_panic() {
         let mut bytes = healthy.clone();
         overwrite(&mut bytes, &damage);
         scratch.tokenizer(&bytes);
+    });
+}
+
+#[test]
+fn does_a_damaged_chat_template_ever_panic() {
+    let scratch = Scratch::of("llama-gqa-rope-llama3");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/chat");
+    let healthy = fs::read(data.join("python.jinja")).unwrap();
+    assert!(scratch.chat(&healthy));
+    proptest!(config(300), |(damage in damage())| {
+        let mut bytes = healthy.clone();
+        overwrite(&mut bytes, &damage);
+        scratch.chat(&bytes);
     });
 }

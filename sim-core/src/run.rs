@@ -1,8 +1,8 @@
 //! What goes into a run and what comes out of it.
 
 use crate::cycles::PeCycles;
-use fabric::{PeIdx, Port, WaferImage};
-use pe_isa::{Color, Cycle, Fault, REGISTERS};
+use fabric::{Machine, PeIdx, Port, WaferImage};
+use pe_isa::{Color, Cycle, Cycles, Fault, REGISTERS};
 
 /// One wavelet that the host sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,42 @@ pub struct HostScript {
     pub ports: Vec<Vec<HostWavelet>>,
 }
 
+/// What the host sends in answer to a wavelet (contract rule H-4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answers {
+    earliest: Cycle,
+    sent: Vec<(usize, HostWavelet)>,
+}
+
+impl Answers {
+    /// Answers to a wavelet that reaches the host of `machine` at `received`.
+    pub fn to(received: Cycle, machine: &Machine) -> Answers {
+        Answers::after(received, machine.host_latency_cycles())
+    }
+
+    /// The same, the latency of the host being known: `latency` cycles.
+    pub(crate) fn after(received: Cycle, latency: u64) -> Answers {
+        Answers { earliest: received + Cycles(latency.max(1)), sent: Vec::new() }
+    }
+
+    /// The first cycle at which an answer can stand at the wafer's edge.
+    pub fn earliest(&self) -> Cycle {
+        self.earliest
+    }
+
+    /// Sends a wavelet through port `port` (index into [`WaferImage::host_in`]), behind all that was sent there before. It
+    /// stands at the edge from its cycle on, but not before [`Answers::earliest`].
+    pub fn send(&mut self, port: usize, wavelet: HostWavelet) {
+        let cycle = wavelet.cycle.max(self.earliest);
+        self.sent.push((port, HostWavelet { cycle, ..wavelet }));
+    }
+
+    /// What was sent: ports and wavelets, in order.
+    pub fn sent(&self) -> &[(usize, HostWavelet)] {
+        &self.sent
+    }
+}
+
 /// Whether a run goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -34,13 +70,25 @@ pub enum Verdict {
 /// The receiving side of the host.
 pub trait Host {
     /// A wavelet of port `port` (index into [`WaferImage::host_out`]) has reached the host at
-    /// `cycle`. Called in the order of rule H-3.
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict;
+    /// `cycle`. Called in the order of rule H-3. What the host sends in answer goes into `answers`.
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        answers: &mut Answers,
+    ) -> Verdict;
 }
 
 /// A host that takes everything and never ends the run.
 impl Host for Vec<(Cycle, usize, u32)> {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         self.push((cycle, port, payload));
         Verdict::Continue
     }

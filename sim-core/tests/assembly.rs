@@ -79,7 +79,7 @@ fn damaged(mut bytes: Vec<u8>, damage: &[(prop::sample::Index, Vec<u8>)]) -> Vec
 fn runs(image: &fabric::WaferImage) -> bool {
     let runnable = !lint(image).iter().any(|f| f.error);
     let (image, script) = (image.clone(), HostScript::default());
-    let case = Case { image, script, stop_after: None, limit: Cycle(1_000) };
+    let case = Case { image, script, replies: Vec::new(), stop_after: None, limit: Cycle(1_000) };
     if !runnable {
         return true;
     }
@@ -154,6 +154,7 @@ fn unmet(name: &str, source: &str, machine: &Machine, params: &[(&str, i64)]) ->
         let case = Case {
             image: kernel.image.clone(),
             script: script(&kernel),
+            replies: Vec::new(),
             stop_after: None,
             limit: Cycle(200_000),
         };

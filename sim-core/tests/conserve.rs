@@ -42,7 +42,7 @@ fn case() -> Case {
     p.main(&[Instr::Vector(Vector { thread, ..host }), other, Instr::End]);
     let word = |n| HostWavelet { cycle: Cycle(n), payload: n as u32, control: false };
     let script = HostScript { ports: vec![(0..12).map(word).collect()] };
-    Case { image: w.finish(), script, stop_after: None, limit: Cycle(10_000) }
+    Case { image: w.finish(), script, replies: Vec::new(), stop_after: None, limit: Cycle(10_000) }
 }
 
 /// What the checker says of a record that `forge` has changed.

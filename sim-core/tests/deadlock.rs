@@ -22,7 +22,7 @@ fn report(source: &str) -> String {
     };
     let ports = kernel.host.sends.iter().map(|s| s.iter().map(word).collect()).collect();
     let (script, image) = (HostScript { ports }, kernel.image);
-    let case = Case { image, script, stop_after: None, limit: Cycle(10_000) };
+    let case = Case { image, script, replies: Vec::new(), stop_after: None, limit: Cycle(10_000) };
     let runners: [Runner; 2] = [oracle::run, engine];
     let reports = runners.map(|run| explained(&case, run).expect("the kernel deadlocks"));
     assert_eq!(reports[0], reports[1]);
@@ -270,7 +270,8 @@ fn is_a_burst_that_just_fits_no_deadlock() {
         let kernel = text::parse(&source(n), "ring", &machine, &[]).expect("a kernel");
         let warned = lint(&kernel.image).iter().any(|f| f.kind == fabric::lint::Kind::BurstTooLong);
         let (image, script) = (kernel.image, HostScript::default());
-        let case = Case { image, script, stop_after: None, limit: Cycle(10_000) };
+        let case =
+            Case { image, script, replies: Vec::new(), stop_after: None, limit: Cycle(10_000) };
         assert_eq!(explained(&case, engine).is_some(), warned, "{n} words");
         warned
     };
@@ -298,7 +299,8 @@ fn does_a_late_receiver_that_is_warned_of_stall_its_tree() {
         let kernel = text::parse(&source(n), "late", &machine, &[]).expect("a kernel");
         let warned = lint(&kernel.image).iter().any(|f| f.kind == fabric::lint::Kind::LateReceiver);
         let (image, script) = (kernel.image, HostScript::default());
-        let case = Case { image, script, stop_after: None, limit: Cycle(10_000) };
+        let case =
+            Case { image, script, replies: Vec::new(), stop_after: None, limit: Cycle(10_000) };
         (explained(&case, engine).is_some(), warned)
     };
     // The late receiver's queue and ramp hold 6 + 2; the linter counts the 4 of its router too.

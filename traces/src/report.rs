@@ -89,6 +89,20 @@ pub struct ModelEntry {
     pub weight_bytes: u64,
     /// Hash of configuration and weights.
     pub digest: String,
+    /// Absent where every token goes through the same layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertsEntry>,
+}
+
+/// Mixtures of experts of a model. Which experts work on a token depends on the data, and so do cycles and energy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExpertsEntry {
+    /// Layers that are mixtures.
+    pub layers: usize,
+    /// Experts of such a layer, at most.
+    pub experts: usize,
+    /// How many of them work on a token, at most.
+    pub chosen: usize,
 }
 
 /// The settings of a run, resolved: defaults included.
@@ -106,6 +120,13 @@ pub struct Settings {
     pub streams: u32,
     /// What `--set` changed, as given.
     pub overrides: Vec<String>,
+    /// How the host drew the tokens; null where the wafer took the most likely ones.
+    pub sampling: serde_json::Value,
+    /// Texts that end an answer.
+    pub stop_strings: Vec<String>,
+    /// The day that the chat template was told; absent without a chat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat_date: Option<String>,
 }
 
 /// Why an answer ended.
@@ -116,6 +137,8 @@ pub enum Stop {
     Length,
     /// Its last token is an end-of-sequence token.
     Eos,
+    /// Its last token completed a stop string.
+    StopString,
     /// The model's context is full, which cut the default number of new tokens short.
     Context,
 }
@@ -125,7 +148,7 @@ pub enum Stop {
 pub struct Output {
     /// New tokens; the end-of-sequence token that stopped it included.
     pub token_ids: Vec<u32>,
-    /// Their text, special tokens left out; none without a tokenizer.
+    /// Their text, special tokens and all from a stop string on left out; none without a tokenizer.
     pub text: Option<String>,
     /// `wafer`: the tokens were read out of the wafer.
     pub source: &'static str,
@@ -214,6 +237,7 @@ mod tests {
                 parameters: 10,
                 weight_bytes: 20,
                 digest: "00".into(),
+                experts: None,
             },
             settings: Settings {
                 data: "full",
@@ -222,6 +246,9 @@ mod tests {
                 mapping: serde_json::json!({}),
                 streams: 1,
                 overrides: Vec::new(),
+                sampling: serde_json::Value::Null,
+                stop_strings: Vec::new(),
+                chat_date: None,
             },
             throughput_tokens_per_s: crate::throughput_tokens_per_s(
                 &machine,
@@ -273,7 +300,10 @@ mod tests {
         );
         assert_eq!(keys(&value["machine"]), "name width height wafers clock_hz digest");
         assert_eq!(keys(&value["model"]), "architecture parameters weight_bytes digest");
-        assert_eq!(keys(&value["settings"]), "data fold numerics mapping streams overrides");
+        assert_eq!(
+            keys(&value["settings"]),
+            "data fold numerics mapping streams overrides sampling stop_strings"
+        );
         let request = &value["requests"][0];
         assert_eq!(keys(request), "prompt_tokens max_new_tokens start_position output latency");
         assert_eq!(keys(&request["output"]), "token_ids text source stop");

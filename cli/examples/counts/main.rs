@@ -12,7 +12,7 @@ use fabric::{Machine, WaferImage, presets};
 use gate::{Counts, MadeBy, Verdict};
 use pe_isa::Cycle;
 use sim_core::testing::traffic::{Traffic, broadcast_reduce};
-use sim_core::{Engine, Host, HostScript, NoObserver, StopReason, Verdict as Goes};
+use sim_core::{Answers, Engine, Host, HostScript, NoObserver, StopReason, Verdict as Goes};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,13 @@ struct Listener {
 }
 
 impl Host for Listener {
-    fn receive(&mut self, _cycle: Cycle, _port: usize, _payload: u32) -> Goes {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        _port: usize,
+        _payload: u32,
+        _answers: &mut Answers,
+    ) -> Goes {
         self.words -= 1;
         if self.words == 0 { Goes::Stop } else { Goes::Continue }
     }

@@ -85,3 +85,14 @@ fn deviation_23_is_there_one_wafer() {
 fn deviation_24_is_there_no_power() {
     assert_eq!(keys_with(&["power", "watt", "joule", "energy"]), Vec::<String>::new());
 }
+
+#[test]
+fn deviation_25_does_the_host_draw_tokens_in_no_time() {
+    // An answer waits for the link's latency alone, and the machine file has no key for more.
+    let machine = machine("wse3", 1, 1);
+    let answers = sim_core::Answers::to(pe_isa::Cycle(1_000), &machine);
+    assert_eq!(answers.earliest().0, 1_000 + machine.host_latency_cycles());
+    let host = serde_json::to_value(&machine.host).expect("a machine is plain data");
+    let keys: Vec<_> = host.as_object().expect("a group of keys").keys().collect();
+    assert_eq!(keys, ["latency_ns", "bits_per_s"]);
+}

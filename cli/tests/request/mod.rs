@@ -8,13 +8,34 @@ use fabric::{Machine, PeIdx, WaferImage};
 use models::ModelDir;
 use pe_isa::Cycle;
 use serde_json::Value;
-use sim_core::{Host, HostScript, HostWavelet, Observer, Outcome, Verdict, engine};
+use sim_core::{
+    Answers, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome, Verdict, engine,
+};
 use std::path::{Path, PathBuf};
 
 pub(crate) const LIMIT: Cycle = Cycle(1_000_000_000);
 
 pub(crate) fn examples(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
+}
+
+/// A family's case among the tests' data of the crate `models`.
+fn family(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/data/oracle").join(name)
+}
+
+/// The model of a family's case.
+pub(crate) fn family_model(name: &str) -> ModelDir {
+    ModelDir::open(family(name).join("model")).expect("the model opens")
+}
+
+/// Runs a family's case on a grid of so many columns and rows: the tokens must be those of Transformers.
+pub(crate) fn assert_answered(name: &str, (width, height): (u32, u32)) {
+    let (model, case) = (family_model(name), json(&family(name).join("case.json")));
+    let request = Request::of_case(&case, &model.graph().eos_ids);
+    let compiled = request.compile(&model, &machine(width, height), Mapping::default());
+    let (tokens, _) = request.run(&compiled, &mut NoObserver);
+    assert_eq!(tokens, ids(&case["expected_ids_fp16_weights"]), "{name} on {width} x {height}");
 }
 
 pub(crate) fn json(path: &Path) -> Value {
@@ -53,7 +74,13 @@ impl Listener {
 }
 
 impl Host for Listener {
-    fn receive(&mut self, _cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        port: usize,
+        payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         let Some(token) = self.protocol.output(port, payload) else { return Verdict::Continue };
         self.tokens.push(token);
         if self.tokens.len() == self.wanted || self.eos.contains(&token.id) {

@@ -67,8 +67,13 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
     let sizes = Sizes::of(pe, local);
     let norming = Norming::of_attention(block);
     start_normed(asm, pe, norming, at.norm1);
-    let tile =
-        TileAt { base: at.qkv, rows: pe.hidden, columns: sizes.qkv(), stride: layout.qkv_stride };
+    let tile = TileAt {
+        base: at.qkv,
+        rows: pe.hidden,
+        columns: sizes.qkv(),
+        stride: layout.qkv_stride,
+        offset: None,
+    };
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
     let linears = [attention.query, attention.key, attention.value];
     let bias = is_biased(&attention.norm, &linears).then_some(at.qkv_bias);
@@ -95,6 +100,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
         rows: sizes.heads() * sizes.dims,
         columns: pe.hidden,
         stride: layout.hidden_stride,
+        offset: None,
     };
     linear::multiply(asm, &stage.formats, tile, layout.attended, half_sums(pe, block));
     if block.residual == Residual::Sequential {

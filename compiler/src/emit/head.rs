@@ -1,4 +1,4 @@
-//! The program of a PE in the head stage: final norm, logits, the largest of them.
+//! The program of a PE in the head stage: final norm, logits, and the largest of them, or all of them to the host.
 
 use crate::asm::{Asm, mem, n};
 use crate::emit::collective::reduce;
@@ -8,7 +8,7 @@ use crate::emit::{Formats, Place, f32_reg, marks, regs};
 use crate::layout::HeadLayout;
 use crate::lines::{COLUMN, LinePos, ROW};
 use crate::split::Split;
-use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Src, VecOp};
+use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
 
 /// The head stage, as its programs need it.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub(crate) struct HeadStage {
     pub(crate) soft_cap: Option<f32>,
     /// Color of the lane to the host.
     pub(crate) to_host: Color,
-    /// Color of the lane back to the embedding's port.
-    pub(crate) feedback: Color,
+    /// Color of the lane back to the embedding's port; none where all logits go to the host, which sends tokens back.
+    pub(crate) feedback: Option<Color>,
 }
 
 /// The program of the PE at `place`.
@@ -52,8 +52,13 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
             len: hidden,
         },
     );
-    let tile =
-        TileAt { base: layout.head, rows: hidden, columns: vocab, stride: layout.vocab_stride };
+    let tile = TileAt {
+        base: layout.head,
+        rows: hidden,
+        columns: vocab,
+        stride: layout.vocab_stride,
+        offset: None,
+    };
     linear::multiply(&mut asm, &stage.formats, tile, layout.input, layout.sums);
     let acc = stage.formats.numerics.accumulate;
     let sums = mem(layout.sums, &[1], acc);
@@ -62,10 +67,18 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
     reduce(&mut asm, &row, VecOp::Add, &[n(vocab)], &sums, acc);
     if row.is_root() {
         logits(&mut asm, stage, vocab);
-        choose(&mut asm, place);
     }
-    if at_root {
-        answer(&mut asm, stage);
+    match stage.feedback {
+        Some(feedback) => {
+            if row.is_root() {
+                choose(&mut asm, stage, place);
+            }
+            if at_root {
+                answer(&mut asm, stage.to_host, feedback);
+            }
+        }
+        None if row.is_root() => send_logits(&mut asm, stage, place),
+        None => {}
     }
     asm.jump(next_item);
     asm.finish()
@@ -102,15 +115,38 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
         linear::soft_cap(asm, &shape, &logits, cap);
     }
     asm.mark(marks::LOGITS);
-    asm.li(regs::A, f32::NEG_INFINITY.to_bits());
-    asm.alu(AluOp::Add, regs::B, regs::VOCAB, Src::Imm(0));
-    let base = Operand::Reg(regs::VOCAB, DType::U32);
-    asm.vec(VecOp::ArgMax, &shape, f32_reg(regs::A), logits, base);
+}
+
+/// All logits to the host, behind a word that says whose they are, in the order of the ids: what comes from the north has
+/// lower ids than this row, what comes from the south has higher ones.
+fn send_logits(asm: &mut Asm, stage: &HeadStage, place: Place) {
+    let column = LinePos::centred(place.row, place.height, COLUMN);
+    if column.is_root() {
+        asm.send(stage.to_host, regs::WHERE);
+    }
+    let out = column.outgoing().unwrap_or(stage.to_host);
+    let t = DType::F32;
+    if let Some(color) = column.low_arrival() {
+        let (source, target) = (asm.from(color, t), asm.to(out, t));
+        asm.mov(&[Size::Reg(regs::VOCAB)], target, source);
+    }
+    let target = asm.to(out, t);
+    asm.mov(&[n(stage.vocab.len(place.row))], target, mem(stage.layout.logits, &[1], t));
+    if let Some(color) = column.high_arrival() {
+        let (source, target) = (asm.from(color, t), asm.to(out, t));
+        asm.mov(&[Size::Reg(regs::VOCAB_BEHIND)], target, source);
+    }
 }
 
 /// The largest logit over all rows arrives at the root of the column; of equal ones, the lowest id. Registers
 /// `A`, `B`: value and id. From the north come lower ids, from the south higher ones.
-fn choose(asm: &mut Asm, place: Place) {
+fn choose(asm: &mut Asm, stage: &HeadStage, place: Place) {
+    let logits = mem(stage.layout.logits, &[1], DType::F32);
+    asm.li(regs::A, f32::NEG_INFINITY.to_bits());
+    asm.alu(AluOp::Add, regs::B, regs::VOCAB, Src::Imm(0));
+    let base = Operand::Reg(regs::VOCAB, DType::U32);
+    let shape = [n(stage.vocab.len(place.row))];
+    asm.vec(VecOp::ArgMax, &shape, f32_reg(regs::A), logits, base);
     let column = LinePos::centred(place.row, place.height, COLUMN);
     let (value, id) = (regs::C, regs::D);
     if let Some(color) = column.low_arrival() {
@@ -135,17 +171,17 @@ fn choose(asm: &mut Asm, place: Place) {
 }
 
 /// Sends the token to the host, and back to the embedding unless it was the last one.
-fn answer(asm: &mut Asm, stage: &HeadStage) {
+fn answer(asm: &mut Asm, to_host: Color, feedback: Color) {
     asm.mark(marks::TOKEN);
-    asm.send(stage.to_host, regs::WHERE);
-    asm.send(stage.to_host, regs::B);
+    asm.send(to_host, regs::WHERE);
+    asm.send(to_host, regs::B);
     let last = asm.label();
     let position_mask = (1 << super::POSITION_BITS) - 1;
     asm.alu(AluOp::Add, regs::WHERE, regs::WHERE, Src::Imm(1));
     asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(position_mask));
     asm.branch(Cond::Ge, regs::A, Src::Reg(regs::END), last);
     for reg in [regs::WHERE, regs::END, regs::B] {
-        asm.send(stage.feedback, reg);
+        asm.send(feedback, reg);
     }
     asm.place(last);
 }

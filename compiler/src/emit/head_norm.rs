@@ -93,6 +93,8 @@ fn factors(asm: &mut Asm, pe: &Pe, s: &Sizes, norm: &Norm) {
             scale(&factor, Operand::f32(-share));
             asm.vec(VecOp::Fmac, &shape, factor.clone(), mean.clone(), mean);
             asm.vec(VecOp::Neg, &shape, factor.clone(), factor.clone(), Operand::None);
+            // Rounding may have made a variance that is near zero negative.
+            asm.vec(VecOp::Max, &shape, factor.clone(), factor.clone(), Operand::f32(0.0));
         }
     }
     for _ in 0..2 {

@@ -102,7 +102,12 @@ pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
     asm.mov(&[n(len)], slice.clone(), source);
     if place.height > 1 {
         let down = asm.to(INGRESS_COLUMN, DType::F32);
-        asm.mov_async(0, &[n(len)], down, slice);
+        if place.width > 1 {
+            asm.mov_async(0, &[n(len)], down, slice);
+        } else {
+            // With no words to pass on meanwhile, the next header could overtake the slice.
+            asm.mov(&[n(len)], down, slice);
+        }
     }
     if place.column + 1 < place.width {
         asm.mov(&[Size::Reg(regs::BEHIND)], void, words);
@@ -268,5 +273,25 @@ pub(crate) fn finish_normed(
     if norming != Norming::First {
         broadcast_reg(asm, &pe.row, regs::SCALE);
         linear::renew_unscale(asm, &pe.row);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pe_isa::{Instr, Thread};
+
+    /// Whether the first PE of a rectangle goes on while its slice is still on its way down.
+    fn goes_on(width: u32) -> bool {
+        let mut asm = Asm::new();
+        receive(&mut asm, Place { column: 0, row: 0, width, height: 3 }, 0, 64);
+        let instrs = asm.finish().instrs;
+        instrs.iter().any(|i| matches!(i, Instr::Vector(v) if v.thread != Thread::Main))
+    }
+
+    #[test]
+    fn does_a_slice_go_down_meanwhile_only_where_words_are_passed_on_meanwhile() {
+        // A PE of one column receives the next header while a long operation still holds up the slice.
+        assert!(!goes_on(1) && goes_on(2));
     }
 }

@@ -12,6 +12,8 @@ pub(crate) struct TileAt {
     pub(crate) rows: u32,
     pub(crate) columns: u32,
     pub(crate) stride: u32,
+    /// Bytes by which it lies behind `base`.
+    pub(crate) offset: Option<Reg>,
 }
 
 /// `sums[columns] = tile^T × input[rows]`, as fused multiply-adds along the columns.
@@ -24,7 +26,7 @@ pub(crate) fn multiply(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sum
 /// `sums[columns] += tile^T × input[rows]`.
 pub(crate) fn add_tile(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sums: u32) {
     let (act, acc) = (f.numerics.activations, f.numerics.accumulate);
-    let matrix = mem(tile.base, &[tile.stride, 1], f.numerics.weights);
+    let matrix = mem(tile.base, &[tile.stride, 1], f.numerics.weights).shifted(tile.offset);
     add_product(asm, (tile.rows, tile.columns), (sums, acc), matrix, (input, act));
 }
 

@@ -1,15 +1,15 @@
 //! The MLP on a PE.
 
-use crate::asm::{Asm, mem, n};
-use crate::check::dense;
+use crate::asm::{Asm, Mem, mem, n};
 use crate::emit::collective::{GatherRegs, gather};
 use crate::emit::layers::{Norming, Pe, add_to_residual, finish_normed, half_sums, start_normed};
 use crate::emit::linear::{self, TileAt};
-use crate::emit::{activation, f32_reg, marks, regs};
+use crate::emit::{activation, experts, f32_reg, marks, regs};
 use crate::extras::is_biased;
+use crate::layout::MlpAt;
 use crate::split::Split;
-use models::{Block, FeedForward, Gate, Residual};
-use pe_isa::{DType, Operand, VecOp};
+use models::{Block, FeedForward, Gate, MlpKind, Residual};
+use pe_isa::{AluOp, DType, Operand, Src, VecOp};
 
 /// How the activation's elements are dealt over the PEs of a row, in 32-bit words of the rounded vector.
 pub(crate) fn shares(elements: u32, act: DType, width: u32) -> Split {
@@ -22,53 +22,102 @@ pub(crate) fn deals_activation(elements: u32, width: u32, each: u32) -> bool {
     width > 1 && each * (elements - elements.div_ceil(width)) > 4 * elements + 7 * width + 60
 }
 
+/// Lets the registers of the gather tell the PE's share of this layer's inner vector, where the layers of the stage differ in
+/// it; elsewhere they are parameters.
+pub(super) fn locate_share(asm: &mut Asm, pe: &Pe, at: &MlpAt) {
+    use regs::{COLUMN, GATHER_BEFORE, GATHER_BEHIND, GATHER_OFFSET};
+    let layers = &pe.stage.layout.layers;
+    if layers.iter().all(|layer| layer.mlp.tiling == at.tiling) {
+        return;
+    }
+    let act = pe.stage.formats.numerics.activations;
+    let words = shares(at.tiling.row(pe.place.row).inner_len(), act, pe.place.width);
+    let (each, more) = (words.total() / pe.place.width, words.total() % pe.place.width);
+    asm.alu(AluOp::Mul, GATHER_BEFORE, COLUMN, Src::Imm(each));
+    asm.alu(AluOp::Min, GATHER_BEHIND, COLUMN, Src::Imm(more));
+    asm.alu(AluOp::Add, GATHER_BEFORE, GATHER_BEFORE, Src::Reg(GATHER_BEHIND));
+    asm.alu(AluOp::Mul, GATHER_OFFSET, GATHER_BEFORE, Src::Imm(4));
+    asm.li(GATHER_BEHIND, words.total() - words.len(pe.place.column));
+    asm.alu(AluOp::Sub, GATHER_BEHIND, GATHER_BEHIND, Src::Reg(GATHER_BEFORE));
+}
+
 /// The whole MLP half of a layer.
 pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
-    let (mlp, dense) = (&block.mlp, dense(&block.mlp));
-    let stage = pe.stage;
-    let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
-    let inner = stage.tiling.inner.len(pe.place.row);
-    let norming = Norming::of_mlp(block);
-    start_normed(asm, pe, norming, at.norm2);
-    let ups = stage.tiling.dims.ups();
-    let tile = TileAt {
-        base: at.gate_up,
-        rows: pe.hidden,
-        columns: ups * inner,
-        stride: ups * layout.inner_stride,
-    };
-    linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
-    let bias = is_biased(&mlp.norm, &dense.inputs()).then_some(at.gate_up_bias);
-    finish_normed(asm, pe, norming, (ups * inner, mlp.norm.epsilon), bias, layout.gate_up);
-    asm.mark(marks::GATED);
-    activate(asm, pe, inner, dense);
-    asm.mark(marks::ACTIVATED);
-    let tile =
-        TileAt { base: at.down, rows: inner, columns: pe.hidden, stride: layout.hidden_stride };
-    let sums = half_sums(pe, block);
-    let mut biases: Vec<u32> = dense.down.bias.map(|_| at.down_bias).into_iter().collect();
-    if block.residual == Residual::Parallel {
-        linear::add_tile(asm, &stage.formats, tile, layout.inner, sums);
-        biases.extend(block.attention.output.bias.map(|_| at.output_bias));
-    } else {
-        linear::multiply(asm, &stage.formats, tile, layout.inner, sums);
+    let at = &pe.stage.layout.layers[local];
+    start_normed(asm, pe, Norming::of_mlp(block), at.norm2);
+    match &block.mlp.kind {
+        MlpKind::Dense(layers) => dense(asm, pe, local, (block, layers)),
+        MlpKind::Experts(mixture) => experts::emit(asm, pe, local, (block, mixture)),
     }
-    let post_norm = mlp.post_norm.as_ref().map(|norm| (norm, at.post_norms[1]));
-    add_to_residual(asm, pe, sums, &biases, post_norm);
     asm.mark(marks::LAYER);
 }
 
+/// The tile of the projections up, and that of the projection down, of the first expert of the row.
+pub(super) fn tiles(pe: &Pe, at: &MlpAt, inner: u32) -> [TileAt; 2] {
+    let columns = at.tiling.dims.ups() * inner;
+    let (stride, hidden_stride) = (at.gate_up_stride, pe.stage.layout.hidden_stride);
+    [
+        TileAt { base: at.gate_up, rows: pe.hidden, columns, stride, offset: None },
+        TileAt {
+            base: at.down,
+            rows: inner,
+            columns: pe.hidden,
+            stride: hidden_stride,
+            offset: None,
+        },
+    ]
+}
+
+/// The same layers for every token.
+fn dense(asm: &mut Asm, pe: &Pe, local: usize, (block, dense): (&Block, &FeedForward)) {
+    let (mlp, stage) = (&block.mlp, pe.stage);
+    let (layout, at) = (&stage.layout, &stage.layout.layers[local]);
+    let inner = at.mlp.tiling.row(pe.place.row).inner_len();
+    let norming = Norming::of_mlp(block);
+    let [up, down] = tiles(pe, &at.mlp, inner);
+    linear::multiply(asm, &stage.formats, up, layout.input, layout.sums);
+    let bias = is_biased(&mlp.norm, &dense.inputs()).then_some(at.mlp.gate_up_bias);
+    finish_normed(asm, pe, norming, (up.columns, mlp.norm.epsilon), bias, layout.gate_up);
+    asm.mark(marks::GATED);
+    locate_share(asm, pe, &at.mlp);
+    let lacking = Some(f32_reg(regs::RATIO));
+    activate(asm, pe, &Gating { inner, layers: dense, lacking, weight: None });
+    asm.mark(marks::ACTIVATED);
+    let sums = half_sums(pe, block);
+    let mut biases: Vec<u32> = dense.down.bias.map(|_| at.mlp.down_bias).into_iter().collect();
+    if block.residual == Residual::Parallel {
+        linear::add_tile(asm, &stage.formats, down, layout.inner, sums);
+        biases.extend(block.attention.output.bias.map(|_| at.output_bias));
+    } else {
+        linear::multiply(asm, &stage.formats, down, layout.inner, sums);
+    }
+    let post_norm = mlp.post_norm.as_ref().map(|norm| (norm, at.post_norms[1]));
+    add_to_residual(asm, pe, sums, &biases, post_norm);
+}
+
+/// What lies between the projections up and the projection down.
+pub(super) struct Gating<'a> {
+    /// Elements of the row's part of the inner width.
+    pub(super) inner: u32,
+    pub(super) layers: &'a FeedForward,
+    /// Factor on gate and up, where they lack one.
+    pub(super) lacking: Option<Operand>,
+    /// Factor on the result.
+    pub(super) weight: Option<Operand>,
+}
+
 /// `inner = activation(gate) × up`, each PE of the row a share of it where that pays, then everyone all of it.
-fn activate(asm: &mut Asm, pe: &Pe, inner: u32, dense: &FeedForward) {
+pub(super) fn activate(asm: &mut Asm, pe: &Pe, gating: &Gating<'_>) {
     let layout = &pe.stage.layout;
     let act = pe.stage.formats.numerics.activations;
-    if !deals_activation(inner, pe.place.width, activation::cycles(dense.activation)) {
-        return inner_share(asm, pe, (inner, inner), false, dense);
+    let inner = gating.inner;
+    if !deals_activation(inner, pe.place.width, activation::cycles(gating.layers.activation)) {
+        return inner_share(asm, pe, inner, false, gating);
     }
     let words = shares(inner, act, pe.place.width);
     let first = words.start(pe.place.column) * act.lanes();
     let own = (words.end(pe.place.column) * act.lanes()).min(inner) - first.min(inner);
-    inner_share(asm, pe, (own, inner), true, dense);
+    inner_share(asm, pe, own, true, gating);
     let regs = GatherRegs {
         before: regs::GATHER_BEFORE,
         behind: regs::GATHER_BEHIND,
@@ -86,14 +135,9 @@ fn activate(asm: &mut Asm, pe: &Pe, inner: u32, dense: &FeedForward) {
     }
 }
 
-/// `len` of the `inner` elements of the activation, from the PE's share on if `shared`.
-fn inner_share(
-    asm: &mut Asm,
-    pe: &Pe,
-    (len, inner): (u32, u32),
-    shared: bool,
-    dense: &FeedForward,
-) {
+/// `len` elements of the activation, from the PE's share on if `shared`.
+fn inner_share(asm: &mut Asm, pe: &Pe, len: u32, shared: bool, gating: &Gating<'_>) {
+    let Gating { inner, layers, lacking, weight } = *gating;
     let layout = &pe.stage.layout;
     let act = pe.stage.formats.numerics.activations;
     let share = |base: u32| {
@@ -103,26 +147,39 @@ fn inner_share(
     let shape = [n(len)];
     let at = |base| mem(base, &[1], DType::F32);
     let work = at(layout.gate);
-    let ratio = f32_reg(regs::RATIO);
-    asm.vec(VecOp::Mul, &shape, work.clone(), share(layout.gate_up), ratio);
-    if let Some(limit) = dense.gate.and_then(|gate| gate.limit) {
+    scale(asm, len, work.clone(), share(layout.gate_up), lacking);
+    if let Some(limit) = layers.gate.and_then(|gate| gate.limit) {
         asm.vec(VecOp::Min, &shape, work.clone(), work.clone(), Operand::f32(limit));
     }
     let free = [layout.sigmoid, layout.third];
-    activation::emit(asm, dense.activation, len, layout.gate, free);
+    activation::emit(asm, layers.activation, len, layout.gate, free);
     let up = share(layout.gate_up + inner * act.bytes());
-    match dense.gate {
+    let mut times = |factor: Option<Operand>| {
+        if factor.is_some() {
+            scale(asm, len, work.clone(), work.clone(), factor);
+        }
+    };
+    times(weight);
+    match layers.gate {
         None => asm.mov(&shape, share(layout.inner), work),
         Some(Gate { limit: None, up_offset: 0.0, .. }) => {
-            asm.vec(VecOp::Mul, &shape, work.clone(), work.clone(), ratio);
+            times(lacking);
             asm.vec(VecOp::Mul, &shape, share(layout.inner), work, up);
         }
         Some(gate) => {
             let raised = at(layout.sigmoid);
-            asm.vec(VecOp::Mul, &shape, raised.clone(), up, ratio);
+            scale(asm, len, raised.clone(), up, lacking);
             raise(asm, len, layout.sigmoid, &gate);
             asm.vec(VecOp::Mul, &shape, share(layout.inner), work, raised);
         }
+    }
+}
+
+/// `to = from × factor`, or `to = from` without one, over `len` elements.
+fn scale(asm: &mut Asm, len: u32, to: Mem, from: Mem, factor: Option<Operand>) {
+    match factor {
+        Some(factor) => asm.vec(VecOp::Mul, &[n(len)], to, from, factor),
+        None => asm.mov(&[n(len)], to, from),
     }
 }
 

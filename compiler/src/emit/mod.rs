@@ -9,12 +9,14 @@ pub(crate) mod attention;
 pub(crate) mod cache;
 pub(crate) mod collective;
 pub(crate) mod embed;
+pub(crate) mod experts;
 pub(crate) mod head;
 pub(crate) mod head_norm;
 pub(crate) mod layers;
 pub(crate) mod linear;
 pub(crate) mod mlp;
 pub(crate) mod port;
+pub(crate) mod router;
 
 use crate::options::Numerics;
 use pe_isa::{Operand, Reg};
@@ -68,6 +70,8 @@ pub(crate) mod regs {
     pub(crate) const GATHER_BEFORE: Reg = Reg(21);
     /// See [`GATHER_BEFORE`].
     pub(crate) const GATHER_BEHIND: Reg = Reg(22);
+    /// Parameter of the head, where its logits go to the host: vocabulary entries behind this row's.
+    pub(crate) const VOCAB_BEHIND: Reg = Reg(22);
     /// Parameter of the embedding: first position of this row's part of the position table.
     pub(crate) const POSITIONS: Reg = Reg(21);
     /// See [`GATHER_BEFORE`]; also the byte offset of the share in the rounded gate and up vectors.
@@ -76,6 +80,12 @@ pub(crate) mod regs {
     pub(crate) const STALE: Reg = Reg(24);
     /// Byte offset of that token's score.
     pub(crate) const OLDEST: Reg = Reg(25);
+    /// Byte offset of the expert at work among those of the row.
+    pub(crate) const EXPERT: Reg = Reg(26);
+    /// Byte offset of its weight among theirs.
+    pub(crate) const WEIGHT_AT: Reg = Reg(27);
+    /// Its weight, f32.
+    pub(crate) const WEIGHT: Reg = Reg(28);
 }
 
 /// Words of an item before the residual stream, on lanes.
@@ -113,6 +123,8 @@ pub mod marks {
     pub const ACTIVATED: u16 = 23;
     /// The MLP has been added to the residual stream.
     pub const LAYER: u16 = 24;
+    /// The weights of the row's experts are on the PE.
+    pub const ROUTED: u16 = 25;
 }
 
 /// A PE's place in its rectangle.

@@ -12,7 +12,7 @@ use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Reg, Src};
 pub(crate) struct PortLanes {
     /// Items arrive here (from the host, at the first port).
     pub(crate) items: Color,
-    /// New tokens arrive here; first port only.
+    /// New tokens arrive here; first port only, and not where the host sends them with the prompts.
     pub(crate) feedback: Option<Color>,
     /// Grants go to the port before; all but the first.
     pub(crate) grant_out: Option<Color>,
@@ -47,10 +47,16 @@ pub(crate) fn stage_port(lanes: &PortLanes, hidden: u32, width: u32) -> Program 
 }
 
 /// The port of the embedding: first the items of the prompts from the host (after a word with their number), then what the
-/// head feeds back.
+/// head feeds back; or all items from the host.
 pub(crate) fn first_port(lanes: &PortLanes) -> Program {
     let mut asm = Asm::new();
     let (left, id) = (regs::D, regs::A);
+    let Some(feedback) = lanes.feedback else {
+        let next_item = asm.here();
+        pass_id(&mut asm, lanes, lanes.items, id);
+        asm.jump(next_item);
+        return asm.finish();
+    };
     asm.recv(left, lanes.items);
     let prompts = asm.here();
     let decode = asm.label();
@@ -59,7 +65,7 @@ pub(crate) fn first_port(lanes: &PortLanes) -> Program {
     pass_id(&mut asm, lanes, lanes.items, id);
     asm.jump(prompts);
     asm.place(decode);
-    pass_id(&mut asm, lanes, lanes.feedback.expect("the first port has feedback"), id);
+    pass_id(&mut asm, lanes, feedback, id);
     asm.jump(decode);
     asm.finish()
 }

@@ -43,8 +43,9 @@ fn table_rows(
     hidden: u32,
 ) -> Matrix {
     let rows: Vec<u32> = rows.map(|row| row as u32).collect();
-    let mut m = filler.rows(table, &rows, hidden);
+    let mut m = filler.read(table, &rows, hidden);
     filler.centre(&mut m.values, hidden as usize);
+    filler.check(table, &m.values, |at| (rows[at / m.columns] as usize, at % m.columns));
     m
 }
 

@@ -19,7 +19,8 @@ pub fn argmax(logits: &[f32]) -> u32 {
 /// Indices of the `count` largest elements, the largest first, the lower index first among equals.
 pub(super) fn largest(logits: &[f32], count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    // Zeroes are equal, whatever their sign.
+    order.sort_by(|&a, &b| (logits[b] + 0.0).total_cmp(&(logits[a] + 0.0)));
     order.truncate(count);
     order
 }

@@ -3,7 +3,7 @@
 use crate::meter::{Memory, Meter, Spent};
 use fabric::{PeIdx, WaferImage};
 use pe_isa::Cycle;
-use sim_core::{Engine, Host, HostScript, NoObserver, StopReason, Verdict};
+use sim_core::{Answers, Engine, Host, HostScript, NoObserver, StopReason, Verdict};
 use std::num::NonZeroUsize;
 
 /// What is run, and when it is over.
@@ -23,7 +23,13 @@ struct Listener {
 }
 
 impl Host for Listener {
-    fn receive(&mut self, _cycle: Cycle, _port: usize, _payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        _cycle: Cycle,
+        _port: usize,
+        _payload: u32,
+        _answers: &mut Answers,
+    ) -> Verdict {
         self.words = self.words.saturating_sub(1);
         if self.words == 0 { Verdict::Stop } else { Verdict::Continue }
     }

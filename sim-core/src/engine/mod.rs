@@ -35,7 +35,7 @@ mod watch;
 mod wheel;
 
 use crate::observe::{NoObserver, Observer};
-use crate::run::{FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
+use crate::run::{Answers, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
 use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
@@ -91,6 +91,8 @@ pub struct Engine {
     /// In the order of their tiles.
     domains: Vec<Domain>,
     threads: Threads,
+    /// Cycles from the host to the edge.
+    host_latency: u64,
     now: u64,
     started: bool,
 }
@@ -108,7 +110,7 @@ impl Engine {
     /// and cycles in which enough happens are shared by the threads.
     ///
     /// # Panics
-    /// As [`Engine::load`]; when the host gives no more threads.
+    /// As [`Engine::load`].
     pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
         Engine::cut(image, Cut::For(threads.get()), threads.get())
     }
@@ -117,7 +119,7 @@ impl Engine {
     /// threads, however little happens in it. That is slow; it shows that neither matters.
     ///
     /// # Panics
-    /// As [`Engine::load_for`].
+    /// As [`Engine::load`]; when the cuts do not ascend.
     pub fn load_cut(image: &WaferImage, cuts: &[u32], threads: NonZeroUsize) -> Engine {
         let mut engine = Engine::cut(image, Cut::At(cuts), threads.get());
         engine.threads.share_all();
@@ -127,7 +129,8 @@ impl Engine {
     fn cut(image: &WaferImage, cut: Cut<'_>, threads: usize) -> Engine {
         let (layout, domains) = elaborate::elaborate(image, cut);
         let threads = Threads::new(threads, domains.len());
-        Engine { layout, domains, threads, now: 0, started: false }
+        let host_latency = image.machine.host_latency_cycles();
+        Engine { layout, domains, threads, host_latency, now: 0, started: false }
     }
 
     /// Runs until something stops it, and gives the machine's final state.
@@ -309,12 +312,12 @@ impl Engine {
                 if let Some(first) = wavelets.first() {
                     net.wheel.at(first.cycle.0, Actor::host_in(at as u32));
                 }
-                port.script = wavelets.iter().rev().copied().collect();
+                port.script = wavelets.iter().copied().collect();
             }
         }
     }
 
-    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3).
+    /// Hands over the wavelets that reach the host in this cycle, by port (rule H-3), and takes its answers.
     #[inline(always)]
     fn deliver(&mut self, now: u64, host: &mut (impl Host + ?Sized)) -> Verdict {
         loop {
@@ -323,9 +326,29 @@ impl Engine {
                 return Verdict::Continue;
             };
             let wavelet = domain.net.to_host.pop_front().expect("it delivers");
-            let verdict = host.receive(Cycle(now), wavelet.port as usize, wavelet.payload);
+            let mut answers = Answers::after(Cycle(now), self.host_latency);
+            let port = wavelet.port as usize;
+            let verdict = host.receive(Cycle(now), port, wavelet.payload, &mut answers);
             if verdict == Verdict::Stop {
                 return Verdict::Stop;
+            }
+            if !answers.sent().is_empty() {
+                self.send(&answers);
+            }
+        }
+    }
+
+    /// Puts the host's answers (rule H-4) behind what it sends through the same ports. None of them stands at the edge in this
+    /// cycle, which has not begun.
+    #[inline(never)]
+    fn send(&mut self, answers: &Answers) {
+        for &(port, wavelet) in answers.sent() {
+            let at = |d: &Domain| d.net.host_in.iter().position(|h| h.port == port);
+            let mut places = self.domains.iter_mut().map(|d| (at(d), d));
+            let place = places.find_map(|(at, domain)| Some((at?, domain)));
+            let (at, domain) = place.unwrap_or_else(|| panic!("the image has no host port {port}"));
+            if domain.net.send_later(at as u32, wavelet) {
+                domain.next = domain.next.min(wavelet.cycle.0);
             }
         }
     }

@@ -5,6 +5,7 @@ use super::net::{Gate, Net, ToHost};
 use super::watch::Noted;
 use super::wheel::Actor;
 use crate::run::HostWavelet;
+use std::collections::VecDeque;
 
 /// A port through which the host sends.
 #[derive(Debug, Clone)]
@@ -15,8 +16,8 @@ pub(super) struct HostIn {
     pub(super) fifo: u32,
     /// Keeps the rate of the port.
     pub(super) link: u32,
-    /// What is still to be sent, last first.
-    pub(super) script: Vec<HostWavelet>,
+    /// What is still to be sent.
+    pub(super) script: VecDeque<HostWavelet>,
 }
 
 impl Net {
@@ -109,11 +110,23 @@ impl Net {
         self.to_host.insert(at, wavelet);
     }
 
+    /// The host sends one more wavelet through a port (rule H-4), at a later cycle than this. Returns whether the port
+    /// has to be visited then; else it is known that it has something to send.
+    pub(super) fn send_later(&mut self, at: u32, wavelet: HostWavelet) -> bool {
+        let script = &mut self.host_in[at as usize].script;
+        let is_first = script.is_empty();
+        script.push_back(wavelet);
+        if is_first {
+            self.wheel.at(wavelet.cycle.0, Actor::host_in(at));
+        }
+        is_first
+    }
+
     /// A visit of a host port: sends its next wavelet if the edge takes it.
     pub(super) fn visit_host_in(&mut self, at: u32) {
         let now = self.tick();
         let (fifo, link) = (self.host_in[at as usize].fifo, self.host_in[at as usize].link);
-        let next = self.host_in[at as usize].script.last().copied();
+        let next = self.host_in[at as usize].script.front().copied();
         let wavelet = next.expect("a port is visited while it has wavelets");
         let room = match self.fifos.room(fifo) {
             Room::Full => return self.fifos.wait(fifo, Actor::host_in(at)),
@@ -129,8 +142,8 @@ impl Net {
         }
         self.links.depart(link, now);
         self.send(fifo, now, wavelet.payload, wavelet.control);
-        self.host_in[at as usize].script.pop();
-        if let Some(next) = self.host_in[at as usize].script.last() {
+        self.host_in[at as usize].script.pop_front();
+        if let Some(next) = self.host_in[at as usize].script.front() {
             let when = next.cycle.0.max(self.now + 1);
             self.wheel.at(when, Actor::host_in(at));
         }

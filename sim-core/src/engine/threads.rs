@@ -19,16 +19,11 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// `count` threads for `domains` domains: no more than there is work for.
-    ///
-    /// # Panics
-    /// When the host gives no more threads.
+    /// `count` threads for `domains` domains: no more than there is work for, and one where the host gives no more.
     pub(super) fn new(count: usize, domains: usize) -> Threads {
         let count = count.min(domains);
-        let pool = (count > 1).then(|| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(count - 1).build();
-            Arc::new(pool.expect("the host gives threads"))
-        });
+        let more = (count > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(count - 1));
+        let pool = more.and_then(|pool| pool.build().ok()).map(Arc::new);
         Threads { pool, count, least_visits: LEAST_VISITS * count }
     }
 

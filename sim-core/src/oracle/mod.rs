@@ -15,7 +15,7 @@ mod router;
 mod step;
 
 use crate::observe::{Event, Observer, What};
-use crate::run::{FinalState, Host, HostScript, HostWavelet, Outcome};
+use crate::run::{Answers, FinalState, Host, HostScript, HostWavelet, Outcome};
 use crate::run::{StopReason, Verdict};
 use account::Account;
 use fabric::{PeIdx, Port, WaferImage};
@@ -142,7 +142,8 @@ fn shuffle(order: &mut [usize], random: &mut u64) {
 /// Everything that changes in a run.
 struct Wafer<'a> {
     image: &'a WaferImage,
-    script: &'a HostScript,
+    /// H-1, H-4: all that the host sends, by port.
+    script: Vec<Vec<HostWavelet>>,
     routers: Vec<Router>,
     pes: Vec<Option<Pe<'a>>>,
     /// H-1.
@@ -173,6 +174,8 @@ impl<'a> Wafer<'a> {
         for wavelet in script.ports.iter().flatten() {
             clock.timer(wavelet.cycle); // H-1
         }
+        let mut script = script.ports.clone();
+        script.resize(image.host_in.len(), Vec::new());
         Wafer {
             image,
             script,
@@ -188,15 +191,21 @@ impl<'a> Wafer<'a> {
         }
     }
 
-    /// H-3: hands over what reaches the host at `t`. Returns whether the host ends the run.
+    /// H-3: hands over what reaches the host at `t`, and takes its answers (H-4). Returns whether the host ends the run.
     fn receive(&mut self, t: Cycle, host: &mut dyn Host) -> bool {
         while let Some(entry) = self.to_host.first_entry() {
             let (cycle, port) = *entry.key();
             if cycle > t {
                 break;
             }
-            if host.receive(cycle, port, entry.remove()) == Verdict::Stop {
+            let mut answers = Answers::to(cycle, &self.image.machine);
+            if host.receive(cycle, port, entry.remove(), &mut answers) == Verdict::Stop {
                 return true;
+            }
+            // H-4
+            for &(port, wavelet) in answers.sent() {
+                self.script[port].push(wavelet);
+                self.clock.timer(wavelet.cycle);
             }
         }
         false
@@ -316,6 +325,6 @@ impl<'a> Wafer<'a> {
     }
 
     fn script(&self, port: usize) -> &[HostWavelet] {
-        self.script.ports.get(port).map_or(&[], Vec::as_slice)
+        &self.script[port]
     }
 }

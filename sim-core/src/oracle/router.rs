@@ -206,7 +206,7 @@ impl HostLane {
 /// H-1: the next wavelet of a host port departs.
 pub(super) fn send_from_host(wafer: &mut Wafer, port: usize, t: Cycle) {
     let lane = &mut wafer.lanes[port];
-    let next = wafer.script.ports[port][lane.sent];
+    let next = wafer.script[port][lane.sent];
     lane.sent += 1;
     lane.link.depart(t, &mut wafer.clock);
     let wavelet = Wavelet { control: next.control, payload: next.payload };

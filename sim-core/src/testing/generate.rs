@@ -3,7 +3,7 @@
 use super::Case;
 use super::build::WaferBuilder;
 use super::nets::{self, Net, Source};
-use super::spec::{Bits, CaseSpec, MachineSpec, Twist};
+use super::spec::{Bits, CaseSpec, MachineSpec, Origin, Twist};
 use super::{load, programs};
 use crate::run::{HostScript, HostWavelet};
 use fabric::Machine;
@@ -18,8 +18,11 @@ const LIMIT: u64 = 20_000;
 /// When the image does not pass the linter, which is a mistake in here.
 pub fn case(spec: &CaseSpec) -> Case {
     let mut spec = spec.clone();
-    if matches!(spec.twist, Twist::HostStops(_)) {
+    if matches!(spec.twist, Twist::HostStops(_) | Twist::HostAnswers(_)) {
         spec.nets.iter_mut().step_by(2).for_each(|n| n.to_host = true);
+    }
+    if matches!(spec.twist, Twist::HostAnswers(_)) {
+        spec.nets.iter_mut().skip(1).step_by(2).for_each(|n| n.origin = Origin::Host);
     }
     let machine = machine(&spec.machine);
     machine.validate().expect("every constant is in its range");
@@ -29,9 +32,15 @@ pub fn case(spec: &CaseSpec) -> Case {
     for at in 0..builder.programs.len() {
         builder.programs[at] = programs::program(at, &spec, &nets, &loads);
     }
+    let mut script = script(&nets);
+    let replies = match spec.twist {
+        Twist::HostAnswers(bits) => hold_back(&mut script, bits),
+        _ => Vec::new(),
+    };
     Case {
         image: builder.finish(),
-        script: script(&nets),
+        script,
+        replies,
         stop_after: match spec.twist {
             Twist::HostStops(n) => Some(usize::from(n)),
             _ => None,
@@ -128,4 +137,24 @@ fn script(nets: &[Net]) -> HostScript {
         script.ports.push(wavelets);
     }
     script
+}
+
+/// Takes the ends of a script's ports out of it, as replies to one received wavelet after another.
+fn hold_back(script: &mut HostScript, mut bits: Bits) -> Vec<Vec<(usize, HostWavelet)>> {
+    let (kept, burst) = (bits.of(&[0, 1, 2]), bits.of(&[1, 2, 5]));
+    let delays = [bits.of(&[0, 7, 50]), bits.of(&[0, 1, 25])];
+    let mut held = Vec::new();
+    for (port, wavelets) in script.ports.iter_mut().enumerate() {
+        let from = wavelets.len() * kept / 3;
+        let delayed =
+            |(n, w): (usize, HostWavelet)| HostWavelet { cycle: Cycle(delays[n % 2]), ..w };
+        let wavelets = wavelets.drain(from..).enumerate();
+        held.extend(wavelets.map(|(n, wavelet)| (n, (port, delayed((n, wavelet))))));
+    }
+    if bits.chance(2) {
+        // The ports take turns.
+        held.sort_by_key(|(n, _)| *n);
+    }
+    let held: Vec<(usize, HostWavelet)> = held.into_iter().map(|(_, reply)| reply).collect();
+    held.chunks(burst).map(<[_]>::to_vec).collect()
 }

@@ -24,7 +24,7 @@ pub use record::{Mark, Record, watched};
 
 use crate::engine::Engine;
 use crate::observe::Observer;
-use crate::run::{Host, HostScript, Outcome};
+use crate::run::{Host, HostScript, HostWavelet, Outcome};
 use fabric::WaferImage;
 use pe_isa::Cycle;
 use std::num::NonZeroUsize;
@@ -118,6 +118,9 @@ pub struct Case {
     pub image: WaferImage,
     /// What the host sends.
     pub script: HostScript,
+    /// What the host sends in answer to the first, second, … wavelet that it receives: ports, and wavelets whose cycles
+    /// count from then.
+    pub replies: Vec<Vec<(usize, HostWavelet)>>,
     /// The host ends the run at this many wavelets received.
     pub stop_after: Option<usize>,
     /// The cycle limit.

@@ -2,9 +2,9 @@
 
 use super::{Case, Runner};
 use crate::observe::{Event, Observer};
-use crate::run::{Host, HostScript, Outcome, StopReason, Verdict};
+use crate::run::{Answers, Host, HostScript, HostWavelet, Outcome, StopReason, Verdict};
 use fabric::{PeIdx, WaferImage};
-use pe_isa::Cycle;
+use pe_isa::{Cycle, Cycles};
 
 /// A mark that a PE has passed, with a hash of its SRAM at that moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,35 +28,52 @@ pub struct Record {
     pub outcome: Outcome,
     /// What the host received: cycle, port, payload.
     pub received: Vec<(Cycle, usize, u32)>,
+    /// What it sent in answer: when it received what it answered, port, wavelet.
+    pub answers: Vec<(Cycle, usize, HostWavelet)>,
     /// The marks, in the order in which they were passed.
     pub marks: Vec<Mark>,
     /// The events, sorted.
     pub events: Vec<Event>,
 }
 
-/// Takes everything; ends the run at the `stop_after`-th wavelet.
-struct Listener {
-    received: Vec<(Cycle, usize, u32)>,
+/// Takes everything; ends the run at the `stop_after`-th wavelet; answers each with the next of its replies.
+struct Listener<'a> {
+    received: usize,
     stop_after: Option<usize>,
+    replies: std::slice::Iter<'a, Vec<(usize, HostWavelet)>>,
 }
 
-impl Host for Listener {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
-        self.received.push((cycle, port, payload));
-        if self.stop_after == Some(self.received.len()) { Verdict::Stop } else { Verdict::Continue }
+impl Host for Listener<'_> {
+    fn receive(&mut self, cycle: Cycle, _: usize, _: u32, answers: &mut Answers) -> Verdict {
+        self.received += 1;
+        for &(port, wavelet) in self.replies.next().into_iter().flatten() {
+            let cycle = cycle + Cycles(wavelet.cycle.0);
+            answers.send(port, HostWavelet { cycle, ..wavelet });
+        }
+        if self.stop_after == Some(self.received) { Verdict::Stop } else { Verdict::Continue }
     }
 }
 
-/// Passes on what the host receives, and writes it down.
+/// Passes on what the host receives, and writes down that and its answers.
 struct Tap<'a> {
     host: &'a mut dyn Host,
     received: Vec<(Cycle, usize, u32)>,
+    answers: Vec<(Cycle, usize, HostWavelet)>,
 }
 
 impl Host for Tap<'_> {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        answers: &mut Answers,
+    ) -> Verdict {
         self.received.push((cycle, port, payload));
-        self.host.receive(cycle, port, payload)
+        let verdict = self.host.receive(cycle, port, payload, answers);
+        let sent = answers.sent().iter().filter(|_| verdict == Verdict::Continue);
+        self.answers.extend(sent.map(|&(port, wavelet)| (cycle, port, wavelet)));
+        verdict
     }
 }
 
@@ -68,11 +85,12 @@ pub fn watched(
     host: &mut dyn Host,
     limit: Cycle,
 ) -> Record {
-    let mut tap = Tap { host, received: Vec::new() };
+    let mut tap = Tap { host, received: Vec::new(), answers: Vec::new() };
     let mut events = Events::default();
     let outcome = runner(image, script, &mut tap, limit, &mut events);
     let events = events.until_the_end(&outcome);
-    Record { outcome, received: tap.received, marks: Vec::new(), events }
+    let Tap { received, answers, .. } = tap;
+    Record { outcome, received, answers, marks: Vec::new(), events }
 }
 
 /// Writes down events.
@@ -161,13 +179,16 @@ impl Case {
     }
 
     fn record(&self, runner: Runner, looks: bool, sees_events: bool) -> Record {
-        let mut host = Listener { received: Vec::new(), stop_after: self.stop_after };
+        let replies = self.replies.iter();
+        let mut host = Listener { received: 0, stop_after: self.stop_after, replies };
+        let mut tap = Tap { host: &mut host, received: Vec::new(), answers: Vec::new() };
         let mut recorder = Recorder { looks, sees_events, ..Recorder::default() };
-        let outcome = runner(&self.image, &self.script, &mut host, self.limit, &mut recorder);
+        let outcome = runner(&self.image, &self.script, &mut tap, self.limit, &mut recorder);
         let mut marks = std::mem::take(&mut recorder.marks);
         marks.sort();
         let events = recorder.events.until_the_end(&outcome);
-        Record { outcome, received: host.received, marks, events }
+        let Tap { received, answers, .. } = tap;
+        Record { outcome, received, answers, marks, events }
     }
 }
 

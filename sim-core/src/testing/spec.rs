@@ -131,6 +131,8 @@ pub enum Twist {
     Limit(u16),
     /// The host ends the run after so many wavelets.
     HostStops(u8),
+    /// The host sends the ends of what it has to send only in answer to what it receives.
+    HostAnswers(Bits),
 }
 
 fn bits() -> impl Strategy<Value = Bits> {
@@ -197,6 +199,7 @@ pub fn case() -> impl Strategy<Value = CaseSpec> {
         2 => Just(Twist::Faults),
         1 => (1..400u16).prop_map(Twist::Limit),
         2 => (1..20u8).prop_map(Twist::HostStops),
+        3 => bits().prop_map(Twist::HostAnswers),
     ];
     (machine(), vec(net(), 0..=9), vec(pe(), 1..=6), any::<u32>(), twist)
         .prop_map(|(machine, nets, pes, hot, twist)| CaseSpec { machine, nets, pes, hot, twist })

@@ -25,7 +25,13 @@ pub(crate) fn on_all_until(
     stop_after: Option<usize>,
     check: impl Fn(&Record),
 ) {
-    let case = Case { image: image.clone(), script: script.clone(), stop_after, limit };
+    let case = Case {
+        image: image.clone(),
+        script: script.clone(),
+        replies: Vec::new(),
+        stop_after,
+        limit,
+    };
     for (name, runner) in runners() {
         println!("{name}");
         check(&case.run(runner));

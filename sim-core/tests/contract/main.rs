@@ -6,5 +6,6 @@ mod costs;
 mod end_rules;
 mod fabric_rules;
 mod harness;
+mod host_rules;
 mod latencies;
 mod pe_rules;

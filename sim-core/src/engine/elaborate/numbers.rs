@@ -57,7 +57,10 @@ impl Cut<'_> {
     /// The tiles at which the domains but the first begin.
     pub(super) fn cuts(self, image: &WaferImage, layout: &Layout) -> Vec<u32> {
         match self {
-            Cut::At(tiles) => tiles.to_vec(),
+            Cut::At(tiles) => {
+                assert!(tiles.is_sorted(), "domains begin at ascending tiles: {tiles:?}");
+                tiles.to_vec()
+            }
             Cut::For(0 | 1) => Vec::new(),
             Cut::For(threads) => {
                 let all: usize = image.tiles.iter().map(|tile| layout.fifos(tile)).sum();

@@ -7,6 +7,7 @@ use crate::engine::net::{Out, Outs, Switch, Switched};
 use crate::engine::ramp::HostIn;
 use fabric::{PeIdx, Port, Position, Route};
 use pe_isa::Color;
+use std::collections::VecDeque;
 
 impl Builder<'_> {
     /// The routes of a tile: from each FIFO to the FIFOs and links behind it.
@@ -134,7 +135,7 @@ impl Builder<'_> {
             let twice = self.net.host_in.iter().any(|other| other.fifo == fifo);
             assert!(!twice, "two host ports feed one FIFO: {port:?}");
             let link = self.net.links.add(1);
-            self.net.host_in.push(HostIn { port: at, fifo, link, script: Vec::new() });
+            self.net.host_in.push(HostIn { port: at, fifo, link, script: VecDeque::new() });
         }
     }
 }

@@ -25,15 +25,36 @@ pub fn violations(case: &Case, record: &Record) -> Vec<String> {
 
 /// As [`violations`], of a run that was no [`Case`]. Of the record, marks are not looked at.
 pub fn of_run(image: &WaferImage, script: &HostScript, record: &Record) -> Vec<String> {
-    let mut replay = Replay::new(image, script);
+    let mut broken = Vec::new();
+    let script = with_answers(image, script, record, &mut broken);
+    let mut replay = Replay::new(image, &script);
     replay.all(&record.events);
-    let mut broken = std::mem::take(&mut replay.broken);
+    broken.append(&mut replay.broken);
     balances(&replay, &mut broken);
     left_over(&replay, record, &mut broken);
     counters(&replay, record, &mut broken);
     cycles(image, &replay, record, &mut broken);
     received(&replay, record, &mut broken);
     broken
+}
+
+/// What the host sends, its answers included; those do not come before rule H-4 lets them.
+fn with_answers(
+    image: &WaferImage,
+    script: &HostScript,
+    record: &Record,
+    broken: &mut Vec<String>,
+) -> HostScript {
+    let mut all = script.clone();
+    all.ports.resize(image.host_in.len(), Vec::new());
+    let latency = image.machine.host_latency_cycles().max(1);
+    for &(received, port, wavelet) in &record.answers {
+        if wavelet.cycle.0 < received.0 + latency {
+            broken.push(format!("received at {received}, answered at {}", wavelet.cycle));
+        }
+        all.ports[port].push(wavelet);
+    }
+    all
 }
 
 /// What is injected is delivered or resident.

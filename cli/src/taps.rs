@@ -1,0 +1,34 @@
+//! What `--check-reference` observes of a run.
+
+use crate::logits::LogitsTap;
+use crate::residual::ResidualTap;
+use compiler::Compiled;
+use fabric::PeIdx;
+use pe_isa::Cycle;
+use sim_core::Observer;
+
+/// Logits and the residual stream behind each layer.
+#[derive(Debug)]
+pub(crate) struct Taps {
+    /// None where the image shows no logits.
+    pub(crate) logits: Option<LogitsTap>,
+    pub(crate) residual: ResidualTap,
+}
+
+impl Taps {
+    pub(crate) fn new(compiled: &Compiled) -> Taps {
+        Taps {
+            logits: LogitsTap::new(&compiled.image),
+            residual: ResidualTap::new(&compiled.residuals),
+        }
+    }
+}
+
+impl Observer for Taps {
+    fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
+        if let Some(logits) = &mut self.logits {
+            logits.mark(cycle, pe, mark, sram);
+        }
+        self.residual.mark(cycle, pe, mark, sram);
+    }
+}

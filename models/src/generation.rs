@@ -1,0 +1,63 @@
+//! What `generation_config.json` says about answers: where they end, and how tokens are drawn.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::error::ModelError;
+use crate::files::{CONFIG_LIMIT, parse_object, read_bounded};
+
+/// The model's own settings for answers. End-of-sequence ids stand in [`crate::DecoderGraph::eos_ids`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Generation {
+    /// Texts that end an answer; none is empty.
+    pub stop_strings: Vec<String>,
+    /// Whether the model's authors draw tokens; the following are theirs.
+    pub do_sample: bool,
+    /// What logits are divided by; 0 for the most likely token.
+    pub temperature: Option<f64>,
+    /// Draw from so many tokens; 0 for all.
+    pub top_k: Option<usize>,
+    /// Draw from the most likely tokens that have this probability together.
+    pub top_p: Option<f64>,
+    /// Draw from tokens with at least this share of the most likely one's probability.
+    pub min_p: Option<f64>,
+    /// What the logits of tokens that were there before are divided by.
+    pub repetition_penalty: Option<f64>,
+}
+
+/// Reads `dir/generation_config.json`: its settings and its end-of-sequence ids, ascending. The ids are those that it
+/// states, or none where neither it nor `config` does, as in Transformers; nothing where there is no such file or
+/// `config` decides.
+///
+/// # Errors
+/// The file cannot be read, or a key holds what it cannot.
+pub(crate) fn read(
+    dir: &Path,
+    config: &Config<'_>,
+) -> Result<(Generation, Option<Vec<u32>>), ModelError> {
+    let file = dir.join("generation_config.json");
+    let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? else {
+        return Ok((Generation::default(), None));
+    };
+    let keys = parse_object(&file, &bytes)?;
+    let stated = Config::new(&file, &keys);
+    let decides = stated.states_eos_ids() || !config.states_eos_ids();
+    let eos_ids = decides.then(|| stated.eos_ids(None)).transpose()?;
+    Ok((settings(&stated)?, eos_ids))
+}
+
+fn settings(stated: &Config<'_>) -> Result<Generation, ModelError> {
+    let share =
+        |key| stated.number(key, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number));
+    let temperature =
+        stated.number("temperature", "a number of at least 0", |number| number >= 0.0)?;
+    Ok(Generation {
+        stop_strings: stated.text_or_texts("stop_strings")?,
+        do_sample: stated.flag("do_sample", false)?,
+        temperature,
+        top_k: stated.optional_size("top_k", 0..=usize::MAX)?,
+        top_p: share("top_p")?,
+        min_p: share("min_p")?,
+        repetition_penalty: stated.positive("repetition_penalty")?,
+    })
+}
