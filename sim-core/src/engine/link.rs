@@ -39,6 +39,11 @@ impl Links {
         self.p != 1
     }
 
+    /// At most q departures in any p cycles, as p and q.
+    pub(super) fn rate(&self) -> (u32, u32) {
+        (self.p, self.q)
+    }
+
     /// Adds `count` links and returns the index of the first.
     pub(super) fn add(&mut self, count: usize) -> u32 {
         let first = self.list.len();

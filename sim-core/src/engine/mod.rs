@@ -158,7 +158,7 @@ impl Engine {
     ) -> Option<Outcome> {
         self.schedule_host(script);
         let [domain] = &mut self.domains[..] else { return None };
-        let ended = flow::Flow::new(&self.layout, domain)?.run(host, limit.0);
+        let ended = flow::Flow::new(&self.layout, domain, self.host_latency)?.run(host, limit.0);
         match ended {
             flow::Ended::Stopped(stop, cycle) => {
                 Some(Outcome { stop, cycle, state: self.final_state() })

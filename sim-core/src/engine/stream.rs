@@ -63,7 +63,7 @@ pub(super) struct Stream {
 const _: () = assert!(size_of::<Stream>() == 64, "a stream is one cache line");
 
 /// Whether a step moves one word of each operand: one row of `f32`, or a copy of 16-bit elements two by two.
-fn is_by_words(issued: &Issued, next: u32) -> bool {
+pub(super) fn is_by_words(issued: &Issued, next: u32) -> bool {
     let all = |test: fn(&Place) -> bool| [&issued.dst, &issued.a, &issued.b].into_iter().all(test);
     if issued.total != issued.extents[3] || matches!(issued.dst, Place::Reg(..)) {
         return false;

@@ -77,12 +77,18 @@ struct Rest<'a> {
 }
 
 impl Host for Rest<'_> {
-    fn receive(&mut self, cycle: Cycle, port: usize, payload: u32) -> crate::run::Verdict {
+    fn receive(
+        &mut self,
+        cycle: Cycle,
+        port: usize,
+        payload: u32,
+        answers: &mut crate::run::Answers,
+    ) -> crate::run::Verdict {
         self.heard += 1;
         if self.heard <= self.skip {
             return crate::run::Verdict::Continue;
         }
-        self.host.receive(cycle, port, payload)
+        self.host.receive(cycle, port, payload, answers)
     }
 }
 

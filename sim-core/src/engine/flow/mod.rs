@@ -1,12 +1,17 @@
 //! Runs of images in which nothing ever competes, evaluated as a network of processes.
 
+mod bulk;
+mod meeting;
+mod nets;
 mod process;
 mod wires;
 
 use super::Layout;
 use super::domain::Domain;
-use crate::run::{Host, StopReason, Verdict};
+use crate::run::{Answers, Host, StopReason, Verdict};
 use pe_isa::Cycle;
+use meeting::Table;
+use nets::Nets;
 use wires::{NONE, Wires};
 
 /// A process, as an entry of the list of work: a line, or a PE.
@@ -20,6 +25,15 @@ pub(super) struct Flow<'a> {
     layout: &'a Layout,
     domain: &'a mut Domain,
     wires: Wires,
+    nets: Nets,
+    table: Table,
+    /// PEs of one thread that go on.
+    fast: Vec<u32>,
+    /// PEs whose vectors wait for receivers.
+    parked: std::collections::VecDeque<u32>,
+    is_parked: Vec<bool>,
+    is_open: Vec<bool>,
+    is_plain: Vec<bool>,
     work: std::collections::VecDeque<Work>,
     pe_queued: Vec<bool>,
     /// What is known to come at or after the horizon.
@@ -29,6 +43,7 @@ pub(super) struct Flow<'a> {
     /// Before and at this cycle nothing else can happen.
     safe: u64,
     fault: bool,
+    host_latency: u64,
     stats: [u64; 8],
 }
 
@@ -41,17 +56,29 @@ pub(super) enum Ended {
 
 impl<'a> Flow<'a> {
     /// None where the image is not of the kind.
-    pub(super) fn new(layout: &'a Layout, domain: &'a mut Domain) -> Option<Flow<'a>> {
+    pub(super) fn new(
+        layout: &'a Layout,
+        domain: &'a mut Domain,
+        host_latency: u64,
+    ) -> Option<Flow<'a>> {
         let net = &domain.net;
-        let plain = net.switches.is_empty() && !net.links.is_limited();
+        let plain = net.switches.is_empty();
         let plain = plain && net.host_in.iter().all(|p| p.script.iter().all(|w| !w.control));
         if !plain || !process::are_processes(layout) {
             return None;
         }
         let wires = Wires::new(net);
         let pes = domain.pes.len();
+        let plain = |pe: &crate::engine::pe::Pe| layout.codes[pe.code as usize].threads == 1;
         Some(Flow {
             layout,
+            nets: Nets::new(&wires),
+            table: Table::default(),
+            fast: Vec::new(),
+            parked: Default::default(),
+            is_parked: vec![false; pes],
+            is_open: vec![false; pes],
+            is_plain: domain.pes.iter().map(plain).collect(),
             wires,
             work: Default::default(),
             pe_queued: vec![false; pes],
@@ -59,6 +86,7 @@ impl<'a> Flow<'a> {
             horizon: 0,
             safe: 0,
             fault: false,
+            host_latency,
             stats: [0; 8],
             domain,
         })
@@ -83,15 +111,20 @@ impl<'a> Flow<'a> {
     }
 
     pub(super) fn run(&mut self, host: &mut (impl Host + ?Sized), limit: u64) -> Ended {
-        for at in 0..self.domain.pes.len() as u32 {
-            self.queue_pe(at);
+        for at in (0..self.domain.pes.len() as u32).rev() {
+            if self.is_plain[at as usize] {
+                self.fast.push(at);
+            } else {
+                self.queue_pe(at);
+            }
         }
         for at in 0..self.wires.lines.len() as u32 {
             if self.wires.has_pending(at) {
                 Self::queue_line(&mut self.work, &mut self.wires, at);
             }
         }
-        let window = self.domain.net.host_cycles;
+        let speaks = self.wires.lines.iter().any(|line| line.host != NONE);
+        let window = if speaks { self.domain.net.host_cycles } else { u64::from(u32::MAX) };
         self.horizon = window.min(limit);
         loop {
             self.work_off();
@@ -109,7 +142,12 @@ impl<'a> Flow<'a> {
                 if cycle > limit {
                     break;
                 }
-                if host.receive(Cycle(cycle), port as usize, payload) == Verdict::Stop {
+                let mut answers = Answers::after(Cycle(cycle), self.host_latency);
+                let verdict = host.receive(Cycle(cycle), port as usize, payload, &mut answers);
+                if !answers.sent().is_empty() {
+                    return Ended::Irregular;
+                }
+                if verdict == Verdict::Stop {
                     self.horizon = cycle;
                     self.finish_window();
                     return self.end(StopReason::Host, cycle);
@@ -153,7 +191,28 @@ impl<'a> Flow<'a> {
     }
 
     fn work_off(&mut self) {
-        while let Some(work) = self.work.pop_front() {
+        loop {
+            while let Some(at) = self.fast.pop() {
+                self.stats[7] += 1;
+                self.run_on(at);
+                if self.fault || self.wires.met {
+                    return;
+                }
+            }
+            let work = match (self.work.pop_front(), self.parked.pop_front()) {
+                (Some(work), parked) => {
+                    if let Some(at) = parked {
+                        self.parked.push_front(at);
+                    }
+                    work
+                }
+                (None, Some(at)) => {
+                    self.is_parked[at as usize] = false;
+                    self.queue_pe(at);
+                    continue;
+                }
+                (None, None) => return,
+            };
             match work {
                 Work::Pe(at) => {
                     self.pe_queued[at as usize] = false;

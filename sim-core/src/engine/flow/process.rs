@@ -26,6 +26,10 @@ impl Flow<'_> {
             let layout = self.layout;
             let pe = &self.domain.pes[at as usize];
             let code = &layout.codes[pe.code as usize];
+            if self.is_plain[at as usize] && pe.running == 0 {
+                self.fast.push(at);
+                return None;
+            }
             if pe.task.is_none() && pe.activated != 0 {
                 self.domain.net.now = 0;
                 let domain = &mut *self.domain;
@@ -34,7 +38,14 @@ impl Flow<'_> {
                 continue;
             }
             match self.next(at, layout) {
-                Next::Blocked => return None,
+                Next::Blocked => {
+                    let waits = |op: &Op| op.a != pe::NONE;
+                    let pe = &self.domain.pes[at as usize];
+                    if self.is_plain[at as usize] && pe.ops.first().is_some_and(|op| op.as_ref().is_some_and(waits)) {
+                        self.open(at);
+                    }
+                    return None;
+                }
                 Next::Step(time, _) if time >= self.horizon => return Some(time),
                 Next::Perhaps(time, _) if time > self.safe || time >= self.horizon => {
                     return Some(time);
@@ -114,6 +125,7 @@ impl Flow<'_> {
         self.account(at, now);
         self.stats[4] += 1;
         let mut rise = pe::NONE;
+        let mut closed = pe::NONE;
         let domain = &mut *self.domain;
         let pe = &mut domain.pes[at as usize];
         let code = &layout.codes[pe.code as usize];
@@ -148,6 +160,7 @@ impl Flow<'_> {
             op.next += count;
             op.ready_at = now + cost;
             if op.next == op.issued.total {
+                closed = op.a;
                 pe.complete(thread, now + cost);
             }
             cost
@@ -167,6 +180,9 @@ impl Flow<'_> {
             }
         };
         pe.hold(thread, now, cost, &mut domain.net, code);
+        if closed != pe::NONE {
+            self.close(at, closed);
+        }
         if rise != pe::NONE {
             self.rise(rise);
         }

@@ -14,6 +14,9 @@ pub(super) struct Left {
     pub(super) payload: u32,
 }
 
+/// Output ports that are links.
+const LINKS: u8 = 15;
+
 /// No line.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -32,10 +35,10 @@ pub(super) struct Line {
     pub(super) latency: u16,
     pub(super) credit: u16,
     /// Lines behind it.
-    behind: [u32; BEHIND],
-    count: u8,
+    pub(super) behind: [u32; BEHIND],
+    pub(super) count: u8,
     /// Turns at a right angle (rule L-2).
-    bend: bool,
+    pub(super) bend: bool,
     /// A port of the host is behind it.
     pub(super) host: u32,
     /// The PE whose queue it is.
@@ -43,7 +46,9 @@ pub(super) struct Line {
     pub(super) is_input: bool,
     pub(super) queued: bool,
     /// Its index among the contested ones.
-    contested: u32,
+    pub(super) contested: u32,
+    /// Some output is a link, with a rate.
+    pub(super) is_limited: bool,
 }
 
 /// Lines behind a line, at most.
@@ -54,8 +59,16 @@ pub(super) const BEHIND: usize = 4;
 struct Contested {
     /// Where its rivals begin and end.
     rivals: (u32, u32),
-    /// Departures that a rival's may still meet.
-    recent: Vec<u32>,
+    /// Departures that a rival's may still meet: first and last of spans, ascending.
+    recent: Vec<(u32, u32)>,
+}
+
+/// A line that shares outputs with another one.
+#[derive(Debug, Clone, Copy)]
+struct Rival {
+    line: u32,
+    /// Departures of the two that are closer than this may disturb one another.
+    window: u32,
 }
 
 #[derive(Debug)]
@@ -63,8 +76,11 @@ pub(super) struct Wires {
     pub(super) lines: Vec<Line>,
     sent: Vec<Left>,
     contested: Vec<Contested>,
-    rivals: Vec<u32>,
-    turn_cycles: u32,
+    rivals: Vec<Rival>,
+    pub(super) turn_cycles: u32,
+    /// Link rate: at most q departures in p cycles.
+    pub(super) p: u32,
+    pub(super) q: u32,
     /// Wavelets to the host: cycle, port, payload.
     pub(super) to_host: Vec<(u32, u32, u32)>,
     host_cycles: u32,
@@ -72,9 +88,18 @@ pub(super) struct Wires {
     pub(super) met: bool,
 }
 
+impl Line {
+    /// Its last departures that are kept.
+    pub(super) fn kept(&self) -> usize {
+        usize::from(self.mask) + 1
+    }
+}
+
 impl Wires {
     pub(super) fn new(net: &Net) -> Wires {
         let fifos = net.fifos.len();
+        let limited = net.links.is_limited();
+        let (p, q) = net.links.rate();
         let line = |capacity: u32, latency: u32, credit: u32| Line {
             contested: NONE,
             left: 0,
@@ -91,6 +116,7 @@ impl Wires {
             pe: NONE,
             is_input: false,
             queued: false,
+            is_limited: false,
         };
         let mut lines: Vec<Line> = (0..fifos)
             .map(|at| {
@@ -123,6 +149,7 @@ impl Wires {
                 }
                 Stage::Mesh | Stage::Up => {
                     lines[at as usize].bend = fifo.outs().bend;
+                    lines[at as usize].is_limited = limited && fifo.outs().ports & LINKS != 0;
                     for out in &net.outs[fifo.outs().range()] {
                         if out.dest & Out::HOST != 0 {
                             lines[at as usize].host = out.dest & !Out::HOST;
@@ -139,7 +166,12 @@ impl Wires {
                         let first = rivals.len() as u32;
                         for (word, bits) in set.into_iter().enumerate() {
                             let others = crate::engine::pe::bits(bits);
-                            rivals.extend(others.map(|b| router.first + (64 * word + b) as u32));
+                            rivals.extend(others.map(|b| {
+                                let line = router.first + (64 * word + b) as u32;
+                                let shared = net.fifos[line].outs().ports & fifo.outs().ports;
+                                let is_link = limited && shared & LINKS != 0;
+                                Rival { line, window: if is_link { p } else { 1 } }
+                            }));
                         }
                         if rivals.len() as u32 > first {
                             lines[at as usize].contested = contested.len() as u32;
@@ -155,7 +187,8 @@ impl Wires {
                 let queues = gate.outs..gate.outs + u32::from(gate.out_count);
                 for at in queues.clone() {
                     let first = rivals.len() as u32;
-                    rivals.extend(queues.clone().filter(|&other| other != at));
+                    let others = queues.clone().filter(|&other| other != at);
+                    rivals.extend(others.map(|line| Rival { line, window: 1 }));
                     lines[at as usize].contested = contested.len() as u32;
                     let rivals = (first, rivals.len() as u32);
                     contested.push(Contested { rivals, recent: Vec::new() });
@@ -170,6 +203,7 @@ impl Wires {
                 behind: [port.fifo, NONE, NONE, NONE],
                 count: 1,
                 upstream: script,
+                is_limited: limited,
                 ..line(words, 0, 1)
             });
             lines[port.fifo as usize].upstream = edge;
@@ -180,6 +214,8 @@ impl Wires {
             contested,
             rivals,
             turn_cycles: net.turn_cycles,
+            p,
+            q,
             to_host: Vec::new(),
             host_cycles: net.host_cycles as u32,
             met: false,
@@ -200,7 +236,8 @@ impl Wires {
             let line = &self.lines[at];
             let behind = line.behind[..usize::from(line.count)].iter();
             let need = behind.map(|&b| self.lines[b as usize].capacity).max().unwrap_or(0);
-            let size = (u32::from(need.max(line.capacity)) + 1).next_power_of_two();
+            let need = u32::from(need.max(line.capacity)).max(if line.is_limited { self.q } else { 0 });
+            let size = (need + 1).next_power_of_two();
             self.lines[at].first = next;
             self.lines[at].mask = (size - 1) as u16;
             next += size;
@@ -284,6 +321,8 @@ impl Wires {
         };
         let host = line.host;
         let contested = line.contested;
+        let limited = line.is_limited;
+        let (p, q) = (self.p, self.q);
         let mut j = first;
         let mut later = None;
         while j < limit {
@@ -302,6 +341,10 @@ impl Wires {
                     time = time.max(slot.time + u32::from(b.credit));
                 }
             }
+            if limited && j >= q {
+                let before = self.sent[(own_first + ((j - q) & own_mask)) as usize];
+                time = time.max(before.time + p);
+            }
             if time >= horizon {
                 later = Some(time);
                 break;
@@ -312,45 +355,38 @@ impl Wires {
                 self.to_host.push((time + self.host_cycles, host, sent.payload));
             }
             if contested != NONE {
-                self.contested[contested as usize].recent.push(time);
+                self.pass(contested, (time, time));
             }
             last = time + 1;
             j += 1;
         }
         self.lines[at as usize].left = j;
-        if contested != NONE && j > first {
-            self.look_for_rivals(contested, (j - first) as usize);
-        }
         (j - first, later)
     }
 
-    /// Sees whether one of the last `count` departures meets one of a rival.
-    fn look_for_rivals(&mut self, at: u32, count: usize) {
-        let line = &self.contested[at as usize];
-        let recent = &line.recent[line.recent.len() - count..];
-        let (first, last) = (recent[0], recent[count - 1]);
-        for &rival in &self.rivals[line.rivals.0 as usize..line.rivals.1 as usize] {
-            let other = &self.contested[self.lines[rival as usize].contested as usize].recent;
-            let (Some(&from), Some(&to)) = (other.first(), other.last()) else { continue };
-            if to < first || last < from {
-                continue;
-            }
-            if recent.iter().any(|time| other.binary_search(time).is_ok()) {
-                self.met = true;
-            }
+    /// Notes departures in a span of a contested line and sees whether they may meet a rival's.
+    pub(super) fn pass(&mut self, at: u32, (first, last): (u32, u32)) {
+        let recent = &mut self.contested[at as usize].recent;
+        match recent.last_mut() {
+            Some(before) if before.1 + 1 == first => before.1 = last,
+            _ => recent.push((first, last)),
+        }
+        let (from, to) = self.contested[at as usize].rivals;
+        for &Rival { line, window } in &self.rivals[from as usize..to as usize] {
+            let other = &self.contested[self.lines[line as usize].contested as usize].recent;
+            let ahead = other.iter().rev().take_while(|span| span.1 + window > first);
+            self.met |= ahead.into_iter().any(|span| span.0 < last + window);
         }
     }
 
     /// Forgets departures before `time`, which none to come can meet.
     pub(super) fn forget(&mut self, time: u32) {
+        let time = time.saturating_sub(self.p);
         for line in &mut self.contested {
-            if line.recent.is_empty() {
-                continue;
-            }
-            if line.recent[line.recent.len() - 1] < time {
+            if line.recent.last().is_some_and(|span| span.1 < time) {
                 line.recent.clear();
             } else {
-                let keep = line.recent.partition_point(|&t| t < time);
+                let keep = line.recent.partition_point(|span| span.1 < time);
                 line.recent.drain(..keep);
             }
         }

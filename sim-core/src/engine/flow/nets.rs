@@ -1,0 +1,128 @@
+//! What a PE's output queue sends into, as a whole.
+
+use super::wires::{NONE, Wires};
+use std::ops::Range;
+
+/// A FIFO of a router in a net.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    pub(super) line: u32,
+    /// Cycles from the departure at the source's router to the one here, in free flow.
+    pub(super) behind: u32,
+}
+
+/// An input queue at the end of a net.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaf {
+    pub(super) line: u32,
+    pub(super) pe: u32,
+    /// Cycles from the departure at the source's router to the one of the last router.
+    pub(super) sent: u32,
+    /// Cycles from there to the arrival.
+    pub(super) arrival: u32,
+}
+
+/// An output queue and all that its wavelets go through.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    /// The PE of the queue.
+    pub(super) pe: u32,
+    /// The lines before the routers: steps, output queue, ramp.
+    pub(super) steps: u32,
+    pub(super) queue: u32,
+    pub(super) up: u32,
+    nodes: Range<u32>,
+    leaves: Range<u32>,
+    /// Wavelets one cycle apart flow without a wait, if the leaves take them.
+    pub(super) is_free: bool,
+    /// Leaves that will take what comes as it comes.
+    pub(super) open: u32,
+}
+
+impl Tree {
+    pub(super) fn is_open(&self) -> bool {
+        self.is_free && self.open == self.leaves.end - self.leaves.start
+    }
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Nets {
+    pub(super) trees: Vec<Tree>,
+    nodes: Vec<Node>,
+    leaves: Vec<Leaf>,
+    /// The tree that each line ends or begins: of input and output queues.
+    pub(super) tree_of: Vec<u32>,
+}
+
+impl Nets {
+    pub(super) fn new(wires: &Wires) -> Nets {
+        let lines = &wires.lines;
+        let mut nets = Nets {
+            trees: Vec::new(),
+            nodes: Vec::new(),
+            leaves: Vec::new(),
+            tree_of: vec![NONE; lines.len()],
+        };
+        for queue in 0..lines.len() as u32 {
+            let line = &lines[queue as usize];
+            if line.pe != NONE && !line.is_input {
+                nets.add(wires, queue);
+            }
+        }
+        nets
+    }
+
+    fn add(&mut self, wires: &Wires, queue: u32) {
+        let lines = &wires.lines;
+        let id = self.trees.len() as u32;
+        let up = lines[queue as usize].behind[0];
+        let (first_node, first_leaf) = (self.nodes.len(), self.leaves.len());
+        let mut open = vec![Node { line: up, behind: 0 }];
+        let mut is_free = true;
+        while let Some(at) = open.pop() {
+            let line = &lines[at.line as usize];
+            is_free &= line.host == NONE && !(line.bend && wires.turn_cycles > 0);
+            for &next in &line.behind[..usize::from(line.count)] {
+                let child = &lines[next as usize];
+                let latency = u32::from(child.latency);
+                if child.is_input {
+                    self.tree_of[next as usize] = id;
+                    self.leaves.push(Leaf {
+                        line: next,
+                        pe: child.pe,
+                        sent: at.behind,
+                        arrival: latency,
+                    });
+                    continue;
+                }
+                is_free &= u32::from(child.capacity) >= latency + u32::from(child.credit);
+                let node = Node { line: next, behind: at.behind + latency };
+                self.nodes.push(node);
+                open.push(node);
+            }
+        }
+        self.tree_of[queue as usize] = id;
+        self.trees.push(Tree {
+            pe: lines[queue as usize].pe,
+            steps: lines[queue as usize].upstream,
+            queue,
+            up,
+            nodes: first_node as u32..self.nodes.len() as u32,
+            leaves: first_leaf as u32..self.leaves.len() as u32,
+            is_free: is_free && self.leaves.len() > first_leaf,
+            open: 0,
+        });
+    }
+
+    /// The FIFOs of routers behind the ramp.
+    pub(super) fn nodes(&self, tree: u32) -> &[Node] {
+        let range = &self.trees[tree as usize].nodes;
+        &self.nodes[range.start as usize..range.end as usize]
+    }
+
+    pub(super) fn leaves(&self, tree: u32) -> &[Leaf] {
+        let range = &self.trees[tree as usize].leaves;
+        &self.leaves[range.start as usize..range.end as usize]
+    }
+}
