@@ -144,6 +144,14 @@ impl Engine {
         limit: Cycle,
         observer: &mut (impl Observer + ?Sized),
     ) -> Outcome {
+        if std::env::var("FLOW").is_ok() {
+            let t = std::time::Instant::now();
+            let flowed = self.clone().try_flow(script, host, limit);
+            eprintln!("flow: {:?} in {:?}", flowed.as_ref().map(|o| o.cycle), t.elapsed());
+            if let Some(outcome) = flowed {
+                return outcome;
+            }
+        }
         let (stop, cycle) = self.run(script, host, limit, observer);
         Outcome { stop, cycle, state: self.final_state() }
     }

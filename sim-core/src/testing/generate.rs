@@ -53,7 +53,7 @@ pub fn case(spec: &CaseSpec) -> Case {
 }
 
 /// The machine of a spec; zero bits leave the plainest constants.
-fn machine(spec: &MachineSpec) -> Machine {
+pub(super) fn machine(spec: &MachineSpec) -> Machine {
     let mut bits = spec.bits;
     let mut machine = super::build::machine("wse3-sdk", spec.width, spec.height);
     machine.name = "random".to_string();

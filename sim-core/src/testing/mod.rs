@@ -13,6 +13,7 @@ mod code;
 pub mod conserve;
 pub mod fuzz;
 pub mod generate;
+pub mod lines;
 mod load;
 mod nets;
 mod programs;
@@ -74,6 +75,7 @@ struct Rest<'a> {
     host: &'a mut dyn Host,
     heard: usize,
     skip: usize,
+    stopped: bool,
 }
 
 impl Host for Rest<'_> {
@@ -86,9 +88,12 @@ impl Host for Rest<'_> {
     ) -> crate::run::Verdict {
         self.heard += 1;
         if self.heard <= self.skip {
-            return crate::run::Verdict::Continue;
+            let is_last = self.stopped && self.heard == self.skip;
+            return if is_last { crate::run::Verdict::Stop } else { crate::run::Verdict::Continue };
         }
-        self.host.receive(cycle, port, payload, answers)
+        let verdict = self.host.receive(cycle, port, payload, answers);
+        self.stopped = verdict == crate::run::Verdict::Stop;
+        verdict
     }
 }
 
@@ -107,12 +112,12 @@ pub fn flow(
     if observer.active() || observer.sees_events() {
         return crate::engine::run(image, script, host, limit, observer);
     }
-    let mut rest = Rest { host, heard: 0, skip: 0 };
+    let mut rest = Rest { host, heard: 0, skip: 0, stopped: false };
     let outcome = Engine::load(image).try_flow(script, &mut rest, limit);
     FLOWED[usize::from(outcome.is_none())].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     outcome.unwrap_or_else(|| {
-        let skip = rest.heard;
-        let mut rest = Rest { host: rest.host, heard: 0, skip };
+        let (skip, stopped) = (rest.heard, rest.stopped);
+        let mut rest = Rest { host: rest.host, heard: 0, skip, stopped };
         crate::engine::run(image, script, &mut rest, limit, observer)
     })
 }

@@ -3,7 +3,7 @@
 use crate::engine::pe::{Memory, Op};
 use crate::engine::stream::is_by_words;
 use pe_isa::semantics::{self, Place};
-use pe_isa::{DType, VecOp};
+use pe_isa::VecOp;
 
 /// Where the words of an operand are, step by step.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +73,21 @@ fn carry_words(
             memory[(i64::from(at) + n as i64 * i64::from(step)) as usize]
         }
     };
+    if let (VecOp::Mov, Words::Fabric, Words::Memory { at: first, step: 1 }) = (kind, a, dst) {
+        memory[first as usize..first as usize + wavelets].copy_from_slice(&input[..wavelets]);
+        return;
+    }
+    if let (VecOp::Mov, Words::Memory { at: first, step: 1 }, Words::Fabric) = (kind, a, dst) {
+        output[..wavelets].copy_from_slice(&memory[first as usize..first as usize + wavelets]);
+        return;
+    }
+    if let (Words::Fabric, Words::Memory { at: first, step: 1 }, Words::Fabric) = (a, b, dst) {
+        let own = &memory[first as usize..first as usize + wavelets];
+        for ((out, &x), &y) in output.iter_mut().zip(input).zip(own) {
+            *out = semantics::f32_element(kind, x, y, 0);
+        }
+        return;
+    }
     for n in 0..wavelets {
         let (x, y) = (at(a, n, memory), at(b, n, memory));
         match dst {
@@ -83,5 +98,4 @@ fn carry_words(
             _ => output[n] = semantics::f32_element(kind, x, y, 0),
         }
     }
-    let _ = (VecOp::Mov, DType::F32);
 }

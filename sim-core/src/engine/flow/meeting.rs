@@ -4,22 +4,41 @@
 //! steps of all these operations follow from one another, vector by vector and not wavelet by wavelet. What is computed
 //! holds if no FIFO on the way fills up; that is looked at before anything is changed.
 
-use super::bulk;
 use super::nets::Leaf;
 use super::wires::{Left, NONE};
-use super::{Flow, Work};
-use crate::engine::pe;
+use super::{Flow, bulk};
+use crate::engine::pe::{self, Op};
+
+/// The times of a vector's wavelets at some place: a pattern, later by so many cycles.
+#[derive(Debug, Clone, Copy, Default)]
+struct Series {
+    /// Where the pattern begins among all times.
+    at: u32,
+    later: i32,
+    /// The least distance of two of them.
+    gap: i32,
+    /// Whether they keep the rate of links.
+    is_rated: bool,
+}
+
+impl Series {
+    fn after(self, cycles: i32) -> Series {
+        Series { later: self.later + cycles, ..self }
+    }
+}
 
 /// An operation that takes part.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Part {
     pe: u32,
     /// The tree that it sends into, or [`NONE`].
     out: u32,
-    /// Whose vector it takes, and how it gets there.
+    /// The part whose vector it takes, and how that gets there.
     from: Option<(u32, Leaf)>,
-    /// Where the departures from its router begin among all times.
-    times: u32,
+    /// Its steps, what leaves its output queue, what leaves its router's ramp.
+    steps: Series,
+    rises: Series,
+    sent: Series,
     /// Where its payloads begin among all payloads.
     payloads: u32,
     last: i32,
@@ -35,13 +54,33 @@ pub(super) struct Table {
     parts: Vec<Part>,
     times: Vec<i32>,
     payloads: Vec<u32>,
-    steps: Vec<i32>,
-    queue: Vec<i32>,
-    up: Vec<i32>,
+    /// Departures, those before the vector's first: from an input queue, an output queue, a ramp.
+    taken: Vec<i32>,
+    risen: Vec<i32>,
+    sent: Vec<i32>,
 }
 
 /// Before all cycles, with room for additions.
 const LONG_AGO: i32 = i32::MIN / 2;
+
+/// What the steps of a part depend on.
+struct Terms {
+    /// When the first step can be taken, and what steps cost.
+    ready: i32,
+    full: i32,
+    last_cost: i32,
+    /// Of the input queue: its slots, its credit delay, what a wavelet needs to get there.
+    slots: usize,
+    credit: i32,
+    leaf: Leaf,
+    /// Of the output queue and the ramp.
+    queue_slots: usize,
+    queue_credit: i32,
+    up_slots: usize,
+    up_credit: i32,
+    up_latency: i32,
+    is_limited: bool,
+}
 
 impl Flow<'_> {
     /// Carries out the operation of PE `at`, whose tree is open, as far as all that take part can go. Returns whether it could.
@@ -56,40 +95,29 @@ impl Flow<'_> {
         done
     }
 
+    fn op(&self, pe: u32) -> &Op {
+        self.domain.pes[pe as usize].ops[0].as_ref().expect("a running operation")
+    }
+
     /// All operations that take part, senders before receivers, and for how many wavelets.
     fn gather(&self, table: &mut Table, at: u32) -> usize {
         let Table { parts, times, payloads, .. } = table;
         parts.clear();
         times.clear();
         payloads.clear();
-        let part = |pe: u32, from| {
-            let op = self.domain.pes[pe as usize].ops[0].as_ref().expect("a running operation");
+        let mut wavelets = u32::MAX;
+        let mut part = |pe: u32, from| {
+            let op = self.op(pe);
             let out = if op.dst == pe::NONE { NONE } else { self.nets.tree_of[op.dst as usize] };
-            let left = (op.issued.total - op.next).div_ceil(op.lanes);
-            let part = Part {
-                pe,
-                out,
-                from,
-                times: 0,
-                payloads: 0,
-                last: 0,
-                end: 0,
-                launching: 0,
-                waiting_input: 0,
-                waiting_output: 0,
-            };
-            (part, left)
+            wavelets = wavelets.min((op.issued.total - op.next).div_ceil(op.lanes));
+            Part { pe, out, from, ..Part::default() }
         };
-        let (first, mut wavelets) = part(at, None);
-        parts.push(first);
+        parts.push(part(at, None));
         let mut next = 0;
         while next < parts.len() {
             if parts[next].out != NONE {
-                for &leaf in self.nets.leaves(parts[next].out) {
-                    let (part, left) = part(leaf.pe, Some((next as u32, leaf)));
-                    wavelets = wavelets.min(left);
-                    parts.push(part);
-                }
+                let leaves = self.nets.leaves(parts[next].out).iter();
+                parts.extend(leaves.map(|&leaf| part(leaf.pe, Some((next as u32, leaf)))));
             }
             next += 1;
         }
@@ -100,22 +128,19 @@ impl Flow<'_> {
     fn history(&self, line: u32, count: usize, into: &mut Vec<i32>) {
         into.clear();
         let line = &self.wires.lines[line as usize];
-        for back in (1..=count as u32).rev() {
-            into.push(match line.left.checked_sub(back) {
-                Some(n) => self.wires.departure(line, n).time as i32,
-                None => LONG_AGO,
-            });
-        }
+        into.extend((1..=count as u32).rev().map(|back| match line.left.checked_sub(back) {
+            Some(n) => self.wires.departure(line, n).time as i32,
+            None => LONG_AGO,
+        }));
     }
 
-    /// The steps of part `n`, and what they send. Returns whether nothing stands in their way.
-    fn evaluate(&self, table: &mut Table, n: usize, wavelets: usize) -> bool {
-        let mut part = table.parts[n];
+    /// What the steps of `part` depend on, and the departures before them. None where something is still on its way.
+    fn terms(&self, part: &mut Part, table: &mut Table, wavelets: usize) -> Option<Terms> {
         let pe = &self.domain.pes[part.pe as usize];
-        let op = pe.ops[0].as_ref().expect("a running operation");
+        let op = self.op(part.pe);
         let free = self.domain.net.gates[part.pe as usize].free_at;
         let from = pe.accounted.max(free) as i32;
-        let mut ready = op.ready_at.max(free) as i32;
+        let ready = op.ready_at.max(free) as i32;
         part.launching = (ready - from).max(0) as u32;
         let full = op.step_cycles as i32;
         let is_whole = op.next + wavelets as u32 * op.lanes <= op.issued.total;
@@ -125,135 +150,219 @@ impl Flow<'_> {
             let count = (op.issued.total - op.next - 1) % op.lanes + 1;
             self.layout.constants.cost.step_cycles(&op.issued, count) as i32
         };
-        let Table { parts, times, steps, queue, up, .. } = &mut *table;
-        part.times = times.len() as u32;
-        let (source, sent, arrival, slots, credit) = match part.from {
-            None => (0, 0, 0, 0, 0),
-            Some((at, leaf)) => {
-                let line = &self.wires.lines[leaf.line as usize];
-                if self.wires.lines[line.upstream as usize].left != line.left {
-                    return false;
-                }
-                let source = parts[at as usize].times as usize;
-                let arrival = (leaf.sent + leaf.arrival) as i32;
-                (source, leaf.sent as i32, arrival, usize::from(line.capacity), i32::from(line.credit as i16))
-            }
+        let mut terms = Terms {
+            ready,
+            full,
+            last_cost,
+            slots: 0,
+            credit: 0,
+            leaf: Leaf { line: NONE, pe: NONE, sent: 0, arrival: 0 },
+            queue_slots: 0,
+            queue_credit: 0,
+            up_slots: 0,
+            up_credit: 0,
+            up_latency: 0,
+            is_limited: false,
         };
-        match part.from {
-            Some((_, leaf)) => self.history(leaf.line, slots, steps),
-            None => steps.clear(),
+        table.taken.clear();
+        let lines = &self.wires.lines;
+        if let Some((_, leaf)) = part.from {
+            let line = &lines[leaf.line as usize];
+            let before = &lines[self.nets.trees[self.nets.tree_of[leaf.line as usize] as usize].steps as usize];
+            if before.left != line.left {
+                return None;
+            }
+            terms.slots = usize::from(line.capacity);
+            terms.credit = i32::from(line.credit as i16);
+            terms.leaf = leaf;
+            self.history(leaf.line, terms.slots, &mut table.taken);
         }
-        let takes = part.from.is_some();
-        let sends = part.out != NONE;
-        let (mut queue_slots, mut up_slots) = (0, 0);
-        let (mut queue_credit, mut up_credit, mut up_latency) = (0, 0, 0);
-        let (mut p, mut q) = (0, 0);
-        if sends {
+        if part.out != NONE {
             let tree = &self.nets.trees[part.out as usize];
-            let (first, second) = (&self.wires.lines[tree.queue as usize], &self.wires.lines[tree.up as usize]);
-            let put = self.wires.lines[tree.steps as usize].left;
-            if first.left != put || second.left != put {
+            let (queue, up) = (&lines[tree.queue as usize], &lines[tree.up as usize]);
+            let put = lines[tree.steps as usize].left;
+            if queue.left != put || up.left != put {
+                return None;
+            }
+            terms.queue_slots = usize::from(queue.capacity);
+            terms.queue_credit = i32::from(queue.credit as i16);
+            terms.up_slots = usize::from(up.capacity);
+            terms.up_credit = i32::from(up.credit as i16);
+            terms.up_latency = i32::from(up.latency as i16);
+            terms.is_limited = up.is_limited;
+            let q = if up.is_limited { self.wires.q as usize } else { 0 };
+            self.history(tree.queue, terms.queue_slots, &mut table.risen);
+            self.history(tree.up, terms.up_slots.max(q), &mut table.sent);
+        }
+        Some(terms)
+    }
+
+    /// The steps of part `n`, and what they send. Returns whether nothing stands in their way.
+    fn evaluate(&self, table: &mut Table, n: usize, wavelets: usize) -> bool {
+        let mut part = table.parts[n];
+        let Some(terms) = self.terms(&mut part, table, wavelets) else { return false };
+        let follows = self.follow(&mut part, &terms, table, wavelets);
+        if !follows && !self.step_by_step(&mut part, &terms, table, wavelets) {
+            return false;
+        }
+        let horizon = i32::try_from(self.horizon).unwrap_or(i32::MAX);
+        if part.last >= horizon {
+            return false;
+        }
+        if part.out != NONE {
+            let at = |n: usize| table.times[part.sent.at as usize + n] + part.sent.later;
+            if !self.is_free(part.out, at(0), at(wavelets - 1), horizon) {
                 return false;
             }
-            (queue_slots, queue_credit) = (usize::from(first.capacity), i32::from(first.credit as i16));
-            (up_slots, up_credit) = (usize::from(second.capacity), i32::from(second.credit as i16));
-            up_latency = i32::from(second.latency as i16);
-            if second.is_limited {
-                (p, q) = (self.wires.p as i32, self.wires.q as usize);
-            }
-            self.history(tree.queue, queue_slots, queue);
-            self.history(tree.up, up_slots.max(q), up);
         }
+        table.parts[n] = part;
+        true
+    }
+
+    /// Where each step can be taken when its wavelet arrives, and what it sends finds room, all happens as it happened to the sender,
+    /// only later. Returns whether it is so.
+    fn follow(&self, part: &mut Part, terms: &Terms, table: &Table, wavelets: usize) -> bool {
+        let Some((from, _)) = part.from else { return false };
+        let source = table.parts[from as usize].sent;
+        let pattern = &table.times[source.at as usize..source.at as usize + wavelets];
+        let (sent, arrival) = (terms.leaf.sent as i32, terms.leaf.arrival as i32);
+        let steps = source.after(sent + arrival);
+        let first = pattern[0] + steps.later;
+        if source.gap < terms.full || first < terms.ready || terms.slots < (arrival + terms.credit) as usize {
+            return false;
+        }
+        // The input queue: later on its slots free up in time.
+        let mut claims = pattern.iter().zip(&table.taken);
+        if !claims.all(|(&time, &taken)| time + source.later + sent >= taken + terms.credit) {
+            return false;
+        }
+        let last = pattern[wavelets - 1] + steps.later;
+        part.steps = steps;
+        part.last = last;
+        part.end = last + terms.last_cost;
+        part.waiting_output = 0;
+        part.waiting_input = (last - terms.ready - terms.full * (wavelets as i32 - 1)) as u32;
+        if part.out == NONE {
+            return true;
+        }
+        if terms.last_cost != terms.full || terms.is_limited && !source.is_rated {
+            return false;
+        }
+        part.rises = steps.after(terms.full);
+        part.sent = part.rises.after(terms.up_latency);
+        part.sent.is_rated = source.is_rated;
+        let (p, q) = (self.wires.p as i32, self.wires.q as i32);
+        let pause = if terms.is_limited { 1 + p - q } else { 1 };
+        let last_rise = table.risen[table.risen.len() - 1];
+        let last_sent = table.sent[table.sent.len() - 1];
+        let first_sent = pattern[0] + part.sent.later;
+        // With all that was before gone in time, and slots enough for one wavelet a cycle, nobody waits.
+        let quiet = first >= last_rise + terms.queue_credit
+            && first + terms.full >= (last_rise + 1).max(last_sent + terms.up_credit)
+            && first_sent >= last_sent + pause;
+        let slots = terms.queue_slots as i32 >= terms.full + terms.queue_credit
+            && terms.up_slots as i32 >= terms.up_latency + terms.up_credit;
+        quiet && slots
+    }
+
+    /// The steps of a part, one after the other. Returns whether its input queue never fills up.
+    fn step_by_step(
+        &self,
+        part: &mut Part,
+        terms: &Terms,
+        table: &mut Table,
+        wavelets: usize,
+    ) -> bool {
+        let source = part.from.map(|(from, _)| table.parts[from as usize].sent);
+        let Table { times, taken, risen, sent, .. } = table;
+        let sends = part.out != NONE;
+        let (p, q) = (self.wires.p as i32, self.wires.q as usize);
+        let (leaf_sent, arrival) = (terms.leaf.sent as i32, (terms.leaf.sent + terms.leaf.arrival) as i32);
         let (mut last_rise, mut last_sent) = match sends {
-            true => (queue[queue.len() - 1], up[up.len() - 1]),
+            true => (risen[risen.len() - 1], sent[sent.len() - 1]),
             false => (0, 0),
         };
-        let up_before = up.len();
+        let before = sent.len();
+        let mut ready = terms.ready;
         let (mut input_wait, mut output_wait) = (0, 0);
-        let mut is_taken = true;
         for j in 0..wavelets {
             let mut inputs = ready;
-            if takes {
-                let departure = times[source + j];
+            if let Some(source) = source {
+                let departure = times[source.at as usize + j] + source.later;
                 inputs = inputs.max(departure + arrival);
-                is_taken &= departure + sent >= steps[j] + credit;
+                if departure + leaf_sent < taken[j] + terms.credit {
+                    return false;
+                }
             }
-            let mut step = inputs;
-            if sends {
-                step = step.max(queue[j] + queue_credit);
-            }
+            let step = if sends { inputs.max(risen[j] + terms.queue_credit) } else { inputs };
             input_wait += inputs - ready;
             output_wait += step - inputs;
-            part.last = step;
-            steps.push(step);
-            ready = step + if j + 1 == wavelets { last_cost } else { full };
+            taken.push(step);
+            ready = step + if j + 1 == wavelets { terms.last_cost } else { terms.full };
             if sends {
-                let up_room = up[up_before + j - up_slots] + up_credit;
-                let rise = ready.max(last_rise + 1).max(up_room);
-                let mut leaves = (rise + up_latency).max(last_sent + 1);
-                if q > 0 {
-                    leaves = leaves.max(up[up_before + j - q] + p);
+                let room = sent[before + j - terms.up_slots] + terms.up_credit;
+                last_rise = ready.max(last_rise + 1).max(room);
+                last_sent = (last_rise + terms.up_latency).max(last_sent + 1);
+                if terms.is_limited {
+                    last_sent = last_sent.max(sent[before + j - q] + p);
                 }
-                (last_rise, last_sent) = (rise, leaves);
-                queue.push(rise);
-                up.push(leaves);
+                risen.push(last_rise);
+                sent.push(last_sent);
             }
         }
+        part.last = taken[taken.len() - 1];
         part.end = ready;
         part.waiting_input = input_wait as u32;
         part.waiting_output = output_wait as u32;
-        let horizon = i32::try_from(self.horizon).unwrap_or(i32::MAX);
-        if !is_taken || part.last >= horizon {
-            return false;
-        }
+        let mut keep = |list: &[i32], is_rated: bool| {
+            let list = &list[list.len() - wavelets..];
+            let at = times.len() as u32;
+            times.extend_from_slice(list);
+            let gap = list.windows(2).map(|pair| pair[1] - pair[0]).min().unwrap_or(i32::MAX);
+            Series { at, later: 0, gap, is_rated }
+        };
+        part.steps = keep(taken, false);
         if sends {
-            times.extend_from_slice(&up[up_before..]);
-            if !self.is_free(part.out, up[up_before], last_sent, horizon) {
-                return false;
-            }
+            part.rises = keep(risen, false);
+            part.sent = keep(sent, terms.is_limited);
         }
-        // Behind the departures: steps, and rises.
-        times.extend_from_slice(&steps[steps.len() - wavelets..]);
-        if sends {
-            times.extend_from_slice(&queue[queue.len() - wavelets..]);
-        }
-        parts[n] = part;
         true
     }
 
     /// Whether wavelets that leave the ramp of a tree from `first` to `last` find all behind it as if nothing had been there.
     fn is_free(&self, tree: u32, first: i32, last: i32, horizon: i32) -> bool {
-        let put = self.wires.lines[self.nets.trees[tree as usize].steps as usize].left;
-        if last >= horizon {
+        let tree_at = &self.nets.trees[tree as usize];
+        if last + tree_at.reach as i32 >= horizon {
             return false;
         }
-        let (p, q) = (self.wires.p, self.wires.q);
+        let pause = 1 + (self.wires.p - self.wires.q) as i32;
+        if tree_at.lag > 0 {
+            let up = &self.wires.lines[tree_at.up as usize];
+            let before = self.wires.departure(up, up.left - 1).time as i32;
+            return first - before >= pause.max(tree_at.slack as i32);
+        }
+        let put = self.wires.lines[tree_at.steps as usize].left;
         self.nets.nodes(tree).iter().all(|node| {
             let line = &self.wires.lines[node.line as usize];
-            let Some(before) = line.left.checked_sub(1) else {
-                return put == 0 && last + (node.behind as i32) < horizon;
-            };
-            let before = self.wires.departure(line, before).time as i32;
+            if line.left != put || put == 0 {
+                return line.left == put;
+            }
+            let before = self.wires.departure(line, put - 1).time as i32;
             let here = first + node.behind as i32;
             let room = before + i32::from(line.credit as i16) <= here - i32::from(line.latency as i16);
-            let rate = before + 1 + (p - q) as i32 <= here;
-            line.left == put && room && rate && last + (node.behind as i32) < horizon
+            room && before + pause <= here
         })
     }
 
     /// Carries out part `n`, as computed.
     fn carry_out(&mut self, table: &mut Table, n: usize, wavelets: usize) {
-        let Part { pe: at, out, from, times, last, end, .. } = table.parts[n];
         let part = table.parts[n];
-        let times = times as usize;
+        let Part { pe: at, out, from, last, end, .. } = part;
         let count = wavelets as u32;
-        let steps_at = if out == NONE { times } else { times + wavelets };
-        let departures = times..times + wavelets;
         let domain = &mut *self.domain;
         let pe = &mut domain.pes[at as usize];
         let op = pe.ops[0].as_mut().expect("a running operation");
-        let (full, input, dst) = (op.step_cycles, op.a, op.dst);
-        // Values.
+        let (full, input) = (op.step_cycles, op.a);
         let taken = from.map(|(n, _)| table.parts[n as usize].payloads as usize);
         let begin = table.payloads.len();
         table.parts[n].payloads = begin as u32;
@@ -261,20 +370,16 @@ impl Flow<'_> {
             table.payloads.resize(begin + wavelets, 0);
         }
         let (before, own) = table.payloads.split_at_mut(begin);
-        let input_words = taken.map_or(&[][..], |at| &before[at..at + wavelets]);
-        bulk::carry_out(op, wavelets, input_words, own, &mut domain.memory, pe.memory);
-        // The PE.
-        let elements = (count * op.lanes).min(op.issued.total - op.next);
-        op.next += elements;
+        let words = taken.map_or(&[][..], |at| &before[at..at + wavelets]);
+        bulk::carry_out(op, wavelets, words, own, &mut domain.memory, pe.memory);
+        op.next += (count * op.lanes).min(op.issued.total - op.next);
         op.ready_at = end as u64;
         let is_done = op.next == op.issued.total;
-        let last_cost = (end - last) as u64;
-        let busy = full * u64::from(count - 1) + last_cost;
         let counters = &mut pe.counters;
         counters.fabric_steps += u64::from(count);
         counters.wavelets_in += if from.is_some() { u64::from(count) } else { 0 };
         counters.wavelets_out += if out != NONE { u64::from(count) } else { 0 };
-        counters.busy_cycles += busy;
+        counters.busy_cycles += full * u64::from(count - 1) + (end - last) as u64;
         counters.cycles.launching += u64::from(part.launching);
         counters.cycles.waiting_input += u64::from(part.waiting_input);
         counters.cycles.waiting_output += u64::from(part.waiting_output);
@@ -282,32 +387,28 @@ impl Flow<'_> {
         if is_done {
             pe.complete(0, end as u64);
         }
-        let gate = &mut domain.net.gates[at as usize];
-        gate.free_at = end as u64;
+        domain.net.gates[at as usize].free_at = end as u64;
         domain.net.activity = domain.net.activity.max(end as u64);
-        // The lines.
         if from.is_some() {
-            self.note(input, &table.times[steps_at..steps_at + wavelets], 0);
+            self.note(input, &table.times, part.steps, wavelets);
         }
         if out != NONE {
-            let steps = &table.times[steps_at..steps_at + wavelets];
-            let tree = &self.nets.trees[out as usize];
-            let (lines_steps, queue, up) = (tree.steps, tree.queue, tree.up);
-            debug_assert_eq!(queue, dst);
-            self.note(lines_steps, steps, full as i32);
-            self.fix_last(lines_steps, end);
-            let rises = &table.times[steps_at + wavelets..steps_at + 2 * wavelets];
-            self.note(queue, rises, 0);
-            let sent = &table.times[departures];
-            self.note(up, sent, 0);
-            let span = (sent[0], sent[wavelets - 1]);
-            self.span(queue, (rises[0], rises[wavelets - 1]));
-            self.span(up, span);
-            for n in 0..self.nets.nodes(out).len() {
-                let node = self.nets.nodes(out)[n];
-                let behind = node.behind as i32;
-                self.note(node.line, sent, behind);
-                self.span(node.line, (span.0 + behind, span.1 + behind));
+            let tree = &mut self.nets.trees[out as usize];
+            tree.lag += count;
+            let (steps, queue, up) = (tree.steps, tree.queue, tree.up);
+            self.note(steps, &table.times, part.steps.after(full as i32), wavelets);
+            self.wires.correct(steps, end as u32);
+            self.note(queue, &table.times, part.rises, wavelets);
+            self.note(up, &table.times, part.sent, wavelets);
+            let span = |series: Series| {
+                let at = |n: usize| table.times[series.at as usize + n] + series.later;
+                (at(0), at(wavelets - 1))
+            };
+            self.wires.pass_span(queue, span(part.rises), 0);
+            let sent = span(part.sent);
+            self.wires.pass_span(up, sent, 0);
+            for node in self.nets.contested(out) {
+                self.wires.pass_span(node.line, sent, node.behind as i32);
             }
         }
         if is_done {
@@ -316,144 +417,34 @@ impl Flow<'_> {
         self.fast.push(at);
     }
 
-    /// Departures of a line, `later` than these times.
-    fn note(&mut self, line: u32, times: &[i32], later: i32) {
-        let kept = times.len().min(self.wires.lines[line as usize].kept());
-        self.wires.lines[line as usize].left += (times.len() - kept) as u32;
-        for &time in &times[times.len() - kept..] {
-            self.wires.leave(line, Left { time: (time + later) as u32, payload: 0 });
-        }
+    /// Departures of a line.
+    fn note(&mut self, line: u32, times: &[i32], series: Series, wavelets: usize) {
+        let times = &times[series.at as usize..series.at as usize + wavelets];
+        self.wires.leave_at(line, times, series.later);
     }
 
-    fn fix_last(&mut self, line: u32, end: i32) {
-        self.wires.lines[line as usize].left -= 1;
-        self.wires.leave(line, Left { time: end as u32, payload: 0 });
-    }
-
-    fn span(&mut self, line: u32, (first, last): (i32, i32)) {
-        let contested = self.wires.lines[line as usize].contested;
-        if contested != NONE {
-            self.wires.pass(contested, (first as u32, last as u32));
-        }
-    }
-
-    /// PE `at` waits in an operation. Those that wait for it are told.
-    pub(super) fn arrive(&mut self, at: u32) {
-        let op = self.domain.pes[at as usize].ops[0].as_ref().expect("a running operation");
-        let (a, b, dst) = (op.a, op.b, op.dst);
-        if b != pe::NONE {
-            return self.queue_pe(at);
-        }
-        if a == pe::NONE {
-            let tree = self.nets.tree_of[dst as usize];
-            if !self.nets.trees[tree as usize].is_open() {
-                if self.nets.trees[tree as usize].is_free {
-                    if !std::mem::replace(&mut self.is_parked[at as usize], true) {
-                        self.parked.push_back(at);
-                    }
-                } else {
-                    self.queue_pe(at);
-                }
-            } else if !self.meet(at) {
-                self.queue_pe(at);
-            }
+    /// Brings the lines of a tree up to date.
+    pub(super) fn settle(&mut self, tree: u32) {
+        let Flow { nets, wires, .. } = self;
+        let lag = std::mem::take(&mut nets.trees[tree as usize].lag);
+        if lag == 0 {
             return;
         }
-        if self.wires.has_pending(a) {
-            return self.queue_pe(at);
-        }
-        self.open(at);
-    }
-
-    /// Notes that PE `at` will take what comes as it comes, if that is so, and tells those that this makes ready.
-    pub(super) fn open(&mut self, at: u32) {
-        let mut at = at;
-        loop {
-            let op = self.domain.pes[at as usize].ops[0].as_ref().expect("a running operation");
-            let (a, dst) = (op.a, op.dst);
-            if self.is_open[at as usize] || self.wires.has_pending(a) || op.b != pe::NONE {
-                return;
-            }
-            if dst != pe::NONE && !self.nets.trees[self.nets.tree_of[dst as usize] as usize].is_open() {
-                return;
-            }
-            let tree = self.nets.tree_of[a as usize];
-            if tree == NONE {
-                return;
-            }
-            self.is_open[at as usize] = true;
-            let tree = &mut self.nets.trees[tree as usize];
-            tree.open += 1;
-            if !tree.is_open() {
-                return;
-            }
-            let (source, queue) = (tree.pe, tree.queue);
-            let pe = &self.domain.pes[source as usize];
-            if !self.is_plain[source as usize] || pe.running & 1 == 0 {
-                return;
-            }
-            let op = pe.ops[0].as_ref().expect("a running operation");
-            if op.dst != queue {
-                return;
-            }
-            if op.a == pe::NONE {
-                self.fast.push(source);
-                return;
-            }
-            at = source;
-        }
-    }
-
-    /// PE `at` does not take what comes any more: the operation that did, from queue `input`, is complete.
-    pub(super) fn close(&mut self, at: u32, input: u32) {
-        let (mut at, mut input) = (at, input);
-        while self.is_open[at as usize] {
-            self.is_open[at as usize] = false;
-            let tree = &mut self.nets.trees[self.nets.tree_of[input as usize] as usize];
-            tree.open -= 1;
-            at = tree.pe;
-            match &self.domain.pes[at as usize].ops.first() {
-                Some(Some(op)) if op.a != pe::NONE => input = op.a,
-                _ => return,
+        let up = nets.trees[tree as usize].up;
+        for node in nets.nodes(tree) {
+            let source = &wires.lines[up as usize];
+            let kept = (lag as usize).min(source.kept()).min(wires.lines[node.line as usize].kept());
+            let (from, to) = (source.left - kept as u32, source.left);
+            wires.lines[node.line as usize].left += lag - kept as u32;
+            for n in from..to {
+                let time = wires.departure(&wires.lines[up as usize], n).time + node.behind;
+                wires.leave(node.line, Left { time, payload: 0 });
             }
         }
     }
 
-    /// Runs PE `at`, which has one thread, up to its next operation.
-    pub(super) fn run_on(&mut self, at: u32) {
-        let layout = self.layout;
-        loop {
-            let domain = &mut *self.domain;
-            let pe = &mut domain.pes[at as usize];
-            let code = &layout.codes[pe.code as usize];
-            if pe.running != 0 {
-                return self.arrive(at);
-            }
-            if pe.task.is_none() {
-                if pe.activated == 0 {
-                    return;
-                }
-                domain.net.now = 0;
-                pe.launch(&mut domain.net, &mut domain.memory, code, &layout.constants);
-                continue;
-            }
-            while code.is_mark(pe.pc) {
-                pe.pc += 1;
-            }
-            let now = pe.main_ready.max(domain.net.gates[at as usize].free_at);
-            if now >= self.horizon {
-                return self.later.push((now, Work::Pe(at)));
-            }
-            self.account(at, now);
-            let domain = &mut *self.domain;
-            let pe = &mut domain.pes[at as usize];
-            let constants = &layout.constants;
-            let Ok(cost) = pe.instruction(now, &mut domain.net, &mut domain.memory, code, constants)
-            else {
-                self.fault = true;
-                return;
-            };
-            pe.hold(0, now, cost, &mut domain.net, code);
-        }
+    /// Brings all lines up to date.
+    pub(super) fn settle_all(&mut self) {
+        (0..self.nets.trees.len() as u32).for_each(|tree| self.settle(tree));
     }
 }

@@ -3,6 +3,7 @@
 mod bulk;
 mod meeting;
 mod nets;
+mod opening;
 mod process;
 mod wires;
 
@@ -150,6 +151,9 @@ impl<'a> Flow<'a> {
                 if verdict == Verdict::Stop {
                     self.horizon = cycle;
                     self.finish_window();
+                    if self.fault || self.wires.met {
+                        return Ended::Irregular;
+                    }
                     return self.end(StopReason::Host, cycle);
                 }
             }
@@ -267,6 +271,7 @@ impl<'a> Flow<'a> {
     }
 
     fn at_rest(&mut self, limit: u64) -> Ended {
+        self.settle_all();
         let running = self.domain.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0);
         let left = (0..self.wires.lines.len() as u32).any(|at| self.wires.has_pending(at));
         if running || left {
@@ -300,7 +305,16 @@ impl<'a> Flow<'a> {
     }
 
     fn end(&mut self, stop: StopReason, cycle: u64) -> Ended {
-        eprintln!("line visits, departures, empty; pe visits, steps; windows, later {:?}", self.stats);
+        self.settle_all();
+        if std::env::var("DUMP").is_ok() {
+            for at in 0..self.wires.lines.len() as u32 {
+                let l = &self.wires.lines[at as usize];
+                let last = l.left.checked_sub(1).map(|n| self.wires.departure(l, n).time);
+                eprintln!("line {at} up {} left {} last {last:?} pe {} in {} cap {} lat {}", l.upstream, l.left, l.pe, l.is_input, l.capacity, l.latency);
+            }
+            eprintln!("horizon {} later {:?} parked {:?} open {:?}", self.horizon, self.later, self.parked, self.is_open);
+        }
+        if std::env::var("STATS").is_ok() { eprintln!("line visits, departures, empty; pe visits, steps; windows, later {:?}", self.stats); }
         for at in 0..self.domain.pes.len() as u32 {
             self.account(at, cycle);
             let gate = self.domain.net.gates[at as usize].clone();

@@ -33,6 +33,13 @@ pub(super) struct Tree {
     pub(super) up: u32,
     nodes: Range<u32>,
     leaves: Range<u32>,
+    contested: Range<u32>,
+    /// Cycles from the departure at the ramp to that of the last router.
+    pub(super) reach: u32,
+    /// Cycles after which a slot of any of its FIFOs is free again.
+    pub(super) slack: u32,
+    /// Wavelets that have passed the routers behind the ramp, which do not know of them yet.
+    pub(super) lag: u32,
     /// Wavelets one cycle apart flow without a wait, if the leaves take them.
     pub(super) is_free: bool,
     /// Leaves that will take what comes as it comes.
@@ -51,6 +58,8 @@ pub(super) struct Nets {
     pub(super) trees: Vec<Tree>,
     nodes: Vec<Node>,
     leaves: Vec<Leaf>,
+    /// Nodes that share outputs with others.
+    contested: Vec<Node>,
     /// The tree that each line ends or begins: of input and output queues.
     pub(super) tree_of: Vec<u32>,
 }
@@ -62,6 +71,7 @@ impl Nets {
             trees: Vec::new(),
             nodes: Vec::new(),
             leaves: Vec::new(),
+            contested: Vec::new(),
             tree_of: vec![NONE; lines.len()],
         };
         for queue in 0..lines.len() as u32 {
@@ -80,6 +90,8 @@ impl Nets {
         let (first_node, first_leaf) = (self.nodes.len(), self.leaves.len());
         let mut open = vec![Node { line: up, behind: 0 }];
         let mut is_free = true;
+        let first_contested = self.contested.len();
+        let (mut reach, mut slack) = (0, 0);
         while let Some(at) = open.pop() {
             let line = &lines[at.line as usize];
             is_free &= line.host == NONE && !(line.bend && wires.turn_cycles > 0);
@@ -98,7 +110,12 @@ impl Nets {
                 }
                 is_free &= u32::from(child.capacity) >= latency + u32::from(child.credit);
                 let node = Node { line: next, behind: at.behind + latency };
+                reach = reach.max(node.behind);
+                slack = slack.max(latency + u32::from(child.credit));
                 self.nodes.push(node);
+                if child.contested != NONE {
+                    self.contested.push(node);
+                }
                 open.push(node);
             }
         }
@@ -110,6 +127,10 @@ impl Nets {
             up,
             nodes: first_node as u32..self.nodes.len() as u32,
             leaves: first_leaf as u32..self.leaves.len() as u32,
+            contested: first_contested as u32..self.contested.len() as u32,
+            reach,
+            slack,
+            lag: 0,
             is_free: is_free && self.leaves.len() > first_leaf,
             open: 0,
         });
@@ -119,6 +140,12 @@ impl Nets {
     pub(super) fn nodes(&self, tree: u32) -> &[Node] {
         let range = &self.trees[tree as usize].nodes;
         &self.nodes[range.start as usize..range.end as usize]
+    }
+
+    /// Those of them that share outputs with others.
+    pub(super) fn contested(&self, tree: u32) -> &[Node] {
+        let range = &self.trees[tree as usize].contested;
+        &self.contested[range.start as usize..range.end as usize]
     }
 
     pub(super) fn leaves(&self, tree: u32) -> &[Leaf] {

@@ -24,6 +24,13 @@ impl Flow<'_> {
     pub(super) fn advance_pe(&mut self, at: u32) -> Option<u64> {
         loop {
             let layout = self.layout;
+            for thread in bits(self.domain.pes[at as usize].running) {
+                let op = self.domain.pes[at as usize].ops[thread].as_ref();
+                let dst = op.expect("a running operation").dst;
+                if dst != NONE {
+                    self.settle(self.nets.tree_of[dst as usize]);
+                }
+            }
             let pe = &self.domain.pes[at as usize];
             let code = &layout.codes[pe.code as usize];
             if self.is_plain[at as usize] && pe.running == 0 {

@@ -259,6 +259,36 @@ impl Wires {
         line.left += 1;
     }
 
+    /// Notes departures at `times`, so many cycles later, of wavelets that have reached their ends.
+    #[inline]
+    pub(super) fn leave_at(&mut self, at: u32, times: &[i32], later: i32) {
+        let line = &mut self.lines[at as usize];
+        let kept = times.len().min(line.kept());
+        line.left += times.len() as u32;
+        let from = line.left - kept as u32;
+        let (first, mask) = (line.first, u32::from(line.mask));
+        for (n, &time) in times[times.len() - kept..].iter().enumerate() {
+            let place = first + ((from + n as u32) & mask);
+            self.sent[place as usize] = Left { time: (time + later) as u32, payload: 0 };
+        }
+    }
+
+    /// The last departure of a line was at another time.
+    #[inline]
+    pub(super) fn correct(&mut self, at: u32, time: u32) {
+        let line = &self.lines[at as usize];
+        self.sent[(line.first + ((line.left - 1) & u32::from(line.mask))) as usize].time = time;
+    }
+
+    /// Notes departures in a span, so many cycles later.
+    #[inline]
+    pub(super) fn pass_span(&mut self, at: u32, (first, last): (i32, i32), later: i32) {
+        let contested = self.lines[at as usize].contested;
+        if contested != NONE {
+            self.pass(contested, ((first + later) as u32, (last + later) as u32));
+        }
+    }
+
     /// Whether something that is not decided yet waits in a line.
     #[inline(always)]
     pub(super) fn has_pending(&self, at: u32) -> bool {
@@ -274,7 +304,7 @@ impl Wires {
             return None;
         }
         let up = &self.lines[line.upstream as usize];
-        if up.left == line.left {
+        if up.left <= line.left {
             return None;
         }
         let sent = self.departure(up, line.left);
