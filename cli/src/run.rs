@@ -77,11 +77,11 @@ impl Job {
             model.notes().iter().for_each(|text| note(text));
         }
         let prompts = &args.prompts.0;
-        let sampling = sampling::resolve(&args.sampling, model.generation())?;
+        let sampling = sampling::resolve(&args.sampling, || model.generation())?;
         if args.stop.iter().any(String::is_empty) {
             bail!("--stop is empty, which would end every answer at once; give a text");
         }
-        let stops = args.stop.iter().chain(&model.generation().stop_strings);
+        let stops = args.stop.iter().chain(model.stop_strings());
         let stops = StopStrings::new(stops.cloned());
         let tokenizer = requests::open_tokenizer(&model, prompts, !stops.is_empty())?;
         let chat = Chat::open(&args.chat, &model)?;
