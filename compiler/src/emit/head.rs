@@ -176,9 +176,8 @@ fn answer(asm: &mut Asm, to_host: Color, feedback: Color) {
     asm.send(to_host, regs::WHERE);
     asm.send(to_host, regs::B);
     let last = asm.label();
-    let position_mask = (1 << super::POSITION_BITS) - 1;
     asm.alu(AluOp::Add, regs::WHERE, regs::WHERE, Src::Imm(1));
-    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(position_mask));
+    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(super::POSITION_MASK));
     asm.branch(Cond::Ge, regs::A, Src::Reg(regs::END), last);
     for reg in [regs::WHERE, regs::END, regs::B] {
         asm.send(feedback, reg);
