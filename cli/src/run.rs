@@ -50,7 +50,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let check = args.check_reference.then(|| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
-    let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
+    let report = RunReport { defects, ..job.report(weights, &compiled, &finished, started)? };
     print_result(args, &report, check.as_deref())
 }
 
@@ -186,7 +186,6 @@ impl Job {
 
     fn report(
         &self,
-        args: &RunArgs,
         weights: &Weights,
         compiled: &Compiled,
         finished: &Finished,
@@ -235,7 +234,7 @@ impl Job {
                 events: None,
                 hops_per_second: hops as f64 / finished.engine_time.as_secs_f64(),
                 peak_rss_bytes: peak_rss_bytes(),
-                threads: args.host.threads().get(),
+                threads: finished.threads,
             },
         })
     }
