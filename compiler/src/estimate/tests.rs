@@ -190,6 +190,7 @@ fn does_the_bound_of_each_extra_alone_hold_what_it_adds() {
     });
     assert_growth_bounded(with_norms_behind);
     assert_growth_bounded(with_gelu);
+    assert_growth_bounded(|g| blocks(g, |block| block.residual = Residual::Parallel));
     assert_growth_bounded(|g| {
         let bias = Some(g.final_norm.weight);
         blocks(g, |block| {
