@@ -76,7 +76,8 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
 }
 
 /// Receives an item: header into registers, the residual slice of `len` elements to `x`. The first row takes it from
-/// the stage's port and passes each column's slice down.
+/// the stage's port and passes each column's slice down, while it goes on: nobody may receive the next item before that is done.
+/// In a stage of layers the sums along the columns see to it, to which every row adds after it has its slice.
 pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
     let slice = mem(x, &[1], DType::F32);
     if place.row > 0 {
@@ -103,12 +104,7 @@ pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
     asm.mov(&[n(len)], slice.clone(), source);
     if place.height > 1 {
         let down = asm.to(INGRESS_COLUMN, DType::F32);
-        if place.width > 1 {
-            asm.mov_async(0, &[n(len)], down, slice);
-        } else {
-            // With no words to pass on meanwhile, the next header could overtake the slice.
-            asm.mov(&[n(len)], down, slice);
-        }
+        asm.mov_async(0, &[n(len)], down, slice);
     }
     if place.column + 1 < place.width {
         asm.mov(&[Size::Reg(regs::BEHIND)], void, words);
@@ -282,24 +278,4 @@ pub(crate) fn sum_norm(asm: &mut Asm, pe: &Pe, norming: Norming) {
 pub(crate) fn share_scale(asm: &mut Asm, pe: &Pe) {
     broadcast_reg(asm, &pe.row, regs::SCALE);
     linear::renew_unscale(asm, &pe.row);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pe_isa::{Instr, Thread};
-
-    /// Whether the first PE of a rectangle goes on while its slice is still on its way down.
-    fn goes_on(width: u32) -> bool {
-        let mut asm = Asm::new();
-        receive(&mut asm, Place { column: 0, row: 0, width, height: 3 }, 0, 64);
-        let instrs = asm.finish().instrs;
-        instrs.iter().any(|i| matches!(i, Instr::Vector(v) if v.thread != Thread::Main))
-    }
-
-    #[test]
-    fn does_a_slice_go_down_meanwhile_only_where_words_are_passed_on_meanwhile() {
-        // A PE of one column receives the next header while a long operation still holds up the slice.
-        assert!(!goes_on(1) && goes_on(2));
-    }
 }
