@@ -12,7 +12,6 @@ use crate::{listing, session};
 use fabric::text::{self, Difference, Ending, Observed, differences};
 use pe_isa::Cycle;
 use sim_core::{Engine, NoObserver, Outcome, StopReason};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use traces::{ExecReport, Executed, HostFacts};
 
@@ -35,12 +34,13 @@ pub(crate) fn exec(args: &ExecArgs, started: Instant) -> Result<(), Failure> {
     let engine_started = Instant::now();
     let limit = Cycle(args.limit.get());
     let engine = Engine::load_for(&kernel.image, args.host.threads());
+    let threads = engine.threads();
     let outcome = engine.outcome(&script, &mut host, limit, &mut NoObserver);
     let engine_time = engine_started.elapsed();
     progress.end();
     let received = &host.received;
     let run = Executed { kernel, ending: ending(&outcome.stop), outcome: &outcome, received };
-    let facts = host_facts(&outcome, engine_time, started, args.host.threads());
+    let facts = host_facts(&outcome, engine_time, started, threads);
     let report = ExecReport::of(&run, &args.set, facts);
     let failure = failure(args, &loaded, &run);
     if failure.is_none() && !args.quiet && matches!(run.ending, Ending::Deadlock | Ending::Trap) {
@@ -67,7 +67,7 @@ fn host_facts(
     outcome: &Outcome,
     engine_time: Duration,
     started: Instant,
-    threads: NonZeroUsize,
+    threads: usize,
 ) -> HostFacts {
     let hops = outcome.state.wavelet_hops();
     HostFacts {
@@ -75,7 +75,7 @@ fn host_facts(
         events: None,
         hops_per_second: hops as f64 / engine_time.as_secs_f64(),
         peak_rss_bytes: peak_rss_bytes(),
-        threads: threads.get(),
+        threads,
     }
 }
 

@@ -155,17 +155,17 @@ impl Host for Receiver<'_, '_> {
     fn receive(
         &mut self,
         cycle: Cycle,
-        port: usize,
+        _port: usize,
         payload: u32,
         answers: &mut Answers,
     ) -> Verdict {
         let done = if self.samplers.is_empty() {
-            let Some(token) = self.protocol.output(port, payload) else {
+            let Some(token) = self.protocol.output(payload) else {
                 return Verdict::Continue;
             };
             self.take(cycle, &token)
         } else {
-            let Some(logits) = self.protocol.logits(port, payload) else {
+            let Some(logits) = self.protocol.logits(payload) else {
                 return Verdict::Continue;
             };
             self.draw(cycle, &logits, answers)

@@ -43,7 +43,8 @@ pub(crate) struct Comparison {
 pub(crate) struct Compared<'a> {
     pub(crate) prompt: &'a [u32],
     pub(crate) answer: &'a Answer,
-    /// Items that went through the layers before the first of its prompt.
+    /// Prompt tokens of the requests before it. That is the number of items which went through the layers before the first one of its
+    /// own prompt: prompts enter in order, and new tokens behind all of them.
     pub(crate) items_before: usize,
     /// No other request's tokens came between its own.
     pub(crate) is_alone: bool,

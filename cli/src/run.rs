@@ -50,7 +50,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let check = args.check_reference.then(|| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
-    let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
+    let report = RunReport { defects, ..job.report(weights, &compiled, &finished, started)? };
     print_result(args, &report, check.as_deref())
 }
 
@@ -77,11 +77,11 @@ impl Job {
             model.notes().iter().for_each(|text| note(text));
         }
         let prompts = &args.prompts.0;
-        let sampling = sampling::resolve(&args.sampling, model.generation())?;
+        let sampling = sampling::resolve(&args.sampling, || model.generation())?;
         if args.stop.iter().any(String::is_empty) {
             bail!("--stop is empty, which would end every answer at once; give a text");
         }
-        let stops = args.stop.iter().chain(&model.generation().stop_strings);
+        let stops = args.stop.iter().chain(model.stop_strings());
         let stops = StopStrings::new(stops.cloned());
         let tokenizer = requests::open_tokenizer(&model, prompts, !stops.is_empty())?;
         let chat = Chat::open(&args.chat, &model)?;
@@ -186,7 +186,6 @@ impl Job {
 
     fn report(
         &self,
-        args: &RunArgs,
         weights: &Weights,
         compiled: &Compiled,
         finished: &Finished,
@@ -235,7 +234,7 @@ impl Job {
                 events: None,
                 hops_per_second: hops as f64 / finished.engine_time.as_secs_f64(),
                 peak_rss_bytes: peak_rss_bytes(),
-                threads: args.host.threads().get(),
+                threads: finished.threads,
             },
         })
     }

@@ -2,26 +2,26 @@
 
 use crate::args::SamplingArgs;
 use anyhow::{Result, bail};
-use models::{Generation, Sampling};
+use models::{Generation, ModelError, Sampling};
 
 /// How the host draws tokens; none where the wafer takes the most likely one, which is so unless a sampling option is
-/// given. What the options leave open is as the model's authors have it, if they draw tokens at all.
+/// given. What the options leave open is as the model's authors have it, if they draw tokens at all: `model` tells, and is
+/// asked only where tokens are drawn.
 ///
 /// # Errors
-/// A value that is outside its range.
-pub(crate) fn resolve(args: &SamplingArgs, model: &Generation) -> Result<Option<Sampling>> {
+/// A value that is outside its range, or what `model` fails with.
+pub(crate) fn resolve(
+    args: &SamplingArgs,
+    model: impl FnOnce() -> Result<Generation, ModelError>,
+) -> Result<Option<Sampling>> {
     let SamplingArgs { temperature, top_k, top_p, min_p, repetition_penalty, seed } = *args;
     // A penalty alone changes which token is the most likely one, and draws none.
-    let draws = temperature.is_some()
-        || top_k.is_some()
-        || top_p.is_some()
-        || min_p.is_some()
-        || seed.is_some();
-    if !draws && repetition_penalty.is_none() {
-        return Ok(None);
-    }
-    let none = Generation::default();
-    let model = if model.do_sample { model } else { &none };
+    let draws = match temperature {
+        Some(temperature) => temperature != 0.0,
+        None => top_k.is_some() || top_p.is_some() || min_p.is_some() || seed.is_some(),
+    };
+    let model = if draws { model()? } else { Generation::default() };
+    let model = if model.do_sample { model } else { Generation::default() };
     let plain = Sampling::default();
     let default_temperature = model.temperature.unwrap_or(plain.temperature);
     let sampling = Sampling {
@@ -30,14 +30,12 @@ pub(crate) fn resolve(args: &SamplingArgs, model: &Generation) -> Result<Option<
         top_p: top_p.or(model.top_p).unwrap_or(plain.top_p),
         min_p: min_p.or(model.min_p).unwrap_or(plain.min_p),
         repetition_penalty: repetition_penalty
-            .or(model.repetition_penalty.filter(|_| draws))
+            .or(model.repetition_penalty)
             .unwrap_or(plain.repetition_penalty),
         seed: seed.unwrap_or(plain.seed),
     };
     check(&sampling)?;
-    // With temperature 0 the model's penalty is left out, unless it is asked for: that is plain greedy decoding.
-    let is_greedy = temperature == Some(0.0) && repetition_penalty.is_none();
-    Ok(Some(sampling).filter(|sampling| !is_greedy && !sampling.is_greedy()))
+    Ok(Some(sampling).filter(|sampling| !sampling.is_greedy()))
 }
 
 fn check(sampling: &Sampling) -> Result<()> {
@@ -87,34 +85,34 @@ mod tests {
     #[test]
     fn are_tokens_drawn_only_if_that_is_asked_for() {
         let none = SamplingArgs::default();
-        assert_eq!(resolve(&none, &drawing()).unwrap(), None);
+        assert_eq!(resolve(&none, || Ok(drawing())).unwrap(), None);
         for greedy in [
             SamplingArgs { temperature: Some(0.0), ..none },
             SamplingArgs { temperature: Some(0.0), top_k: Some(5), seed: Some(1), ..none },
             SamplingArgs { repetition_penalty: Some(1.0), ..none },
         ] {
-            assert_eq!(resolve(&greedy, &drawing()).unwrap(), None, "{greedy:?}");
+            assert_eq!(resolve(&greedy, || Ok(drawing())).unwrap(), None, "{greedy:?}");
         }
     }
 
     #[test]
     fn do_the_models_own_settings_fill_what_the_options_leave_open() {
         let seeded = SamplingArgs { seed: Some(3), ..SamplingArgs::default() };
-        let drawn = resolve(&seeded, &drawing()).unwrap().unwrap();
+        let drawn = resolve(&seeded, || Ok(drawing())).unwrap().unwrap();
         assert_eq!((drawn.temperature, drawn.top_k, drawn.seed), (0.6, 20, 3));
         assert_eq!((drawn.repetition_penalty, drawn.top_p), (1.1, 1.0));
         let greedy_authors = Generation { do_sample: false, ..drawing() };
-        let plain = resolve(&seeded, &greedy_authors).unwrap().unwrap();
+        let plain = resolve(&seeded, || Ok(greedy_authors)).unwrap().unwrap();
         assert_eq!(plain, Sampling { seed: 3, ..Sampling::default() });
         let hot = SamplingArgs { temperature: Some(2.0), top_k: Some(0), ..seeded };
-        let hot = resolve(&hot, &drawing()).unwrap().unwrap();
+        let hot = resolve(&hot, || Ok(drawing())).unwrap().unwrap();
         assert_eq!((hot.temperature, hot.top_k), (2.0, 0));
     }
 
     #[test]
     fn does_a_penalty_alone_draw_nothing() {
         let penalty = SamplingArgs { repetition_penalty: Some(1.3), ..SamplingArgs::default() };
-        let sampling = resolve(&penalty, &drawing()).unwrap().unwrap();
+        let sampling = resolve(&penalty, || Ok(drawing())).unwrap().unwrap();
         assert_eq!((sampling.temperature, sampling.repetition_penalty), (0.0, 1.3));
     }
 
@@ -128,7 +126,7 @@ mod tests {
             (SamplingArgs { min_p: Some(-0.5), ..none }, "--min-p"),
             (SamplingArgs { repetition_penalty: Some(0.0), ..none }, "--repetition-penalty"),
         ] {
-            let error = resolve(&wrong, &Generation::default()).unwrap_err().to_string();
+            let error = resolve(&wrong, || Ok(Generation::default())).unwrap_err().to_string();
             assert!(error.starts_with(option), "{error}");
         }
     }

@@ -43,6 +43,8 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     /// Wall-clock time of the engine.
     pub(crate) engine_time: Duration,
+    /// Threads that simulated.
+    pub(crate) threads: usize,
 }
 
 /// What a simulation needs beside the compiled model.
@@ -73,6 +75,7 @@ impl Session<'_> {
         let mut receiver = Receiver::new(asked, self.rules, self.progress, wafer, listener);
         let started = Instant::now();
         let engine = Engine::load_for(image, self.threads);
+        let threads = engine.threads();
         let outcome = match taps {
             Some(taps) => engine.outcome(&script, &mut receiver, self.limit, taps),
             None => engine.outcome(&script, &mut receiver, self.limit, &mut NoObserver),
@@ -93,7 +96,7 @@ impl Session<'_> {
             };
             return Err(Failure::Program(misbehaviour.describe()));
         }
-        Ok(Finished { answers, outcome, engine_time })
+        Ok(Finished { answers, outcome, engine_time, threads })
     }
 }
 

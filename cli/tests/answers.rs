@@ -177,6 +177,25 @@ fn is_the_best_of_one_the_wafers_own_choice_and_later() {
 }
 
 #[test]
+fn are_the_models_own_settings_looked_at_only_where_tokens_are_drawn() {
+    let generation = json!({"eos_token_id": 0, "do_sample": true, "top_p": 1.5}).to_string();
+    let dir = model_with(&[("generation_config.json", generation)]);
+    let base = ["--prompt-ids", "73", "--max-new-tokens", "1"];
+    for greedy in [&[][..], &["--temperature", "0"], &["--repetition-penalty", "1.1"]] {
+        assert_eq!(ids(&report(dir.path(), &[&base[..], greedy].concat()), 0).len(), 1);
+    }
+    let model = dir.path().display().to_string();
+    let compiled = wafersim(&["compile", &model]);
+    assert_eq!(compiled.code, Some(0), "{}", compiled.err);
+    for drawn in [["--temperature", "1"], ["--top-p", "0.5"], ["--seed", "3"]] {
+        let message = refused(dir.path(), &[&base[..], &drawn].concat());
+        for part in ["generation_config.json", "top_p", "1.5", "a number from 0 to 1"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
+
+#[test]
 fn is_the_default_number_of_tokens_cut_to_the_context_and_an_explicit_one_refused() {
     let prompt = ["7"; 509].join(",");
     let cut = report(&stdlib(), &["--prompt-ids", &prompt]);

@@ -1,17 +1,19 @@
 //! Do generated kernels and a whole model keep the laws of conservation, and does watching change a cycle?
 //! (The checker is `sim_core::testing::conserve`; random wafers go through it in `sim-core/tests`.)
 
+mod request;
+
 use compiler::kernels::{REGISTRY, generate};
 use compiler::{Compiled, Options};
 use fabric::{Machine, WaferImage, presets};
 use models::ModelDir;
 use pe_isa::Cycle;
+use request::{Listener, examples, script};
 use sim_core::testing::{Record, Runner, conserve, watched};
 use sim_core::{
     Answers, Host, HostScript, HostWavelet, NoObserver, StopReason, Verdict, engine, oracle,
     testing,
 };
-use std::path::Path;
 
 const LIMIT: Cycle = Cycle(50_000_000);
 
@@ -50,24 +52,6 @@ fn do_kernels_of_every_preset_conserve_wavelets_credits_and_cycles() {
     }
 }
 
-/// Ends the run at its first token.
-struct OneToken(compiler::Protocol);
-
-impl Host for OneToken {
-    fn receive(
-        &mut self,
-        _cycle: Cycle,
-        port: usize,
-        payload: u32,
-        _answers: &mut Answers,
-    ) -> Verdict {
-        match self.0.output(port, payload) {
-            Some(_) => Verdict::Stop,
-            None => Verdict::Continue,
-        }
-    }
-}
-
 /// Draws the most likely token until it has two, and sends the first one back.
 struct TwoTokens {
     protocol: compiler::Protocol,
@@ -78,11 +62,11 @@ impl Host for TwoTokens {
     fn receive(
         &mut self,
         _cycle: Cycle,
-        port: usize,
+        _port: usize,
         payload: u32,
         answers: &mut Answers,
     ) -> Verdict {
-        let Some(logits) = self.protocol.logits(port, payload) else { return Verdict::Continue };
+        let Some(logits) = self.protocol.logits(payload) else { return Verdict::Continue };
         let id = models::argmax(&logits.values);
         self.ids.push(id);
         if self.ids.len() == 2 {
@@ -97,27 +81,21 @@ impl Host for TwoTokens {
 
 /// The example model, placed for a prompt of two tokens and two new ones, and what the host sends.
 fn stdlib(logits_to_host: bool) -> (Compiled, HostScript) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/stdlib-1m");
-    let model = ModelDir::open(path).expect("the model opens");
+    let model = ModelDir::open(examples("models/stdlib-1m")).expect("the model opens");
     let machine = presets::preset(presets::DEFAULT).expect("a preset");
     let options = Options { contexts: vec![4], logits_to_host, ..Options::default() };
     let weights = model.weights().expect("weights are there");
     let compiled =
         compiler::compile(model.graph(), weights, &machine, &options).expect("it compiles");
-    let word = |(n, payload)| {
-        let cycle = Cycle(machine.host_arrival_cycle(n as u64));
-        HostWavelet { cycle, payload, control: false }
-    };
-    let ports = compiled.protocol.inputs(&[vec![73, 77]], &[2]).into_iter();
-    let ports = ports.map(|words| words.into_iter().enumerate().map(word).collect()).collect();
-    (compiled, HostScript { ports })
+    let script = script(&compiled, &[vec![73, 77]], &[2]);
+    (compiled, script)
 }
 
 #[test]
 fn does_a_model_conserve_wavelets_credits_and_cycles_until_its_first_token() {
     let (compiled, script) = stdlib(false);
     let image = &compiled.image;
-    let host = || OneToken(compiled.protocol.clone());
+    let host = || Listener::new(&compiled, 1, &[]);
     let record = assert_conserves("stdlib-1m", testing::engine, (image, &script), &mut host());
     assert_eq!(record.outcome.stop, StopReason::Host);
     assert!(record.events.len() > 500_000, "{} events", record.events.len());

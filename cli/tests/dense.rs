@@ -5,28 +5,15 @@ mod request;
 
 use compiler::Options;
 use models::{Activation, DecoderGraph, ModelDir, Norm, NormKind, Residual, Rope};
-use request::batch::{Batch, check};
+use request::batch::{self, Change, with_tensors};
 use request::{assert_answered, family_model as model, machine};
-
-/// The model's graph without windows and ends, changed in some way.
-fn graph(model: &ModelDir, change: impl FnOnce(&mut DecoderGraph)) -> DecoderGraph {
-    let mut graph = model.graph().clone();
-    graph.eos_ids.clear();
-    graph.blocks.iter_mut().for_each(|block| block.attention.window = None);
-    change(&mut graph);
-    graph
-}
 
 /// One row, one column, rows that divide nothing, more rows than heads and fewer, two layers in a stage.
 const CUTS: [(u32, u32, u32); 6] =
     [(24, 1, 1), (1, 30, 1), (5, 7, 1), (4, 13, 1), (9, 2, 1), (12, 11, 2)];
 
-/// Runs a model's graph, changed by `change`, on all cuts; with any of `mistakes` on top, the logits must differ.
-fn assert_right(
-    name: &str,
-    change: impl Fn(&mut DecoderGraph),
-    mistakes: &[fn(&mut DecoderGraph)],
-) {
+/// Runs a model's graph without windows, changed by `change`, on all cuts; with any of `mistakes` on top, the logits must differ.
+fn assert_right(name: &str, change: impl Fn(&mut DecoderGraph), mistakes: &[Change]) {
     assert_right_on(&CUTS, name, change, mistakes);
 }
 
@@ -35,20 +22,13 @@ fn assert_right_on(
     cuts: &[(u32, u32, u32)],
     name: &str,
     change: impl Fn(&mut DecoderGraph),
-    mistakes: &[fn(&mut DecoderGraph)],
+    mistakes: &[Change],
 ) {
-    let model = model(name);
-    let batch = Batch::exact(&[(7, 4), (2, 6)]);
-    let right = graph(&model, &change);
-    let wrong = |mistake: &fn(&mut DecoderGraph)| {
-        let mut graph = right.clone();
-        mistake(&mut graph);
-        graph
+    let change = |graph: &mut DecoderGraph| {
+        graph.blocks.iter_mut().for_each(|block| block.attention.window = None);
+        change(graph);
     };
-    let wrong: Vec<DecoderGraph> = mistakes.iter().map(wrong).collect();
-    for &cut in cuts {
-        check(&model, &batch, (&right, &wrong), cut);
-    }
+    batch::assert_right(&model(name), cuts, change, mistakes);
 }
 
 fn set_activation(graph: &mut DecoderGraph, activation: Activation) {
@@ -71,6 +51,15 @@ fn residual_norms(graph: &mut DecoderGraph) -> Vec<&mut Norm> {
     let of_blocks =
         graph.blocks.iter_mut().flat_map(|block| [&mut block.attention.norm, &mut block.mlp.norm]);
     of_blocks.chain([&mut graph.final_norm]).collect()
+}
+
+/// Norms of queries and keys: the first elements of a longer weight are as good as any numbers.
+fn set_head_norms(graph: &mut DecoderGraph, kind: NormKind, epsilon: f32) {
+    for block in &mut graph.blocks {
+        let norm = Norm { kind, epsilon, ..block.attention.norm.clone() };
+        block.attention.key_norm = Some(Norm { weight: block.mlp.norm.weight, ..norm.clone() });
+        block.attention.query_norm = Some(norm);
+    }
 }
 
 #[test]
@@ -171,14 +160,6 @@ fn do_both_halves_read_the_same_stream_behind_one_norm_or_two() {
 
 #[test]
 fn are_queries_and_keys_normed_over_all_rows_of_their_head() {
-    // The first elements of a longer weight are as good as any numbers.
-    fn set(g: &mut DecoderGraph, kind: NormKind, epsilon: f32) {
-        for block in &mut g.blocks {
-            let norm = Norm { kind, epsilon, ..block.attention.norm.clone() };
-            block.attention.key_norm = Some(Norm { weight: block.mlp.norm.weight, ..norm.clone() });
-            block.attention.query_norm = Some(norm);
-        }
-    }
     let exchanged: fn(&mut DecoderGraph) = |g| {
         for block in &mut g.blocks {
             std::mem::swap(&mut block.attention.query_norm, &mut block.attention.key_norm);
@@ -190,13 +171,40 @@ fn are_queries_and_keys_normed_over_all_rows_of_their_head() {
         }
     };
     // Gemma's projections still lack their factor, Phi's have their bias. Both epsilons are large enough to matter.
-    let more_epsilon: fn(&mut DecoderGraph) = |g| set(g, NormKind::Rms, 0.6);
-    assert_right("gemma2", |g| set(g, NormKind::Rms, 0.3), &[exchanged, without, more_epsilon]);
+    let more_epsilon: fn(&mut DecoderGraph) = |g| set_head_norms(g, NormKind::Rms, 0.6);
+    assert_right(
+        "gemma2",
+        |g| set_head_norms(g, NormKind::Rms, 0.3),
+        &[exchanged, without, more_epsilon],
+    );
     assert_right(
         "phi",
-        |g| set(g, NormKind::Layer, 0.3),
-        &[without, |g| set(g, NormKind::Rms, 0.3), |g| set(g, NormKind::Layer, 0.6)],
+        |g| set_head_norms(g, NormKind::Layer, 0.3),
+        &[
+            without,
+            |g| set_head_norms(g, NormKind::Rms, 0.3),
+            |g| set_head_norms(g, NormKind::Layer, 0.6),
+        ],
     );
+}
+
+#[test]
+fn are_queries_normed_whose_elements_hardly_differ() {
+    // All elements of a query are its bias, one number for each head: rounding makes the variance of some negative, by more than
+    // the epsilon.
+    let (_copy, model) = with_tensors(&model("phi"), |name, data| {
+        if name.ends_with("q_proj.weight") {
+            data.fill(0);
+        }
+        if name.ends_with("q_proj.bias") {
+            // f16 from 1 on: 3C00 and 1,024 steps up to 2.
+            let element = |at: usize| 0x3C00 + 97 * (1 + at as u16 / 16);
+            let places = data.chunks_exact_mut(2).enumerate();
+            places.for_each(|(at, place)| place.copy_from_slice(&element(at).to_le_bytes()));
+        }
+    });
+    let change = |g: &mut DecoderGraph| set_head_norms(g, NormKind::Layer, 1e-8);
+    batch::assert_right(&model, &CUTS, change, &[]);
 }
 
 #[test]
@@ -218,20 +226,39 @@ fn are_halves_normed_behind_and_scores_and_logits_capped() {
     );
 }
 
+/// Why the compiler refuses a graph for a request of so many positions.
+fn refused(model: &ModelDir, graph: &DecoderGraph, positions: u32) -> String {
+    let options = Options { contexts: vec![positions], ..Options::default() };
+    let weights = model.weights().expect("weights are there");
+    compiler::compile(graph, weights, &machine(64, 64), &options)
+        .expect_err("it is refused")
+        .to_string()
+}
+
+#[test]
+fn are_positions_refused_that_the_table_does_not_have() {
+    let model = model("gpt2");
+    let mut graph = model.graph().clone();
+    let rows = graph.tensor(graph.embedding.positions.expect("a table")).shape[0];
+    // What the configuration says of the context is not what counts.
+    graph.context = 10 * rows;
+    let message = refused(&model, &graph, rows as u32 + 1);
+    assert!(
+        message.contains(&format!("table of learned positions, which has {rows}")),
+        "{message}"
+    );
+    let options = Options { contexts: vec![rows as u32], ..Options::default() };
+    let weights = model.weights().expect("weights are there");
+    assert!(compiler::compile(&graph, weights, &machine(64, 64), &options).is_ok());
+}
+
 #[test]
 fn are_norms_that_cannot_share_a_stream_refused() {
     let (gpt2, gemma2) = (model("gpt2"), model("gemma2"));
-    let refused = |model: &ModelDir, graph: &DecoderGraph| {
-        let options = Options { contexts: vec![8], ..Options::default() };
-        let weights = model.weights().expect("weights are there");
-        compiler::compile(graph, weights, &machine(64, 64), &options)
-            .expect_err("it is refused")
-            .to_string()
-    };
-    let mixed = graph(&gpt2, |g| g.final_norm.kind = NormKind::Rms);
-    assert!(refused(&gpt2, &mixed).contains("layer norms and RMS norms"));
-    let behind = graph(&gemma2, |g| {
-        residual_norms(g).into_iter().for_each(|norm| norm.kind = NormKind::Layer);
-    });
-    assert!(refused(&gemma2, &behind).contains("norms behind a half"));
+    let mut mixed = gpt2.graph().clone();
+    mixed.final_norm.kind = NormKind::Rms;
+    assert!(refused(&gpt2, &mixed, 8).contains("layer norms and RMS norms"));
+    let mut behind = gemma2.graph().clone();
+    residual_norms(&mut behind).into_iter().for_each(|norm| norm.kind = NormKind::Layer);
+    assert!(refused(&gemma2, &behind, 8).contains("norms behind a half"));
 }

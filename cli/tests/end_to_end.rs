@@ -56,6 +56,10 @@ fn is_the_report_a_function_of_the_inputs_and_are_its_tokens_the_oracles() {
     for report in [&mut first, &mut second].into_iter().chain(&mut others) {
         let host = report.as_object_mut().expect("an object").remove("host").expect("host facts");
         assert!(host["seconds"].as_f64().expect("seconds") > 0.0);
+        assert_eq!(
+            host["threads"], 1,
+            "the example's wafer is one domain, however many are asked for"
+        );
     }
     assert_eq!(first, second);
     others.iter().for_each(|other| assert_eq!(&first, other));

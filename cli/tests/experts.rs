@@ -11,10 +11,9 @@ use models::{
     Activation, Block, DecoderGraph, Experts, FeedForward, MlpKind, ModelDir, NormKind, Residual,
     Weighting,
 };
-use request::batch::{Batch, check};
+use request::batch::{Change, assert_right, with_tensors};
 use request::{Request, assert_answered, family_model as model, machine};
 use sim_core::NoObserver;
-use std::path::PathBuf;
 
 /// Four experts, two of them chosen; biases, limits, sinks, windows. Two layers.
 const BIASED: &str = "gpt-oss";
@@ -24,8 +23,6 @@ const MIXED: &str = "qwen3-moe";
 /// One row, one column, rows that divide nothing, as many as experts, more than experts and inner width, several layers.
 const CUTS: [(u32, u32, u32); 6] =
     [(24, 1, 1), (1, 30, 1), (11, 3, 3), (5, 8, 2), (3, 41, 1), (7, 13, 3)];
-
-type Change = fn(&mut DecoderGraph);
 
 fn mixtures(graph: &mut DecoderGraph) -> impl Iterator<Item = &mut Experts> {
     graph.blocks.iter_mut().filter_map(|block| match &mut block.mlp.kind {
@@ -40,26 +37,6 @@ fn each_expert(graph: &mut DecoderGraph, change: impl Fn(&mut FeedForward)) {
 
 fn each_block(graph: &mut DecoderGraph, change: impl Fn(&mut Block)) {
     graph.blocks.iter_mut().for_each(change);
-}
-
-/// The model's graph, changed, on these cuts; with any of `mistakes` on top, the logits must differ.
-fn assert_right(
-    model: &ModelDir,
-    cuts: &[(u32, u32, u32)],
-    change: impl Fn(&mut DecoderGraph),
-    mistakes: &[Change],
-) {
-    let batch = Batch::exact(&[(7, 4), (2, 6)]);
-    let mut right = model.graph().clone();
-    right.eos_ids.clear();
-    change(&mut right);
-    let wrong = |mistake: &Change| {
-        let mut graph = right.clone();
-        mistake(&mut graph);
-        graph
-    };
-    let wrong: Vec<DecoderGraph> = mistakes.iter().map(wrong).collect();
-    cuts.iter().for_each(|&cut| check(model, &batch, (&right, &wrong), cut));
 }
 
 fn exchange_weightings(graph: &mut DecoderGraph) {
@@ -204,35 +181,17 @@ fn are_experts_that_no_one_program_computes_refused() {
 
 /// A copy of a family's model in which router weights are zero, and biases, where it has them, `bias`.
 fn with_router(name: &str, bias: &[f32]) -> (tempfile::TempDir, ModelDir) {
-    let from: PathBuf = model(name).path().to_path_buf();
-    let copy = tempfile::tempdir().expect("a directory can be made");
-    for entry in std::fs::read_dir(from).expect("the model is there") {
-        let path = entry.expect("an entry").path();
-        std::fs::copy(&path, copy.path().join(path.file_name().expect("a name"))).expect("a copy");
-    }
-    let path = copy.path().join("model.safetensors");
-    let mut bytes = std::fs::read(&path).expect("the copy is there");
-    let size = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-    let header: serde_json::Value =
-        serde_json::from_slice(&bytes[8..8 + size]).expect("the header is JSON");
-    for (name, tensor) in header.as_object().expect("tensors by name") {
-        let is_weight = name.ends_with("mlp.router.weight") || name.ends_with("mlp.gate.weight");
-        if !is_weight && !name.ends_with("mlp.router.bias") {
-            continue;
+    with_tensors(&model(name), |name, data| {
+        let is_bias = name.ends_with("mlp.router.bias");
+        if is_bias || name.ends_with("mlp.router.weight") || name.ends_with("mlp.gate.weight") {
+            data.fill(0);
         }
-        let at = |end: usize| tensor["data_offsets"][end].as_u64().expect("a place") as usize;
-        let data = &mut bytes[8 + size + at(0)..8 + size + at(1)];
-        data.fill(0);
-        if !is_weight {
-            assert_eq!(tensor["dtype"], "BF16");
+        if is_bias {
             for (place, value) in data.chunks_exact_mut(2).zip(bias) {
-                place.copy_from_slice(&value.to_le_bytes()[2..]);
+                place.copy_from_slice(&value.to_le_bytes()[2..]); // bf16
             }
         }
-    }
-    std::fs::write(&path, bytes).expect("it can be written");
-    let model = ModelDir::open(copy.path()).expect("the copy opens");
-    (copy, model)
+    })
 }
 
 #[test]

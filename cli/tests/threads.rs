@@ -1,18 +1,19 @@
 //! Does nothing that can be seen of a run depend on threads, or on where the wafer is cut into domains?
 //! (Random wafers are cut in `sim-core/tests/differential.rs`.)
 
+mod request;
+
 use compiler::kernels::{REGISTRY, generate};
 use compiler::{Mapping, Options};
 use fabric::{Machine, PeIdx, WaferImage, presets, text};
 use models::ModelDir;
 use pe_isa::Cycle;
+use request::{examples, script};
 use sim_core::testing::traffic::{Traffic, broadcast_reduce};
 use sim_core::{
-    Answers, Engine, Event, Host, HostScript, HostWavelet, NoObserver, Observer, Outcome,
-    StopReason, Verdict,
+    Answers, Engine, Event, Host, HostScript, NoObserver, Observer, Outcome, StopReason, Verdict,
 };
 use std::num::NonZeroUsize;
-use std::path::Path;
 
 const LIMIT: Cycle = Cycle(50_000_000);
 const THREADS: [usize; 4] = [1, 2, 4, 7];
@@ -113,8 +114,8 @@ fn are_generated_kernels_the_same_on_any_number_of_threads() {
 
 #[test]
 fn is_a_deadlock_told_alike_on_any_number_of_threads() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/kernels/deadlock.wsk");
-    let source = std::fs::read_to_string(&path).expect("the example is there");
+    let source =
+        std::fs::read_to_string(examples("kernels/deadlock.wsk")).expect("the example is there");
     let machine = Machine { width: 4, height: 4, ..presets::preset("wse3").expect("a preset") };
     let kernel = text::parse(&source, "deadlock.wsk", &machine, &[]).expect("it is correct");
     let script = HostScript::default();
@@ -125,21 +126,15 @@ fn is_a_deadlock_told_alike_on_any_number_of_threads() {
 
 #[test]
 fn is_a_model_the_same_on_any_number_of_threads() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/models/stdlib-1m");
-    let model = ModelDir::open(path).expect("the model opens");
+    let model = ModelDir::open(examples("models/stdlib-1m")).expect("the model opens");
     let machine = presets::preset(presets::DEFAULT).expect("a preset");
     let options = Options { contexts: vec![3], mapping: Mapping::default(), ..Options::default() };
     let weights = model.weights().expect("weights are there");
     let compiled =
         compiler::compile(model.graph(), weights, &machine, &options).expect("it compiles");
-    let word = |(n, payload)| {
-        let cycle = Cycle(machine.host_arrival_cycle(n as u64));
-        HostWavelet { cycle, payload, control: false }
-    };
-    let ports = compiled.protocol.inputs(&[vec![73, 77]], &[1]).into_iter();
-    let ports = ports.map(|words| words.into_iter().enumerate().map(word).collect()).collect();
+    let script = script(&compiled, &[vec![73, 77]], &[1]);
     // A token is two words: its place and its id.
-    let run = Run { image: &compiled.image, script: &HostScript { ports }, words: 2 };
+    let run = Run { image: &compiled.image, script: &script, words: 2 };
     let (outcome, told) = run.assert_same("stdlib-1m");
     assert_eq!(outcome.stop, StopReason::Host);
     assert!(told.events.len() > 500_000, "{} events", told.events.len());
@@ -156,7 +151,11 @@ fn is_a_wafer_that_is_worth_sharing_the_same_on_any_number_of_threads() {
     let (want, _) = run.of(Engine::load(&image), &mut NoObserver);
     assert_eq!(want.stop, StopReason::Finished);
     for threads in THREADS.map(|n| NonZeroUsize::new(n).expect("a thread")) {
-        let (outcome, _) = run.of(Engine::load_for(&image, threads), &mut NoObserver);
+        let engine = Engine::load_for(&image, threads);
+        // It has domains for a few threads.
+        assert_eq!(engine.threads().min(2), threads.get().min(2));
+        assert!(engine.threads() <= threads.get());
+        let (outcome, _) = run.of(engine, &mut NoObserver);
         assert!(want == outcome, "{threads} threads");
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::cache::LayerKind;
 use crate::emit::activation;
-use crate::emit::{POSITION_BITS, SLOT_BITS};
+use crate::emit::{POSITION_BITS, POSITION_MASK, SLOT_BITS};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::extras::{Extras, is_biased};
@@ -30,9 +30,12 @@ pub(crate) fn check<'a>(
     found.extend(not_lowered(graph));
     let positions = options.contexts.iter().copied().max().unwrap_or(1).max(1);
     if positions >= 1 << POSITION_BITS {
+        found.push(format!("{positions} positions are beyond the limit of {}", POSITION_MASK));
+    }
+    let rows = graph.embedding.positions.map(|table| graph.tensor(table).shape[0]);
+    if let Some(rows) = rows.filter(|rows| positions as usize > *rows) {
         found.push(format!(
-            "{positions} positions are beyond the limit of {}",
-            (1 << POSITION_BITS) - 1
+            "{positions} positions are beyond the model's table of learned positions, which has {rows}"
         ));
     }
     let slots = options.contexts.len().max(1);
@@ -60,10 +63,7 @@ pub(crate) fn check<'a>(
         positions,
         extras: Extras::of(&graph.blocks),
         activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
-        learned_positions: graph
-            .embedding
-            .positions
-            .map(|_| positions.min(u32::try_from(graph.context).unwrap_or(u32::MAX))),
+        learned_positions: graph.embedding.positions.map(|_| positions),
         logit_cap: graph.logit_soft_cap.is_some(),
         head_bias: is_biased(&graph.final_norm, &[graph.head]),
     })

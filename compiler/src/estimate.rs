@@ -13,8 +13,10 @@ use pe_isa::DType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// Bytes that a program of the compiler takes at most, per layer and besides. Checked against the real
-/// programs by the linter.
+#[cfg(test)]
+mod tests;
+
+/// Bytes that a program of the compiler takes at most, per layer and besides. Compared with real programs in `estimate/tests.rs`.
 const CODE_PER_LAYER: u64 = 1_500;
 const CODE_BESIDES: u64 = 900;
 
@@ -95,11 +97,15 @@ impl Estimate<'_> {
         self.kinds.chunks(cut.layers_per_stage.max(1) as usize)
     }
 
+    /// Bytes that code of a PE takes at most in a stage of `layers` layers; of 0, in any other stage.
+    fn code_bytes(&self, layers: u32) -> u64 {
+        let per_layer = CODE_PER_LAYER + self.extras.code_bytes();
+        CODE_BESIDES + per_layer * u64::from(layers)
+    }
+
     /// Bytes that data of a PE may take in a stage of `layers` layers.
     pub(crate) fn data_bytes(&self, layers: u32) -> u64 {
-        let per_layer = CODE_PER_LAYER + self.extras.code_bytes();
-        let code = CODE_BESIDES + per_layer * u64::from(layers);
-        u64::from(self.machine.usable_bytes()).saturating_sub(code)
+        u64::from(self.machine.usable_bytes()).saturating_sub(self.code_bytes(layers))
     }
 
     /// Whether everything fits.

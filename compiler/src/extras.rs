@@ -56,6 +56,7 @@ impl Extras {
             (self.head_norms, 300),
             (self.head_layer_norms, 200),
             (self.post_norms.contains(&true), 300),
+            (self.parallel, 50),
             (self.exact_gelu, 300),
             (self.experts, 400),
         ];

@@ -11,7 +11,7 @@ use crate::cache::{CacheSize, LayerKind};
 use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
-use mlp::Work;
+use mlp::LongestWork;
 use models::RopeRef;
 use pe_isa::DType;
 use std::collections::BTreeSet;
@@ -244,8 +244,8 @@ impl LayersLayout {
             |kind| LayerAt::take(&mut b, &longest, numerics.weights, &need, (kind, cache(kind)));
         let layers: Vec<LayerAt> = need.kinds.iter().map(layer).collect();
         let tokens = layers.iter().map(|at| at.cache.stride).max().unwrap_or(0);
-        let mlp = Work::of(layers.iter().map(|at| &at.mlp));
-        let Work { inner, ups, .. } = mlp;
+        let mlp = LongestWork::of(layers.iter().map(|at| &at.mlp));
+        let LongestWork { inner, ups, .. } = mlp;
         let heads = kv + attended;
         let mut layout = LayersLayout {
             layers,

@@ -1,6 +1,6 @@
 //! What host and wafer say to each other.
 
-use crate::emit::{POSITION_BITS, SLOT_BITS, WANTED_BIT};
+use crate::emit::{POSITION_BITS, POSITION_MASK, SLOT_MASK, WANTED_BIT};
 use fabric::{HostStop, WordTest};
 
 /// A token that the wafer has chosen.
@@ -17,7 +17,7 @@ pub struct NewToken {
 pub struct Logits {
     /// Index of the request.
     pub request: usize,
-    /// Position (bits 0–19), slot and whether a token is wanted of the token before the new one.
+    /// Of the token before the new one: position in bits 0–19, slot in 20–27. Bit 28 is set: a new token was wanted after it.
     place: u32,
     /// One for each vocabulary entry.
     pub values: Vec<f32>,
@@ -65,7 +65,7 @@ impl Protocol {
     /// token of `eos`.
     pub fn stops(&self, max_new: &[u32], eos: &[u32]) -> Vec<HostStop> {
         let stop = |(slot, &new): (usize, &u32)| {
-            let mask = ((1 << SLOT_BITS) - 1) << POSITION_BITS;
+            let mask = SLOT_MASK << POSITION_BITS;
             let slot = WordTest { word: 0, mask, values: vec![(slot as u32) << POSITION_BITS] };
             let ends = WordTest { word: 1, mask: u32::MAX, values: eos.to_vec() };
             HostStop {
@@ -83,7 +83,7 @@ impl Protocol {
     ///
     /// # Panics
     /// Where the wafer chooses tokens.
-    pub fn logits(&mut self, _port: usize, payload: u32) -> Option<Logits> {
+    pub fn logits(&mut self, payload: u32) -> Option<Logits> {
         let vocab = self.vocab.expect("the image sends logits");
         let Some(place) = self.half else {
             self.half = Some(payload);
@@ -102,12 +102,11 @@ impl Protocol {
     /// What the host sends on port 0 when it has drawn token `id` from `logits` and wants the next one.
     pub fn feed_back(&self, logits: &Logits, id: u32) -> [u32; 3] {
         // Nobody on the wafer asks where the answer ends: the host does not go on after its end.
-        let never = (1 << POSITION_BITS) - 1;
-        [logits.place + 1, never, id]
+        [logits.place + 1, POSITION_MASK, id]
     }
 
     /// Takes a payload that reached the host; returns a token when it is complete.
-    pub fn output(&mut self, _port: usize, payload: u32) -> Option<NewToken> {
+    pub fn output(&mut self, payload: u32) -> Option<NewToken> {
         match self.half.take() {
             None => {
                 self.half = Some(payload);
@@ -120,5 +119,5 @@ impl Protocol {
 
 /// The slot of a place, which is the index of its request.
 fn slot(place: u32) -> usize {
-    (place >> POSITION_BITS & ((1 << SLOT_BITS) - 1)) as usize
+    (place >> POSITION_BITS & SLOT_MASK) as usize
 }

@@ -9,7 +9,7 @@ mod mlp;
 
 pub(crate) use mlp::{MlpDims, MlpTiling, RowExperts};
 
-use crate::split::Split;
+use crate::split::{Dealt, Split, deal};
 use std::ops::Range;
 
 /// Sizes of one decoder layer.
@@ -71,25 +71,16 @@ impl LayerTiling {
 
     /// The heads and dimensions of row `row`.
     pub(crate) fn row_heads(&self, row: u32) -> RowHeads {
-        let LayerDims { kv_heads, .. } = self.dims;
-        if self.height < kv_heads {
-            let over_rows = Split::new(kv_heads, self.height);
-            let (dims, pairs) = self.head_share(0, 1);
-            return RowHeads {
-                group: over_rows.start(row),
-                groups: over_rows.len(row),
-                dims,
-                pairs,
-                block_start: row,
-                block_len: 1,
-            };
+        let Dealt { first, count, part, parts } = deal(self.dims.kv_heads, self.height, row);
+        let (dims, pairs) = self.head_share(part, parts);
+        RowHeads {
+            group: first,
+            groups: count,
+            dims,
+            pairs,
+            block_start: row - part,
+            block_len: parts,
         }
-        let blocks = Split::new(self.height, kv_heads);
-        let group =
-            (0..kv_heads).find(|&g| row < blocks.end(g)).expect("rows are dealt over heads");
-        let (block_start, block_len) = (blocks.start(group), blocks.len(group));
-        let (dims, pairs) = self.head_share(row - block_start, block_len);
-        RowHeads { group, groups: 1, dims, pairs, block_start, block_len }
     }
 
     /// The dimensions that row `part` of the `parts` rows of a head holds, and how many rotary pairs are among them. Pairs

@@ -6,12 +6,20 @@ use crate::config::Config;
 use crate::error::ModelError;
 use crate::files::{CONFIG_LIMIT, parse_object, read_bounded};
 
-/// The model's own settings for answers. End-of-sequence ids stand in [`crate::DecoderGraph::eos_ids`].
+/// Where answers end.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Ends {
+    /// Texts that end an answer; none is empty.
+    pub(crate) stop_strings: Vec<String>,
+    /// End-of-sequence ids, ascending: those that the file states, or none where neither it nor `config.json` does, as in
+    /// Transformers; nothing where there is no such file or `config.json` decides.
+    pub(crate) eos_ids: Option<Vec<u32>>,
+}
+
+/// How the model's authors have tokens drawn.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Generation {
-    /// Texts that end an answer; none is empty.
-    pub stop_strings: Vec<String>,
-    /// Whether the model's authors draw tokens; the following are theirs.
+    /// Whether they draw tokens at all.
     pub do_sample: bool,
     /// What logits are divided by; 0 for the most likely token.
     pub temperature: Option<f64>,
@@ -25,34 +33,45 @@ pub struct Generation {
     pub repetition_penalty: Option<f64>,
 }
 
-/// Reads `dir/generation_config.json`: its settings and its end-of-sequence ids, ascending. The ids are those that it
-/// states, or none where neither it nor `config` does, as in Transformers; nothing where there is no such file or
-/// `config` decides.
+/// Reads where answers end; what the file says of drawing is not looked at.
 ///
 /// # Errors
 /// The file cannot be read, or a key holds what it cannot.
-pub(crate) fn read(
-    dir: &Path,
-    config: &Config<'_>,
-) -> Result<(Generation, Option<Vec<u32>>), ModelError> {
-    let file = dir.join("generation_config.json");
-    let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? else {
-        return Ok((Generation::default(), None));
-    };
-    let keys = parse_object(&file, &bytes)?;
-    let stated = Config::new(&file, &keys);
-    let decides = stated.states_eos_ids() || !config.states_eos_ids();
-    let eos_ids = decides.then(|| stated.eos_ids(None)).transpose()?;
-    Ok((settings(&stated)?, eos_ids))
+pub(crate) fn ends(dir: &Path, config: &Config<'_>) -> Result<Ends, ModelError> {
+    read(dir, |stated| {
+        let decides = stated.states_eos_ids() || !config.states_eos_ids();
+        let eos_ids = decides.then(|| stated.eos_ids(None)).transpose()?;
+        Ok(Ends { stop_strings: stated.text_or_texts("stop_strings")?, eos_ids })
+    })
 }
 
-fn settings(stated: &Config<'_>) -> Result<Generation, ModelError> {
+/// Reads how tokens are drawn.
+///
+/// # Errors
+/// The file cannot be read, or a key holds what it cannot.
+pub(crate) fn settings(dir: &Path) -> Result<Generation, ModelError> {
+    read(dir, drawing)
+}
+
+/// What `take` finds in `dir/generation_config.json`; the default where there is no such file.
+fn read<T: Default>(
+    dir: &Path,
+    take: impl FnOnce(&Config<'_>) -> Result<T, ModelError>,
+) -> Result<T, ModelError> {
+    let file = dir.join("generation_config.json");
+    let Some(bytes) = read_bounded(&file, CONFIG_LIMIT)? else {
+        return Ok(T::default());
+    };
+    let keys = parse_object(&file, &bytes)?;
+    take(&Config::new(&file, &keys))
+}
+
+fn drawing(stated: &Config<'_>) -> Result<Generation, ModelError> {
     let share =
         |key| stated.number(key, "a number from 0 to 1", |number| (0.0..=1.0).contains(&number));
     let temperature =
         stated.number("temperature", "a number of at least 0", |number| number >= 0.0)?;
     Ok(Generation {
-        stop_strings: stated.text_or_texts("stop_strings")?,
         do_sample: stated.flag("do_sample", false)?,
         temperature,
         top_k: stated.optional_size("top_k", 0..=usize::MAX)?,

@@ -18,7 +18,7 @@ pub struct ModelDir {
     dir: PathBuf,
     config: Vec<u8>,
     graph: DecoderGraph,
-    generation: Generation,
+    stop_strings: Vec<String>,
     weights: Option<Weights>,
     digest: OnceLock<String>,
 }
@@ -28,7 +28,8 @@ impl ModelDir {
     /// it opens, and [`require_weights`](Self::require_weights) refuses it.
     ///
     /// # Errors
-    /// Whatever is wrong with `config.json`, `generation_config.json` or the weights files. The tokenizer is not looked at.
+    /// Whatever is wrong with `config.json`, the weights files, or the ends of answers in `generation_config.json`. The tokenizer is
+    /// not looked at.
     pub fn open(dir: impl AsRef<Path>) -> Result<ModelDir, ModelError> {
         let mut model = ModelDir::open_shape(dir)?;
         model.weights = Weights::open(&model.dir, &model.graph)?;
@@ -38,7 +39,7 @@ impl ModelDir {
     /// Opens `dir` as a shape: weights are not looked at even where there are some.
     ///
     /// # Errors
-    /// Whatever is wrong with `config.json` or `generation_config.json`.
+    /// Whatever is wrong with `config.json`, or with the ends of answers in `generation_config.json`.
     pub fn open_shape(dir: impl AsRef<Path>) -> Result<ModelDir, ModelError> {
         let dir = dir.as_ref().to_path_buf();
         if !dir.is_dir() {
@@ -54,15 +55,15 @@ impl ModelDir {
         let keys = parse_object(&file, &bytes)?;
         let config = Config::new(&file, &keys);
         let mut graph = families::build(&config)?;
-        let (generation, eos_ids) = generation::read(&dir, &config)?;
-        if let Some(ids) = eos_ids {
+        let ends = generation::ends(&dir, &config)?;
+        if let Some(ids) = ends.eos_ids {
             graph.eos_ids = ids;
         }
         Ok(ModelDir {
             dir,
             config: bytes,
             graph,
-            generation,
+            stop_strings: ends.stop_strings,
             weights: None,
             digest: OnceLock::new(),
         })
@@ -119,9 +120,17 @@ impl ModelDir {
         ChatTemplate::open(&self.dir)
     }
 
-    /// The model's own settings for answers.
-    pub fn generation(&self) -> &Generation {
-        &self.generation
+    /// Texts by which the model's authors end an answer; none is empty.
+    pub fn stop_strings(&self) -> &[String] {
+        &self.stop_strings
+    }
+
+    /// Reads how the model's authors draw tokens; only runs that draw some need it.
+    ///
+    /// # Errors
+    /// `generation_config.json` cannot be read, or one of these keys holds what it cannot.
+    pub fn generation(&self) -> Result<Generation, ModelError> {
+        generation::settings(&self.dir)
     }
 
     /// What a user may want to know although it is no error.

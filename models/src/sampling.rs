@@ -116,7 +116,8 @@ impl Sampler {
         id
     }
 
-    /// What would be drawn next; [`take`](Self::take) says what was.
+    /// Draws the next token, but leaves what the repetition penalty is for as it is: [`take`](Self::take) tells that, of this token
+    /// or another one. Uses up one random number, so that a second call may choose otherwise.
     ///
     /// # Panics
     /// Without logits.
@@ -125,22 +126,26 @@ impl Sampler {
         // By ids, so that logits with other last bits draw the same token but where the number falls just between two.
         tokens.sort_unstable_by_key(|(id, _)| *id);
         // 53 random bits: every multiple of 2⁻⁵³ below 1 is as likely as another.
-        let mut left = (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-        for &(id, probability) in &tokens {
-            if left < probability {
-                return id;
-            }
-            left -= probability;
-        }
-        // The probabilities' sum may be rounded to below 1.
-        let possible = tokens.iter().rev().find(|(_, probability)| *probability > 0.0);
-        possible.or(tokens.last()).expect("there are logits").0
+        pick(&tokens, (self.random.next_u64() >> 11) as f64 / (1u64 << 53) as f64)
     }
 
     /// The token that was drawn, for the repetition penalty.
     pub fn take(&mut self, id: u32) {
         self.seen.insert(id);
     }
+}
+
+/// Of tokens with their probabilities, at least one, that where their running sum passes `left`, which is below 1.
+fn pick(tokens: &[(u32, f64)], mut left: f64) -> u32 {
+    for &(id, probability) in tokens {
+        if left < probability {
+            return id;
+        }
+        left -= probability;
+    }
+    // The probabilities' sum may be rounded to below 1.
+    let possible = tokens.iter().rev().find(|(_, probability)| *probability > 0.0);
+    possible.or(tokens.last()).expect("there are logits").0
 }
 
 #[cfg(test)]
@@ -203,6 +208,39 @@ mod tests {
         assert!(greedy.is_greedy());
         let infinite = [f32::NEG_INFINITY, f32::INFINITY, 0.0];
         assert_eq!(Sampling::default().distribution(&infinite, &NONE)[0], (1, 1.0));
+    }
+
+    #[test]
+    fn is_a_token_drawn_even_where_no_logit_is_a_number() {
+        let nothing = [f32::NAN; 3];
+        for settings in [
+            Sampling::default(),
+            Sampling {
+                top_k: 2,
+                top_p: 0.5,
+                min_p: 0.5,
+                repetition_penalty: 2.0,
+                ..Sampling::default()
+            },
+        ] {
+            let found = settings.distribution(&nothing, &BTreeSet::from([0]));
+            let share = 1.0 / found.len() as f64;
+            assert!(found.iter().all(|token| token.1 == share), "{found:?}");
+            assert!(Sampler::new(settings, 0, &[]).draw(&nothing) < 3);
+        }
+        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        assert_eq!(greedy.distribution(&nothing, &NONE), [(0, 1.0)]);
+    }
+
+    #[test]
+    fn does_the_last_possible_token_take_what_rounding_leaves() {
+        // Tenths add up to less than one: the largest random number is behind all of them.
+        let tenths: Vec<(u32, f64)> = (0..10).map(|id| (id, 0.1)).collect();
+        let largest = 1.0 - f64::EPSILON / 2.0;
+        assert_eq!(pick(&tenths, largest), 9);
+        assert_eq!(pick(&[&tenths[..], &[(10, 0.0)]].concat(), largest), 9);
+        assert_eq!(pick(&tenths, 0.0), 0);
+        assert_eq!(pick(&[(4, f64::NAN), (7, f64::NAN)], 0.5), 7);
     }
 
     #[test]

@@ -94,18 +94,19 @@ fn does_a_special_token_stop_by_its_spelling() {
 }
 
 #[test]
-fn are_the_models_own_stop_strings_read() {
+fn are_the_models_own_stop_strings_and_settings_read() {
     let dir = copy_of(&examples("oracle/bad/control-good/model"));
     let of = |text: &str| {
         fs::write(dir.path().join("generation_config.json"), text).unwrap();
         let model = ModelDir::open_shape(dir.path()).map_err(|error| error.to_string())?;
-        Ok::<_, String>(model.generation().clone())
+        let generation = model.generation().map_err(|error| error.to_string())?;
+        Ok::<_, String>((model.stop_strings().to_vec(), generation))
     };
-    assert_eq!(of(r#"{"stop_strings": "END"}"#).unwrap().stop_strings, ["END"]);
+    assert_eq!(of(r#"{"stop_strings": "END"}"#).unwrap().0, ["END"]);
     let all = r#"{"stop_strings": ["a", "b"], "do_sample": true, "temperature": 0.6, "top_k": 20, "top_p": 0.95,
         "min_p": null, "repetition_penalty": 1.1}"#;
-    let all = of(all).unwrap();
-    assert_eq!((all.stop_strings.len(), all.do_sample, all.top_k), (2, true, Some(20)));
+    let (stops, all) = of(all).unwrap();
+    assert_eq!((stops.len(), all.do_sample, all.top_k), (2, true, Some(20)));
     assert_eq!((all.temperature, all.top_p, all.min_p), (Some(0.6), Some(0.95), None));
     assert_eq!(all.repetition_penalty, Some(1.1));
     for (wrong, key) in [

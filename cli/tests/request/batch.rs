@@ -46,13 +46,13 @@ impl Batch {
         compile_with(model, graph, contexts, cut, self.numerics)
     }
 
-    fn run(&self, compiled: &Compiled) -> Answers<'_> {
+    fn run(&self, compiled: &Compiled) -> Answered<'_> {
         let mut listener = Listener::new(compiled, self.new.iter().sum(), &[]);
         let mut logits = Logits::of(&compiled.image);
         let script = script(compiled, &self.prompts, &self.new);
         engine::run(&compiled.image, &script, &mut listener, LIMIT, &mut logits);
         assert_eq!(listener.tokens.len() as u32, self.new.iter().sum::<u32>());
-        Answers { batch: self, tokens: listener.tokens, logits: logits.values }
+        Answered { batch: self, tokens: listener.tokens, logits: logits.values }
     }
 }
 
@@ -80,13 +80,13 @@ fn compile_with(
 }
 
 /// New tokens in the order in which they came, and the logits from which each was chosen.
-pub(crate) struct Answers<'a> {
+pub(crate) struct Answered<'a> {
     batch: &'a Batch,
     tokens: Vec<NewToken>,
     logits: Vec<f32>,
 }
 
-impl Answers<'_> {
+impl Answered<'_> {
     /// The largest difference of a logit from what the forward pass of `graph` computes for the same tokens.
     fn differ_from(&self, model: &ModelDir, graph: &DecoderGraph) -> f32 {
         let mut reference = Reference::new(graph, model.weights().expect("weights are there"));
@@ -110,6 +110,55 @@ impl Answers<'_> {
         }
         largest
     }
+}
+
+/// A change of a graph.
+pub(crate) type Change = fn(&mut DecoderGraph);
+
+/// Runs the model's graph without ends, changed by `change`, on these cuts; with any of `mistakes` on top, the logits must differ.
+pub(crate) fn assert_right(
+    model: &ModelDir,
+    cuts: &[(u32, u32, u32)],
+    change: impl Fn(&mut DecoderGraph),
+    mistakes: &[Change],
+) {
+    let batch = Batch::exact(&[(7, 4), (2, 6)]);
+    let mut right = model.graph().clone();
+    right.eos_ids.clear();
+    change(&mut right);
+    let wrong = |mistake: &Change| {
+        let mut graph = right.clone();
+        mistake(&mut graph);
+        graph
+    };
+    let wrong: Vec<DecoderGraph> = mistakes.iter().map(wrong).collect();
+    cuts.iter().for_each(|&cut| check(model, &batch, (&right, &wrong), cut));
+}
+
+/// A copy of a model in which the elements of some tensors are others: `change` has the name of each and its bytes, two an element.
+pub(crate) fn with_tensors(
+    model: &ModelDir,
+    change: impl Fn(&str, &mut [u8]),
+) -> (tempfile::TempDir, ModelDir) {
+    let copy = tempfile::tempdir().expect("a directory can be made");
+    for entry in std::fs::read_dir(model.path()).expect("the model is there") {
+        let path = entry.expect("an entry").path();
+        std::fs::copy(&path, copy.path().join(path.file_name().expect("a name"))).expect("a copy");
+    }
+    let path = copy.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&path).expect("the copy is there");
+    let size = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header: serde_json::Value =
+        serde_json::from_slice(&bytes[8..8 + size]).expect("the header is JSON");
+    for (name, tensor) in header.as_object().expect("tensors by name") {
+        let Some(offsets) = tensor["data_offsets"].as_array() else { continue };
+        assert_ne!(tensor["dtype"], "F32");
+        let at = |end: usize| 8 + size + offsets[end].as_u64().expect("a place") as usize;
+        change(name, &mut bytes[at(0)..at(1)]);
+    }
+    std::fs::write(&path, bytes).expect("it can be written");
+    let model = ModelDir::open(copy.path()).expect("the copy opens");
+    (copy, model)
 }
 
 /// Runs a graph on one cut: the logits must be those of the forward pass, and not those of the `mistaken` graphs.

@@ -77,11 +77,11 @@ impl Host for Listener {
     fn receive(
         &mut self,
         _cycle: Cycle,
-        port: usize,
+        _port: usize,
         payload: u32,
         _answers: &mut Answers,
     ) -> Verdict {
-        let Some(token) = self.protocol.output(port, payload) else { return Verdict::Continue };
+        let Some(token) = self.protocol.output(payload) else { return Verdict::Continue };
         self.tokens.push(token);
         if self.tokens.len() == self.wanted || self.eos.contains(&token.id) {
             return Verdict::Stop;

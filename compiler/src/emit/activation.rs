@@ -21,12 +21,12 @@ pub(crate) fn cycles(activation: Activation) -> u32 {
 }
 
 /// Vector operations on `len` elements in place.
-struct Work<'a> {
+struct Vectors<'a> {
     asm: &'a mut Asm,
     len: u32,
 }
 
-impl Work<'_> {
+impl Vectors<'_> {
     /// `to = op(a, b)` with a vector `b`.
     fn pair(&mut self, op: VecOp, to: u32, a: u32, b: u32) {
         let at = |base| mem(base, &[1], DType::F32);
@@ -49,54 +49,54 @@ impl Work<'_> {
 /// Replaces the `len` elements of the vector at `x` by their activations. `free` are two other vectors; the second is used by
 /// [`Activation::Gelu`] alone.
 pub(crate) fn emit(asm: &mut Asm, activation: Activation, len: u32, x: u32, free: [u32; 2]) {
-    let mut work = Work { asm, len };
+    let mut vectors = Vectors { asm, len };
     match activation {
-        Activation::Silu { alpha } => silu(&mut work, alpha, x, free[0]),
-        Activation::GeluTanh => gelu_tanh(&mut work, x, free[0]),
-        Activation::Gelu => gelu(&mut work, x, free),
-        Activation::Relu => work.with(VecOp::Max, x, x, 0.0),
+        Activation::Silu { alpha } => silu(&mut vectors, alpha, x, free[0]),
+        Activation::GeluTanh => gelu_tanh(&mut vectors, x, free[0]),
+        Activation::Gelu => gelu(&mut vectors, x, free),
+        Activation::Relu => vectors.with(VecOp::Max, x, x, 0.0),
     }
 }
 
 /// `x · sigmoid(alpha · x)`.
-fn silu(work: &mut Work<'_>, alpha: f32, x: u32, s: u32) {
+fn silu(vectors: &mut Vectors<'_>, alpha: f32, x: u32, s: u32) {
     if alpha == 1.0 {
-        work.of(VecOp::Sigmoid, s, x);
+        vectors.of(VecOp::Sigmoid, s, x);
     } else {
-        work.with(VecOp::Mul, s, x, alpha);
-        work.of(VecOp::Sigmoid, s, s);
+        vectors.with(VecOp::Mul, s, x, alpha);
+        vectors.of(VecOp::Sigmoid, s, s);
     }
-    work.pair(VecOp::Mul, x, x, s);
+    vectors.pair(VecOp::Mul, x, x, s);
 }
 
 /// `x · sigmoid(2k (x + 0.044715 x³))` with `k = sqrt(2 / π)`, which is `x / 2 · (1 + tanh(k (x + 0.044715 x³)))`.
-fn gelu_tanh(work: &mut Work<'_>, x: u32, s: u32) {
+fn gelu_tanh(vectors: &mut Vectors<'_>, x: u32, s: u32) {
     let twice = 2.0 * FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
-    work.pair(VecOp::Mul, s, x, x);
-    work.with(VecOp::Mul, s, s, 0.044_715 * twice);
-    work.with(VecOp::Add, s, s, twice);
-    work.pair(VecOp::Mul, s, s, x);
-    work.of(VecOp::Sigmoid, s, s);
-    work.pair(VecOp::Mul, x, x, s);
+    vectors.pair(VecOp::Mul, s, x, x);
+    vectors.with(VecOp::Mul, s, s, 0.044_715 * twice);
+    vectors.with(VecOp::Add, s, s, twice);
+    vectors.pair(VecOp::Mul, s, s, x);
+    vectors.of(VecOp::Sigmoid, s, s);
+    vectors.pair(VecOp::Mul, x, x, s);
 }
 
 /// `max(x, 0) − |x| · erfc(|x| / sqrt(2)) / 2`, with `erfc` by [`ERFC_A`].
-fn gelu(work: &mut Work<'_>, x: u32, [t, sum]: [u32; 2]) {
-    work.of(VecOp::Abs, t, x);
-    work.with(VecOp::Mul, t, t, ERFC_P * FRAC_1_SQRT_2);
-    work.with(VecOp::Add, t, t, 1.0);
-    work.of(VecOp::Recip, t, t);
-    work.with(VecOp::Mul, sum, t, ERFC_A[4] / 2.0);
+fn gelu(vectors: &mut Vectors<'_>, x: u32, [t, sum]: [u32; 2]) {
+    vectors.of(VecOp::Abs, t, x);
+    vectors.with(VecOp::Mul, t, t, ERFC_P * FRAC_1_SQRT_2);
+    vectors.with(VecOp::Add, t, t, 1.0);
+    vectors.of(VecOp::Recip, t, t);
+    vectors.with(VecOp::Mul, sum, t, ERFC_A[4] / 2.0);
     for a in ERFC_A[..4].iter().rev() {
-        work.with(VecOp::Add, sum, sum, a / 2.0);
-        work.pair(VecOp::Mul, sum, sum, t);
+        vectors.with(VecOp::Add, sum, sum, a / 2.0);
+        vectors.pair(VecOp::Mul, sum, sum, t);
     }
-    work.pair(VecOp::Mul, t, x, x);
-    work.with(VecOp::Mul, t, t, -0.5);
-    work.of(VecOp::Exp, t, t);
-    work.pair(VecOp::Mul, sum, sum, t);
-    work.of(VecOp::Abs, t, x);
-    work.pair(VecOp::Mul, sum, sum, t);
-    work.with(VecOp::Max, x, x, 0.0);
-    work.pair(VecOp::Sub, x, x, sum);
+    vectors.pair(VecOp::Mul, t, x, x);
+    vectors.with(VecOp::Mul, t, t, -0.5);
+    vectors.of(VecOp::Exp, t, t);
+    vectors.pair(VecOp::Mul, sum, sum, t);
+    vectors.of(VecOp::Abs, t, x);
+    vectors.pair(VecOp::Mul, sum, sum, t);
+    vectors.with(VecOp::Max, x, x, 0.0);
+    vectors.pair(VecOp::Sub, x, x, sum);
 }

@@ -10,7 +10,7 @@ use crate::cache::{CacheSize, Ring};
 use crate::emit::attention::Sizes;
 use crate::emit::collective::{broadcast, reduce, share_in_place};
 use crate::emit::layers::Pe;
-use crate::emit::{POSITION_BITS, SLOT_BITS, f32_reg, regs};
+use crate::emit::{POSITION_BITS, POSITION_MASK, SLOT_MASK, f32_reg, regs};
 use crate::lines::{BLOCK, LinePos};
 use pe_isa::{AluOp, Cond, DType, Operand, Size, Src, VecOp};
 
@@ -21,9 +21,9 @@ pub(super) fn locate(asm: &mut Asm, pe: &Pe, cache: &CacheSize) {
     use regs::*;
     let act = pe.stage.formats.numerics.activations.bytes();
     asm.alu(AluOp::Shr, SLOT, WHERE, Src::Imm(POSITION_BITS));
-    asm.alu(AluOp::And, SLOT, SLOT, Src::Imm((1 << SLOT_BITS) - 1));
+    asm.alu(AluOp::And, SLOT, SLOT, Src::Imm(SLOT_MASK));
     asm.alu(AluOp::Mul, SLOT, SLOT, Src::Imm(cache.slot_bytes));
-    asm.alu(AluOp::And, A, SHARE, Src::Imm((1 << POSITION_BITS) - 1));
+    asm.alu(AluOp::And, A, SHARE, Src::Imm(POSITION_MASK));
     let place = if let Some(ring) = cache.ring {
         asm.alu(AluOp::Rem, APPEND, A, Src::Imm(ring.tokens));
         APPEND

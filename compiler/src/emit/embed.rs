@@ -44,8 +44,7 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     let table = mem(stage.layout.table, &[1], weights).plus(ROW);
     asm.vec(VecOp::Mul, &shape, x.clone(), table, f32_reg(IS_MINE));
     if let Some(positions) = stage.positions {
-        let position_mask = (1 << super::POSITION_BITS) - 1;
-        asm.alu(AluOp::And, regs::POSITION, regs::WHERE, Src::Imm(position_mask));
+        asm.alu(AluOp::And, regs::POSITION, regs::WHERE, Src::Imm(super::POSITION_MASK));
         let dealt = (regs::POSITIONS, positions.len(place.row));
         find(&mut asm, regs::POSITION, dealt, row_bytes);
         let table = mem(stage.layout.positions, &[1], weights).plus(ROW);

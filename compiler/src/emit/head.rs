@@ -6,7 +6,7 @@ use crate::emit::layers::receive;
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{Formats, Place, f32_reg, marks, regs};
 use crate::layout::HeadLayout;
-use crate::lines::{COLUMN, LinePos, ROW};
+use crate::lines::{COLUMN, INGRESS_COLUMN, LinePos, ROW};
 use crate::split::Split;
 use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
 
@@ -80,8 +80,19 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
         None if row.is_root() => send_logits(&mut asm, stage, place),
         None => {}
     }
+    if place.row == 0 && place.height > 1 {
+        await_slice(&mut asm, layout.x);
+    }
     asm.jump(next_item);
     asm.finish()
+}
+
+/// Waits until the slice is on its way down (see [`receive`]). The rows need nothing of each other but for the choice, so that the
+/// first one could be ready for the next item before that, and its header overtake the slice. An operation of no elements is
+/// issued when its microthread is idle (rule P-4).
+fn await_slice(asm: &mut Asm, x: u32) {
+    let down = asm.to(INGRESS_COLUMN, DType::F32);
+    asm.mov_async(0, &[n(0)], down, mem(x, &[1], DType::F32));
 }
 
 /// The item's end is known in the first row only; the root of the rectangle needs it. It goes down the root's
@@ -176,12 +187,55 @@ fn answer(asm: &mut Asm, to_host: Color, feedback: Color) {
     asm.send(to_host, regs::WHERE);
     asm.send(to_host, regs::B);
     let last = asm.label();
-    let position_mask = (1 << super::POSITION_BITS) - 1;
     asm.alu(AluOp::Add, regs::WHERE, regs::WHERE, Src::Imm(1));
-    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(position_mask));
+    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(super::POSITION_MASK));
     asm.branch(Cond::Ge, regs::A, Src::Reg(regs::END), last);
     for reg in [regs::WHERE, regs::END, regs::B] {
         asm.send(feedback, reg);
     }
     asm.place(last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Numerics;
+    use pe_isa::{Instr, Thread};
+
+    /// Whether each vector operation of a PE of the head runs in a microthread.
+    fn in_microthreads(width: u32, height: u32, row: u32) -> Vec<bool> {
+        let (hidden, vocab) = (Split::new(64, width), Split::new(90, height));
+        let numerics = Numerics::default();
+        let layout = HeadLayout::new(hidden.max(), vocab.max(), false, &numerics);
+        let stage = HeadStage {
+            hidden_size: hidden.total(),
+            hidden,
+            vocab,
+            layout,
+            formats: Formats { numerics },
+            epsilon: 1e-5,
+            has_bias: false,
+            soft_cap: None,
+            to_host: Color(1),
+            feedback: Some(Color(2)),
+        };
+        let instrs = program(&stage, Place { column: 0, row, width, height }).instrs;
+        let vector = |instr: &Instr| match instr {
+            Instr::Vector(vector) => Some(vector.thread != Thread::Main),
+            _ => None,
+        };
+        instrs.iter().filter_map(vector).collect()
+    }
+
+    #[test]
+    fn does_the_first_row_wait_for_its_slice_before_the_next_item() {
+        for width in [1, 3] {
+            let first = in_microthreads(width, 3, 0);
+            assert_eq!(first.iter().filter(|micro| **micro).count(), 2, "the slice, the wait");
+            assert_eq!(first.last(), Some(&true), "the wait comes last");
+            for (height, row) in [(3, 1), (3, 2), (1, 0)] {
+                assert!(!in_microthreads(width, height, row).contains(&true));
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The program of a PE in a stage of layers.
 
 use crate::asm::{Asm, Mem, Op, mem, n};
+use crate::emit::collective::{broadcast, broadcast_reg, copy_of, reduce};
 use crate::emit::linear::NormAt;
 use crate::emit::{Formats, Place, attention, cache, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
@@ -75,7 +76,8 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
 }
 
 /// Receives an item: header into registers, the residual slice of `len` elements to `x`. The first row takes it from
-/// the stage's port and passes each column's slice down.
+/// the stage's port and passes each column's slice down, while it goes on: nobody may receive the next item before that is done.
+/// In a stage of layers the sums along the columns see to it, to which every row adds after it has its slice.
 pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
     let slice = mem(x, &[1], DType::F32);
     if place.row > 0 {
@@ -102,12 +104,7 @@ pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
     asm.mov(&[n(len)], slice.clone(), source);
     if place.height > 1 {
         let down = asm.to(INGRESS_COLUMN, DType::F32);
-        if place.width > 1 {
-            asm.mov_async(0, &[n(len)], down, slice);
-        } else {
-            // With no words to pass on meanwhile, the next header could overtake the slice.
-            asm.mov(&[n(len)], down, slice);
-        }
+        asm.mov_async(0, &[n(len)], down, slice);
     }
     if place.column + 1 < place.width {
         asm.mov(&[Size::Reg(regs::BEHIND)], void, words);
@@ -117,7 +114,7 @@ pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
 /// Splits the header into registers.
 fn unpack(asm: &mut Asm, pe: &Pe) {
     use regs::*;
-    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm((1 << super::POSITION_BITS) - 1));
+    asm.alu(AluOp::And, POSITION, WHERE, Src::Imm(super::POSITION_MASK));
     asm.alu(AluOp::Shr, OWNER, SHARE, Src::Imm(super::POSITION_BITS));
     cache::locate(asm, pe, &pe.stage.layout.layers[0].cache);
 }
@@ -156,7 +153,6 @@ pub(crate) fn add_to_residual(
     biases: &[u32],
     post_norm: Option<(&Norm, u32)>,
 ) {
-    use crate::emit::collective::{broadcast, copy_of, reduce};
     let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
     let shape = [n(pe.hidden)];
     let sums = mem(sums, &[1], numerics.accumulate);
@@ -179,7 +175,6 @@ pub(crate) fn add_to_residual(
 /// An RMS norm of a half's output, which lies in slices on the roots of all columns, a row. Returns the operation that makes
 /// the normed slice.
 fn norm_behind(asm: &mut Asm, pe: &Pe, sums: &Mem, epsilon: f32, weight: u32) -> (VecOp, Op, Op) {
-    use crate::emit::collective::{broadcast_reg, reduce};
     let layout = &pe.stage.layout;
     let squares = mem(layout.squares, &[1], DType::F32);
     linear::sum_squares(asm, pe.hidden, sums, layout.squares);
@@ -242,15 +237,11 @@ pub(crate) fn finish_normed(
     bias: Option<u32>,
     dst: u32,
 ) {
-    use crate::emit::collective::{broadcast, broadcast_reg, copy_of, reduce};
     let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
     let (acc, act) = (numerics.accumulate, numerics.activations);
     let shape = [n(len)];
     let sums = mem(layout.sums, &[1], acc);
-    let squares = mem(layout.squares, &[1], DType::F32);
-    if norming != Norming::Again {
-        reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
-    }
+    sum_norm(asm, pe, norming);
     reduce(asm, &pe.row, VecOp::Add, &shape, &sums, acc);
     let hidden = pe.stage.tiling.dims.hidden;
     if let Some(bias) = bias {
@@ -271,27 +262,20 @@ pub(crate) fn finish_normed(
         broadcast_reg(asm, &pe.row, regs::RATIO);
     }
     if norming != Norming::First {
-        broadcast_reg(asm, &pe.row, regs::SCALE);
-        linear::renew_unscale(asm, &pe.row);
+        share_scale(asm, pe);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use pe_isa::{Instr, Thread};
-
-    /// Whether the first PE of a rectangle goes on while its slice is still on its way down.
-    fn goes_on(width: u32) -> bool {
-        let mut asm = Asm::new();
-        receive(&mut asm, Place { column: 0, row: 0, width, height: 3 }, 0, 64);
-        let instrs = asm.finish().instrs;
-        instrs.iter().any(|i| matches!(i, Instr::Vector(v) if v.thread != Thread::Main))
+/// Sums the squares behind a norm along the row, unless the half before has done so.
+pub(crate) fn sum_norm(asm: &mut Asm, pe: &Pe, norming: Norming) {
+    if norming != Norming::Again {
+        let squares = mem(pe.stage.layout.squares, &[1], DType::F32);
+        reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, DType::F32);
     }
+}
 
-    #[test]
-    fn does_a_slice_go_down_meanwhile_only_where_words_are_passed_on_meanwhile() {
-        // A PE of one column receives the next header while a long operation still holds up the slice.
-        assert!(!goes_on(1) && goes_on(2));
-    }
+/// The norm's factor from the root of the row to all its PEs, for the norms to come.
+pub(crate) fn share_scale(asm: &mut Asm, pe: &Pe) {
+    broadcast_reg(asm, &pe.row, regs::SCALE);
+    linear::renew_unscale(asm, &pe.row);
 }

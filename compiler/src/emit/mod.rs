@@ -96,6 +96,10 @@ pub(crate) const FEEDBACK_WORDS: u32 = 3;
 pub(crate) const POSITION_BITS: u32 = 20;
 /// Bits of a slot in [`regs::WHERE`].
 pub(crate) const SLOT_BITS: u32 = 8;
+/// A position in its lowest bits.
+pub(crate) const POSITION_MASK: u32 = (1 << POSITION_BITS) - 1;
+/// A slot in the lowest bits.
+pub(crate) const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
 /// Bit of [`regs::WHERE`] that asks for a token.
 pub(crate) const WANTED_BIT: u32 = POSITION_BITS + SLOT_BITS;
 

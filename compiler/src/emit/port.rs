@@ -83,8 +83,7 @@ fn pass_id(asm: &mut Asm, lanes: &PortLanes, from: Color, id: Reg) {
 
 /// Divides the position by the number of columns, for the stage's KV cache.
 fn share_position(asm: &mut Asm, width: u32) {
-    let position_mask = (1 << super::POSITION_BITS) - 1;
-    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(position_mask));
+    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(super::POSITION_MASK));
     asm.alu(AluOp::Div, regs::SHARE, regs::A, Src::Imm(width));
     asm.alu(AluOp::Rem, regs::B, regs::A, Src::Imm(width));
     asm.alu(AluOp::Shl, regs::B, regs::B, Src::Imm(super::POSITION_BITS));

@@ -5,12 +5,12 @@
 //! row the weights of the row's experts: 0 for one that is not chosen.
 
 use crate::asm::{Asm, Mem, mem, n};
-use crate::emit::collective::{broadcast, broadcast_reg, copy_of, reduce, share_in_place};
-use crate::emit::layers::{Norming, Pe};
+use crate::emit::collective::{broadcast, copy_of, reduce, share_in_place};
+use crate::emit::layers::{Norming, Pe, share_scale, sum_norm};
 use crate::emit::linear::{self, TileAt};
 use crate::emit::{f32_reg, marks, regs};
 use crate::extras::is_biased;
-use models::{Block, Experts, Norm, Weighting};
+use models::{Block, Experts, Weighting};
 use pe_isa::{AluOp, Cond, DType, Operand, Src, VecOp};
 
 const F: DType = DType::F32;
@@ -49,7 +49,12 @@ fn logits(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Block, &Expe
         let tile = TileAt { base: at.router, rows, columns: own, stride, offset: None };
         linear::multiply(asm, formats, tile, layout.input, layout.sums);
     }
-    finish_norm(asm, pe, Norming::of_mlp(block), &block.mlp.norm);
+    sum_norm(asm, pe, Norming::of_mlp(block));
+    if pe.row.is_root() {
+        let hidden = pe.stage.tiling.dims.hidden;
+        linear::norm_factor(asm, layout.squares, hidden, block.mlp.norm.epsilon);
+    }
+    share_scale(asm, pe);
     if own > 0 {
         reduce(asm, &pe.row, VecOp::Add, &shape, &sums, acc);
     }
@@ -65,21 +70,6 @@ fn logits(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Block, &Expe
             asm.vec(VecOp::Add, &shape, logits.clone(), logits, bias);
         }
     }
-}
-
-/// Sums the squares behind a norm along the row; its factor to registers `SCALE` of all and `RATIO` of the root.
-fn finish_norm(asm: &mut Asm, pe: &Pe, norming: Norming, norm: &Norm) {
-    let layout = &pe.stage.layout;
-    if norming != Norming::Again {
-        let squares = mem(layout.squares, &[1], F);
-        reduce(asm, &pe.row, VecOp::Add, &[n(1)], &squares, F);
-    }
-    if pe.row.is_root() {
-        let hidden = pe.stage.tiling.dims.hidden;
-        linear::norm_factor(asm, layout.squares, hidden, norm.epsilon);
-    }
-    broadcast_reg(asm, &pe.row, regs::SCALE);
-    linear::renew_unscale(asm, &pe.row);
 }
 
 /// The largest logit that is left: its value in register `A`, its index in `B`, of equal ones the lowest.

@@ -65,7 +65,7 @@ impl MlpAt {
 
 /// Elements of the longest work vectors of some MLPs.
 #[derive(Debug, Default)]
-pub(super) struct Work {
+pub(super) struct LongestWork {
     pub(super) inner: u32,
     /// Outputs of the first projection.
     pub(super) ups: u32,
@@ -76,12 +76,12 @@ pub(super) struct Work {
     pub(super) row_logits: u32,
 }
 
-impl Work {
-    pub(super) fn of<'a>(all: impl Iterator<Item = &'a MlpAt>) -> Work {
-        all.fold(Work::default(), |most, at| {
+impl LongestWork {
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a MlpAt>) -> LongestWork {
+        all.fold(LongestWork::default(), |most, at| {
             let logits = at.tiling.logits();
             let row_experts = if logits.total() > 0 { at.tiling.max_experts() } else { 0 };
-            Work {
+            LongestWork {
                 inner: most.inner.max(at.tiling.max_inner()),
                 ups: most.ups.max(at.gate_up_stride),
                 experts: most.experts.max(logits.total()),

@@ -1,6 +1,6 @@
 //! Which experts a row of PEs has, and which part of their inner width.
 
-use crate::split::Split;
+use crate::split::{Dealt, Split, deal};
 use std::ops::Range;
 
 /// Sizes of a layer's MLP.
@@ -57,19 +57,10 @@ impl RowExperts {
 impl MlpTiling {
     /// What row `row` has.
     pub(crate) fn row(&self, row: u32) -> RowExperts {
-        let (experts, whole) = (self.dims.experts(), self.dims.intermediate);
-        if self.height < experts {
-            let dealt = Split::new(experts, self.height);
-            let (first, count) = (dealt.start(row), dealt.len(row));
-            return RowExperts { first, count, inner: 0..whole, leads: true };
-        }
-        let blocks = Split::new(self.height, experts);
-        let first =
-            (0..experts).find(|&e| row < blocks.end(e)).expect("rows are dealt over experts");
-        let inner = Split::new(whole, blocks.len(first));
-        let part = row - blocks.start(first);
+        let Dealt { first, count, part, parts } = deal(self.dims.experts(), self.height, row);
+        let inner = Split::new(self.dims.intermediate, parts);
         let inner = inner.start(part)..inner.end(part);
-        RowExperts { first, count: 1, inner, leads: part == 0 }
+        RowExperts { first, count, inner, leads: part == 0 }
     }
 
     /// Over all rows, the most experts.

@@ -45,18 +45,18 @@ fn run(mut engine: Engine, script: &HostScript, words: usize) -> (Engine, Cycle)
 }
 
 /// What happened in a run.
-struct Work {
+struct Happened {
     hops: u64,
     /// Fabric steps and instructions of all PEs.
     operations: u64,
     cycles: u64,
 }
 
-impl Work {
-    fn of(engine: &Engine, cycle: Cycle, tiles: usize) -> Work {
+impl Happened {
+    fn of(engine: &Engine, cycle: Cycle, tiles: usize) -> Happened {
         let counters = (0..tiles as u32).map(|tile| engine.counters(PeIdx(tile)));
         let operations = counters.map(|c| c.fabric_steps + c.instructions).sum();
-        Work { hops: engine.wavelet_hops(), operations, cycles: cycle.0 }
+        Happened { hops: engine.wavelet_hops(), operations, cycles: cycle.0 }
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn bench(
         let load = || Engine::load_for(&image, threads.unwrap_or(NonZeroUsize::MIN));
         let tiles = image.tiles.len();
         let (memory, (done, cycle)) = Memory::of(load, |engine| run(engine, &script, words));
-        let work = Work::of(&done, cycle, tiles);
+        let happened = Happened::of(&done, cycle, tiles);
         drop(done);
         let loaded = load();
         drop(image);
@@ -80,14 +80,17 @@ pub(crate) fn bench(
             let fresh = loaded.clone();
             Spent::by(|| run(fresh, &script, words))
         };
-        (work.hops, once, (work, memory, tiles, tokens))
+        (happened.hops, once, (happened, memory, tiles, tokens))
     });
-    let Some((runs, (work, memory, tiles, tokens))) = measured else { return };
+    let Some((runs, (happened, memory, tiles, tokens))) = measured else { return };
     let mut facts = vec![
-        runs.rate(work.hops, "hops"),
-        runs.rate(work.operations, "PE operations"),
+        runs.rate(happened.hops, "hops"),
+        runs.rate(happened.operations, "PE operations"),
         runs.times(),
-        format!("{} hops, {} operations, {} cycles", work.hops, work.operations, work.cycles),
+        format!(
+            "{} hops, {} operations, {} cycles",
+            happened.hops, happened.operations, happened.cycles
+        ),
         memory.per_tile(tiles),
     ];
     facts.extend(tokens.map(|tokens| runs.rate(tokens, "tokens")));

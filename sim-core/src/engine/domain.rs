@@ -47,7 +47,7 @@ impl Domain {
             if layout.spread {
                 self.net.touch_routers(routers);
             }
-            routers.iter().for_each(|&at| self.net.visit_router(at));
+            routers.iter().for_each(|&at| self.net.visit_router(at, &layout.rivals));
         }
         for actor in &bucket.others {
             match actor.kind() {

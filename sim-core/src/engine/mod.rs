@@ -77,6 +77,8 @@ struct Layout {
     codes: Vec<Code>,
     constants: Constants,
     plans: Vec<elaborate::Plan>,
+    /// For each FIFO of a route set, as bits by rank, the others that use one of its outputs.
+    rivals: Vec<[u64; 2]>,
     tiles: Tiles,
     /// Registers of tiles without a program that do not start at 0.
     idle_params: Vec<(usize, Reg, u32)>,
@@ -131,6 +133,11 @@ impl Engine {
         let threads = Threads::new(threads, domains.len());
         let host_latency = image.machine.host_latency_cycles();
         Engine { layout, domains, threads, host_latency, now: 0, started: false }
+    }
+
+    /// Threads that simulate: those asked for at most, and one where the image is one domain or the host gives no more.
+    pub fn threads(&self) -> usize {
+        self.threads.count()
     }
 
     /// Runs until something stops it, and gives the machine's final state.

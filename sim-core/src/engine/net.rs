@@ -70,7 +70,7 @@ pub(super) struct Router {
     pub(super) count: u8,
     /// Rule A-1, as the rank of the first FIFO at or after the cursor's key.
     pub(super) cursor: u8,
-    /// Where its FIFOs' rivals begin in [`Net::rivals`].
+    /// Where its FIFOs' rivals begin in [`super::Layout::rivals`].
     pub(super) rivals: u32,
 }
 
@@ -134,8 +134,6 @@ pub(super) struct Net {
     /// Wavelets sent through each link by FIFOs with switched routes; empty where no route is switched.
     pub(super) switched_sent: Vec<u64>,
     pub(super) routers: Vec<Router>,
-    /// For each FIFO of a route set, as bits by rank, the others that use one of its outputs.
-    pub(super) rivals: Vec<[u64; 2]>,
     pub(super) gates: Vec<Gate>,
     pub(super) host_in: Vec<super::ramp::HostIn>,
     pub(super) turn_cycles: u32,

@@ -78,9 +78,9 @@ impl Net {
     }
 
     /// A visit of a router with contention (rules ). FIFOs that nobody competes with at present
-    /// go their way; the others meet.
+    /// go their way; the others meet. `rivals` are the layout's.
     #[inline]
-    pub(super) fn visit_router(&mut self, at: u32) {
+    pub(super) fn visit_router(&mut self, at: u32, rivals: &[[u64; 2]]) {
         let router = &mut self.routers[at as usize];
         if router.next != self.now {
             return;
@@ -88,7 +88,7 @@ impl Net {
         router.next = u64::MAX;
         let next = match router.waiting {
             [one, 0] if one.is_power_of_two() => self.visit_alone(at, one.trailing_zeros()),
-            waiting => self.visit_several(at, waiting),
+            waiting => self.visit_several(at, waiting, rivals),
         };
         if next < NEVER {
             let when = self.cycle(next).max(self.now + 1);
@@ -98,14 +98,14 @@ impl Net {
 
     /// The visit of all that are not empty. Returns when the next visit is due.
     #[inline(never)]
-    fn visit_several(&mut self, at: u32, waiting: [u64; 2]) -> u32 {
+    fn visit_several(&mut self, at: u32, waiting: [u64; 2], rivals: &[[u64; 2]]) -> u32 {
         let first = self.routers[at as usize].rivals;
         let mut meeting = [0; 2];
         let mut next = NEVER;
         for word in 0..2 {
             for bit in super::pe::bits(waiting[word]) {
                 let rank = (64 * word + bit) as u32;
-                let rivals = self.rivals[(first + rank) as usize];
+                let rivals = rivals[(first + rank) as usize];
                 if rivals[0] & waiting[0] | rivals[1] & waiting[1] == 0 {
                     next = next.min(self.visit_alone(at, rank));
                 } else {

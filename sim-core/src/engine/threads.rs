@@ -24,7 +24,13 @@ impl Threads {
         let count = count.min(domains);
         let more = (count > 1).then(|| rayon::ThreadPoolBuilder::new().num_threads(count - 1));
         let pool = more.and_then(|pool| pool.build().ok()).map(Arc::new);
+        let count = if pool.is_some() { count } else { 1 };
         Threads { pool, count, least_visits: LEAST_VISITS * count }
+    }
+
+    /// How many there are, that which calls included.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// Has every cycle shared.

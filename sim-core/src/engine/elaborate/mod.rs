@@ -43,7 +43,7 @@ pub(super) struct Plan {
     switched: bool,
     /// Two colors share an output.
     contended: bool,
-    /// Where the rivals of its FIFOs begin in [`Net::rivals`].
+    /// Where the rivals of its FIFOs begin in [`super::Layout::rivals`].
     rivals: u32,
 }
 
@@ -120,6 +120,7 @@ pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain
         codes: codes(image),
         constants: Constants::new(&image.machine),
         plans,
+        rivals,
         tiles: Tiles::default(),
         idle_params: idle_params(image),
         spread: false,
@@ -131,7 +132,6 @@ pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain
     let mut proxies = Vec::with_capacity(sizes.len());
     for sizes in sizes {
         let mut builder = Builder::new(image, &layout, &cuts, sizes);
-        builder.net.rivals.clone_from(&rivals);
         for tile in builder.tiles.clone().map(PeIdx) {
             builder.router_fifos(tile);
             builder.pe(tile);
@@ -185,7 +185,6 @@ fn empty_net(image: &WaferImage) -> Net {
         switched_sent: Vec::new(),
         links: Links::new(machine.fabric.link_cycles),
         routers: Vec::new(),
-        rivals: Vec::new(),
         gates: Vec::new(),
         host_in: Vec::new(),
         turn_cycles: machine.fabric.turn_cycles as u32,
