@@ -11,7 +11,7 @@ use compiler::{Compiled, Options};
 use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
-use sim_core::{Engine, HostScript, HostWavelet, NoObserver, Outcome};
+use sim_core::{HostScript, HostWavelet, NoObserver, Outcome, engine};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
@@ -74,11 +74,19 @@ impl Session<'_> {
         let asked = (self.requests, sent);
         let mut receiver = Receiver::new(asked, self.rules, self.progress, wafer, listener);
         let started = Instant::now();
-        let engine = Engine::load_for(image, self.threads);
-        let threads = engine.threads();
-        let outcome = match taps {
-            Some(taps) => engine.outcome(&script, &mut receiver, self.limit, taps),
-            None => engine.outcome(&script, &mut receiver, self.limit, &mut NoObserver),
+        let mut nobody = NoObserver;
+        let (outcome, threads) = match taps {
+            Some(taps) => {
+                engine::run_for(image, self.threads, &script, &mut receiver, self.limit, taps)
+            }
+            None => engine::run_for(
+                image,
+                self.threads,
+                &script,
+                &mut receiver,
+                self.limit,
+                &mut nobody,
+            ),
         };
         let engine_time = started.elapsed();
         receiver.failure.map_or(Ok(()), Err)?;

@@ -2,7 +2,8 @@
 //!
 //! * `broadcast-reduce/WIDTHxHEIGHT/WORDS`: along each row a broadcast, up each column a chain of sums, of vectors of so
 //!   many words.
-//! * `two-threads/…`: the same by two threads; the ratio of the wall times is what the second one brings.
+//! * `calendar/…`: the same wavelet by wavelet, as where something competes.
+//! * `two-threads/…`: that by two threads; the ratio of the wall times is what the second one brings.
 //! * `corner/…`: the same in the north-west corner of a whole wafer, which is to cost no more than without the rest.
 //! * `all-to-one/…`: twenty colors through the same links.
 //! * `naive/…`: the yardstick, `broadcast-reduce` with 64 words by a program that can do nothing else.
@@ -37,8 +38,10 @@ fn main() {
     for ((width, height), rounds) in
         [((8, 8), 640), ((32, 32), 40), ((64, 64), 10), ((256, 256), 2), ((600, 600), 1)]
     {
-        let name = format!("two-threads/{width}x{height}/64");
         let traffic = Traffic { width, height, words: 64, rounds };
+        let name = format!("calendar/{width}x{height}/64");
+        bench(&mut meter, &name, || broadcast_reduce(&machine((width, height)), traffic));
+        let name = format!("two-threads/{width}x{height}/64");
         let image = || broadcast_reduce(&machine((width, height)), traffic);
         let end = End { threads: NonZeroUsize::new(2), ..End::default() };
         scene::bench(&mut meter, &name, || (image(), HostScript::default(), end));
@@ -75,7 +78,9 @@ fn naive(meter: &mut Meter, width: u32, height: u32, rounds: u32) {
 fn collective(meter: &mut Meter, (width, height): (u32, u32), words: u32, rounds: u32) {
     let name = format!("broadcast-reduce/{width}x{height}/{words}");
     let traffic = Traffic { width, height, words, rounds };
-    bench(meter, &name, || broadcast_reduce(&machine((width, height)), traffic));
+    let image = || broadcast_reduce(&machine((width, height)), traffic);
+    let end = End { flows: true, ..End::default() };
+    scene::bench(meter, &name, || (image(), HostScript::default(), end));
 }
 
 fn bench(meter: &mut Meter, name: &str, image: impl FnOnce() -> WaferImage) {

@@ -15,6 +15,8 @@ pub(crate) struct End {
     pub(crate) tokens: Option<u64>,
     /// Threads that run it; the calling one where not given.
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Whether it goes without a calendar.
+    pub(crate) flows: bool,
 }
 
 /// Takes everything, and ends the run with the last word that it waits for.
@@ -35,10 +37,15 @@ impl Host for Listener {
     }
 }
 
-fn run(mut engine: Engine, script: &HostScript, words: usize) -> (Engine, Cycle) {
+fn run(mut engine: Engine, script: &HostScript, (words, flows): (usize, bool)) -> (Engine, Cycle) {
     // A host that waits for nothing never ends a run.
     let words = if words == 0 { usize::MAX } else { words };
-    let (stop, cycle) = engine.run(script, &mut Listener { words }, Cycle::NEVER, &mut NoObserver);
+    let mut host = Listener { words };
+    let (stop, cycle) = if flows {
+        engine.flow(script, &mut host, Cycle::NEVER).expect("nothing competes")
+    } else {
+        engine.run(script, &mut host, Cycle::NEVER, &mut NoObserver)
+    };
     let is_over = matches!(stop, StopReason::Finished | StopReason::Host);
     assert!(is_over, "a benchmark's run must end well: {stop:?}");
     (engine, cycle)
@@ -68,17 +75,18 @@ pub(crate) fn bench(
     make: impl FnOnce() -> (WaferImage, HostScript, End),
 ) {
     let measured = meter.bench(name, || {
-        let (image, script, End { words, tokens, threads }) = make();
+        let (image, script, End { words, tokens, threads, flows }) = make();
+        let how = (words, flows);
         let load = || Engine::load_for(&image, threads.unwrap_or(NonZeroUsize::MIN));
         let tiles = image.tiles.len();
-        let (memory, (done, cycle)) = Memory::of(load, |engine| run(engine, &script, words));
+        let (memory, (done, cycle)) = Memory::of(load, |engine| run(engine, &script, how));
         let happened = Happened::of(&done, cycle, tiles);
         drop(done);
         let loaded = load();
         drop(image);
         let once = move || {
             let fresh = loaded.clone();
-            Spent::by(|| run(fresh, &script, words))
+            Spent::by(|| run(fresh, &script, how))
         };
         (happened.hops, once, (happened, memory, tiles, tokens))
     });

@@ -6,7 +6,7 @@
 //! calendar (`wheel`) says who may have something to do in which cycle. Whoever is blocked
 //! computes when that ends, or, where it depends on what others will do, leaves a note with the
 //! FIFO in question and sleeps. The wafer may be cut into domains (`domain`, `edge`), which several threads then visit
-//! at the same time (`threads`).
+//! at the same time (`threads`). Where nothing competes, all that needs no calendar (`flow`).
 //!
 //! **Architecture Invariant:** visits of one cycle do not see each other. All effects carry a later
 //! time (rule T-1: arrivals and credits take at least a cycle), and what is changed in place (a
@@ -25,6 +25,7 @@ mod link;
 mod net;
 mod pe;
 mod ramp;
+mod replay;
 mod router;
 mod step;
 mod stream;
@@ -40,13 +41,18 @@ use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
 use fabric::{PeIdx, WaferImage};
+use flow::{Ended, Flow};
 use pe::Trap;
 use pe_isa::{Cycle, REGISTERS, Reg};
+use replay::Replayed;
 use std::num::NonZeroUsize;
 use threads::Threads;
 use wheel::Actor;
 
 /// Runs an image until it stops by itself, the host ends it, or `limit` is reached.
+///
+/// # Panics
+/// As [`Engine::load`].
 pub fn run(
     image: &WaferImage,
     script: &HostScript,
@@ -54,7 +60,35 @@ pub fn run(
     limit: Cycle,
     observer: &mut (impl Observer + ?Sized),
 ) -> Outcome {
-    Engine::load(image).outcome(script, host, limit, observer)
+    run_for(image, NonZeroUsize::MIN, script, host, limit, observer).0
+}
+
+/// The same for a number of threads. Returns how many were of use, too.
+///
+/// Where nobody observes and nothing in the image competes, no calendar is needed (`flow`). Where something does, it is
+/// found out on the way, and the run begins again; the host does not hear twice.
+///
+/// # Panics
+/// As [`Engine::load`].
+pub fn run_for(
+    image: &WaferImage,
+    threads: NonZeroUsize,
+    script: &HostScript,
+    host: &mut (impl Host + ?Sized),
+    limit: Cycle,
+    observer: &mut (impl Observer + ?Sized),
+) -> (Outcome, usize) {
+    let mut host = Replayed::new(host);
+    if !observer.active() && !observer.sees_events() {
+        let mut engine = Engine::load(image);
+        if let Some((stop, cycle)) = engine.flow(script, &mut host, limit) {
+            return (Outcome { stop, cycle, state: engine.final_state() }, 1);
+        }
+    }
+    host.again();
+    let engine = Engine::load_for(image, threads);
+    let threads = engine.threads();
+    (engine.outcome(script, &mut host, limit, observer), threads)
 }
 
 /// Visits whose memory is asked for together.
@@ -151,34 +185,28 @@ impl Engine {
         limit: Cycle,
         observer: &mut (impl Observer + ?Sized),
     ) -> Outcome {
-        if std::env::var("FLOW").is_ok() {
-            let t = std::time::Instant::now();
-            let flowed = self.clone().try_flow(script, host, limit);
-            eprintln!("flow: {:?} in {:?}", flowed.as_ref().map(|o| o.cycle), t.elapsed());
-            if let Some(outcome) = flowed {
-                return outcome;
-            }
-        }
         let (stop, cycle) = self.run(script, host, limit, observer);
         Outcome { stop, cycle, state: self.final_state() }
     }
 
-    /// Runs as a network of processes. None where the image is not of the kind, or something competes; the host may have
-    /// received some words then.
-    pub fn try_flow(
-        mut self,
+    /// Runs where nothing competes (`flow`). None where something does, or where the image is of another kind; the host may have
+    /// heard of some wavelets then.
+    ///
+    /// # Panics
+    /// When the wafer is cut into domains, or the engine has run before.
+    pub fn flow(
+        &mut self,
         script: &HostScript,
         host: &mut (impl Host + ?Sized),
         limit: Cycle,
-    ) -> Option<Outcome> {
+    ) -> Option<(StopReason, Cycle)> {
+        assert!(!self.started, "an engine runs once; clone it before");
+        self.started = true;
         self.schedule_host(script);
-        let [domain] = &mut self.domains[..] else { return None };
-        let ended = flow::Flow::new(&self.layout, domain, self.host_latency)?.run(host, limit.0);
-        match ended {
-            flow::Ended::Stopped(stop, cycle) => {
-                Some(Outcome { stop, cycle, state: self.final_state() })
-            }
-            flow::Ended::Irregular => None,
+        let [domain] = &mut self.domains[..] else { panic!("the wafer is cut into domains") };
+        match Flow::new(&self.layout, domain, self.host_latency)?.run(host, limit.0) {
+            Ended::Stopped(stop, cycle) => Some((stop, cycle)),
+            Ended::Irregular => None,
         }
     }
 

@@ -73,7 +73,8 @@ pub fn case(seed: u64, side: u32) -> Case {
     let dtypes = [DType::F32, DType::F32, DType::F16];
     let phases: Vec<Phase> = (0..2 + random.below(6))
         .map(|_| {
-            let (axis, len) = (random.below(2) as usize, random.of(&[1, 1, 2, 3, 7, 16, 33, 64, 100]));
+            let (axis, len) =
+                (random.below(2) as usize, random.of(&[1, 1, 2, 3, 7, 16, 33, 64, 100]));
             let dtype = random.of(&dtypes);
             match random.below(7) {
                 0..=2 => Phase::Sum { axis, len, dtype },
@@ -92,7 +93,8 @@ pub fn case(seed: u64, side: u32) -> Case {
             let at = image.index(PeCoord::new(x, y));
             let routes = image.intern_routes(RouteSet { routes });
             let program = image.intern_program(program);
-            let contents: Vec<u32> = (0..WORDS).map(|n| (1.0f32 + n as f32 / 64.0).to_bits()).collect();
+            let contents: Vec<u32> =
+                (0..WORDS).map(|n| (1.0f32 + n as f32 / 64.0).to_bits()).collect();
             let tile = &mut image.tiles[at.0 as usize];
             tile.sram_bytes = 4 * WORDS;
             tile.program = Some(program);
@@ -149,7 +151,9 @@ impl Place {
             self.phase(&mut code, phase);
         }
         let mut routes = Vec::new();
-        for (axis, [low, high]) in [[Port::West, Port::East], [Port::North, Port::South]].into_iter().enumerate() {
+        for (axis, [low, high]) in
+            [[Port::West, Port::East], [Port::North, Port::South]].into_iter().enumerate()
+        {
             let sums = |p: &Phase| matches!(p, Phase::Sum { axis: a, .. } if *a == axis);
             let shares = |p: &Phase| matches!(p, Phase::Share { axis: a, .. } if *a == axis);
             if phases.iter().any(sums) {
@@ -229,7 +233,7 @@ impl Place {
                     code.vec(VecOp::Mov, len, Code::to, color, result, Operand::None);
                     return;
                 }
-                let first = if parts == 2 && len > 3 { len / 2 & !1 } else { len };
+                let first = if parts == 2 && len > 3 { (len / 2) & !1 } else { len };
                 let input = code.input(color, dtype);
                 let place = code.mem(OTHER, dtype);
                 code.store(VecOp::Mov, first, place, input, Operand::None);
@@ -238,7 +242,7 @@ impl Place {
                 }
             }
             Phase::Work { stride, len } => {
-                if (self.at[0] + 2 * self.at[1]) % stride == 0 {
+                if (self.at[0] + 2 * self.at[1]).is_multiple_of(stride) {
                     let (a, b) = (code.mem(0, DType::F32), code.mem(OTHER, DType::F32));
                     code.store(VecOp::Add, len, b, a, b);
                 }

@@ -41,6 +41,17 @@ pub fn engine(
     limit: Cycle,
     observer: &mut dyn Observer,
 ) -> Outcome {
+    Engine::load(image).outcome(script, host, limit, observer)
+}
+
+/// The engine, without its calendar where it can do without, as a [`Runner`].
+pub fn flow(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
     crate::engine::run(image, script, host, limit, observer)
 }
 
@@ -68,58 +79,6 @@ pub fn shattered(
     let cuts: Vec<u32> = (1..image.tiles.len() as u32).collect();
     let seven = NonZeroUsize::MIN.saturating_add(6);
     Engine::load_cut(image, &cuts, seven).outcome(script, host, limit, observer)
-}
-
-/// Passes on all words but the first ones.
-struct Rest<'a> {
-    host: &'a mut dyn Host,
-    heard: usize,
-    skip: usize,
-    stopped: bool,
-}
-
-impl Host for Rest<'_> {
-    fn receive(
-        &mut self,
-        cycle: Cycle,
-        port: usize,
-        payload: u32,
-        answers: &mut crate::run::Answers,
-    ) -> crate::run::Verdict {
-        self.heard += 1;
-        if self.heard <= self.skip {
-            let is_last = self.stopped && self.heard == self.skip;
-            return if is_last { crate::run::Verdict::Stop } else { crate::run::Verdict::Continue };
-        }
-        let verdict = self.host.receive(cycle, port, payload, answers);
-        self.stopped = verdict == crate::run::Verdict::Stop;
-        verdict
-    }
-}
-
-/// Runs that went as processes, and others.
-pub static FLOWED: [std::sync::atomic::AtomicUsize; 2] =
-    [const { std::sync::atomic::AtomicUsize::new(0) }; 2];
-
-/// The engine's processes where they can be, as a [`Runner`].
-pub fn flow(
-    image: &WaferImage,
-    script: &HostScript,
-    host: &mut dyn Host,
-    limit: Cycle,
-    observer: &mut dyn Observer,
-) -> Outcome {
-    if observer.active() || observer.sees_events() {
-        return crate::engine::run(image, script, host, limit, observer);
-    }
-    let mut rest = Rest { host, heard: 0, skip: 0, stopped: false };
-    let outcome = Engine::load(image).try_flow(script, &mut rest, limit);
-    FLOWED[usize::from(outcome.is_none())].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    outcome.unwrap_or_else(|| {
-        let (skip, stopped) = (rest.heard, rest.stopped);
-        let mut rest = Rest { host: rest.host, heard: 0, skip, stopped };
-        crate::engine::run(image, script, &mut rest, limit, observer)
-    })
 }
 
 /// A run to be made.

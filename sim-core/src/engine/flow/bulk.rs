@@ -2,8 +2,8 @@
 
 use crate::engine::pe::{Memory, Op};
 use crate::engine::stream::is_by_words;
-use pe_isa::semantics::{self, Place};
 use pe_isa::VecOp;
+use pe_isa::semantics::{self, Place};
 
 /// Where the words of an operand are, step by step.
 #[derive(Debug, Clone, Copy)]
@@ -69,9 +69,7 @@ fn carry_words(
     let at = |words: Words, n: usize, memory: &[u32]| match words {
         Words::Constant(bits) => bits,
         Words::Fabric => input[n],
-        Words::Memory { at, step } => {
-            memory[(i64::from(at) + n as i64 * i64::from(step)) as usize]
-        }
+        Words::Memory { at, step } => memory[(i64::from(at) + n as i64 * i64::from(step)) as usize],
     };
     if let (VecOp::Mov, Words::Fabric, Words::Memory { at: first, step: 1 }) = (kind, a, dst) {
         memory[first as usize..first as usize + wavelets].copy_from_slice(&input[..wavelets]);
@@ -88,6 +86,7 @@ fn carry_words(
         }
         return;
     }
+    #[expect(clippy::needless_range_loop, reason = "there is not always an output")]
     for n in 0..wavelets {
         let (x, y) = (at(a, n, memory), at(b, n, memory));
         match dst {

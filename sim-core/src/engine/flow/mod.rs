@@ -1,51 +1,78 @@
-//! Runs of images in which nothing ever competes, evaluated as a network of processes.
+//! Runs in which nothing competes, as a network of processes instead of a calendar.
+//!
+//! Where no two wavelets ever want one output in the same cycle, and no two threads one datapath, what a PE does follows from
+//! what it receives, and when a wavelet leaves a FIFO follows from a few other departures. So everything can be decided in any
+//! order in which that is known (a timed Kahn network): vectors at once where all who take part wait for them (`meeting`), and
+//! wavelet by wavelet elsewhere (`process`, `wires`). Whether two departures may disturb one another is looked at after the
+//! fact; where they may, the run is left to the calendar.
+//!
+//! **Architecture Invariant:** nothing at or after the *horizon* is decided. It lies as far behind the earliest thing that is
+//! undecided as a wavelet needs to the host, so that the state is exact at whatever cycle the host ends the run.
 
 mod bulk;
+mod lay;
 mod meeting;
-mod nets;
 mod opening;
 mod process;
+mod series;
+mod trees;
 mod wires;
 
 use super::Layout;
 use super::domain::Domain;
 use crate::run::{Answers, Host, StopReason, Verdict};
-use pe_isa::Cycle;
 use meeting::Table;
-use nets::Nets;
+use pe_isa::Cycle;
+use std::collections::VecDeque;
+use trees::Trees;
 use wires::{NONE, Wires};
 
-/// A process, as an entry of the list of work: a line, or a PE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Work {
+/// A line, or a PE, of which something may be decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Actor {
     Line(u32),
     Pe(u32),
 }
 
+/// Times beyond this are left to the calendar.
+const LAST: u64 = 1 << 30;
+
+/// A run.
 pub(super) struct Flow<'a> {
     layout: &'a Layout,
     domain: &'a mut Domain,
     wires: Wires,
-    nets: Nets,
+    trees: Trees,
     table: Table,
-    /// PEs of one thread that go on.
-    fast: Vec<u32>,
-    /// PEs whose vectors wait for receivers.
-    parked: std::collections::VecDeque<u32>,
-    is_parked: Vec<bool>,
-    is_open: Vec<bool>,
-    is_plain: Vec<bool>,
-    work: std::collections::VecDeque<Work>,
-    pe_queued: Vec<bool>,
-    /// What is known to come at or after the horizon.
-    later: Vec<(u64, Work)>,
-    /// No decision at or after this cycle is taken.
-    horizon: u64,
-    /// Before and at this cycle nothing else can happen.
-    safe: u64,
-    fault: bool,
+    /// Cycles from the host to the edge.
     host_latency: u64,
-    stats: [u64; 8],
+    processes: Vec<Process>,
+    /// PEs of one thread that go on; they come before `open`.
+    running: Vec<u32>,
+    /// What is to be looked at wavelet by wavelet.
+    open: VecDeque<Actor>,
+    /// PEs whose vectors wait for receivers that do not wait for them; they come last.
+    parked: VecDeque<u32>,
+    /// What is known to come at or after the horizon.
+    later: Vec<(u64, Actor)>,
+    /// Nothing at or after this cycle is decided.
+    horizon: u64,
+    /// Before and at this cycle nothing is undecided.
+    safe: u64,
+    /// An instruction faulted.
+    fault: bool,
+}
+
+/// What is to be known of a PE besides its state.
+#[derive(Debug, Clone, Copy)]
+struct Process {
+    /// It has one thread.
+    is_plain: bool,
+    /// It will take what comes as it comes.
+    is_open: bool,
+    /// It is in a list.
+    is_listed: bool,
+    is_parked: bool,
 }
 
 /// How it ended.
@@ -56,197 +83,206 @@ pub(super) enum Ended {
 }
 
 impl<'a> Flow<'a> {
-    /// None where the image is not of the kind.
+    /// None where the image is not of the kind: with switches, control wavelets, or several tasks of a PE.
     pub(super) fn new(
         layout: &'a Layout,
         domain: &'a mut Domain,
         host_latency: u64,
     ) -> Option<Flow<'a>> {
         let net = &domain.net;
-        let plain = net.switches.is_empty();
-        let plain = plain && net.host_in.iter().all(|p| p.script.iter().all(|w| !w.control));
-        if !plain || !process::are_processes(layout) {
+        let data =
+            net.host_in.iter().all(|p| p.script.iter().all(|w| !w.control && w.cycle.0 < LAST));
+        if !data || !net.switches.is_empty() || !process::are_processes(layout) {
             return None;
         }
-        let wires = Wires::new(net);
-        let pes = domain.pes.len();
-        let plain = |pe: &crate::engine::pe::Pe| layout.codes[pe.code as usize].threads == 1;
+        let wires = Wires::new(net, &layout.rivals)?;
+        let processes = domain.pes.iter().map(|pe| Process {
+            is_plain: layout.codes[pe.code as usize].threads == 1,
+            is_open: false,
+            is_listed: false,
+            is_parked: false,
+        });
         Some(Flow {
             layout,
-            nets: Nets::new(&wires),
-            table: Table::default(),
-            fast: Vec::new(),
-            parked: Default::default(),
-            is_parked: vec![false; pes],
-            is_open: vec![false; pes],
-            is_plain: domain.pes.iter().map(plain).collect(),
+            trees: Trees::new(&wires),
             wires,
-            work: Default::default(),
-            pe_queued: vec![false; pes],
+            table: Table::default(),
+            host_latency,
+            processes: processes.collect(),
+            running: Vec::new(),
+            open: VecDeque::new(),
+            parked: VecDeque::new(),
             later: Vec::new(),
             horizon: 0,
             safe: 0,
             fault: false,
-            host_latency,
-            stats: [0; 8],
             domain,
         })
     }
 
-    fn queue_line(work: &mut std::collections::VecDeque<Work>, wires: &mut Wires, at: u32) {
-        if at == NONE {
-            return;
-        }
-        let line = &mut wires.lines[at as usize];
-        if !line.queued {
-            line.queued = true;
-            work.push_back(Work::Line(at));
-        }
-    }
-
-    fn queue_pe(&mut self, at: u32) {
-        if !self.pe_queued[at as usize] {
-            self.pe_queued[at as usize] = true;
-            self.work.push_back(Work::Pe(at));
-        }
-    }
-
+    /// Runs until something stops it, or something competes; the host may have received wavelets then.
     pub(super) fn run(&mut self, host: &mut (impl Host + ?Sized), limit: u64) -> Ended {
-        for at in (0..self.domain.pes.len() as u32).rev() {
-            if self.is_plain[at as usize] {
-                self.fast.push(at);
-            } else {
-                self.queue_pe(at);
-            }
-        }
-        for at in 0..self.wires.lines.len() as u32 {
-            if self.wires.has_pending(at) {
-                Self::queue_line(&mut self.work, &mut self.wires, at);
-            }
-        }
+        self.list_all();
         let speaks = self.wires.lines.iter().any(|line| line.host != NONE);
-        let window = if speaks { self.domain.net.host_cycles } else { u64::from(u32::MAX) };
-        self.horizon = window.min(limit);
+        let window = if speaks { self.domain.net.host_cycles } else { LAST };
+        self.horizon = window.min(limit).min(LAST);
         loop {
             self.work_off();
-            if self.fault || self.wires.met {
+            if self.is_irregular() {
                 return Ended::Irregular;
             }
             let next = self.later.iter().map(|(time, _)| *time).min();
-            // What leaves for the host from now on arrives after this.
-            let certain = next.map_or(u64::MAX, |time| time.saturating_add(window));
-            self.wires.to_host.sort_unstable();
-            let due = self.wires.to_host.partition_point(|w| u64::from(w.0) < certain);
-            let words: Vec<_> = self.wires.to_host.drain(..due).collect();
-            for (cycle, port, payload) in words {
-                let cycle = u64::from(cycle);
-                if cycle > limit {
-                    break;
-                }
-                let mut answers = Answers::after(Cycle(cycle), self.host_latency);
-                let verdict = host.receive(Cycle(cycle), port as usize, payload, &mut answers);
-                if !answers.sent().is_empty() {
-                    return Ended::Irregular;
-                }
-                if verdict == Verdict::Stop {
-                    self.horizon = cycle;
-                    self.finish_window();
-                    if self.fault || self.wires.met {
-                        return Ended::Irregular;
-                    }
-                    return self.end(StopReason::Host, cycle);
-                }
+            // What leaves for the host from now on arrives at this cycle or later.
+            let certain = next.map_or(u64::MAX, |time| time + window);
+            if let Some(ended) = self.deliver(host, certain, limit) {
+                return ended;
             }
             let Some(next) = next else { return self.at_rest(limit) };
             if next >= limit {
                 return self.end(StopReason::CycleLimit, limit);
             }
+            if next >= LAST {
+                return Ended::Irregular;
+            }
             self.wires.forget(next as u32);
-            self.stats[5] += 1;
-            self.stats[6] += self.later.len() as u64;
             self.safe = next;
-            self.horizon = certain.min(limit);
-            self.requeue();
+            self.horizon = certain.min(limit).min(LAST);
+            self.list_later();
         }
     }
 
-    /// Takes all steps before the horizon that are left.
-    fn finish_window(&mut self) {
-        loop {
-            let next = self.later.iter().map(|(time, _)| *time).min();
-            match next {
-                Some(next) if next < self.horizon => {
-                    self.safe = next;
-                    self.requeue();
-                    self.work_off();
-                }
-                _ => return,
+    fn is_irregular(&self) -> bool {
+        self.fault || self.wires.met
+    }
+
+    fn list_all(&mut self) {
+        for at in (0..self.processes.len() as u32).rev() {
+            self.go_on(at);
+        }
+        for at in 0..self.wires.lines.len() as u32 {
+            if self.wires.has_pending(at) {
+                self.list_line(at);
             }
         }
     }
 
-    fn requeue(&mut self) {
-        for (_, work) in std::mem::take(&mut self.later) {
-            match work {
-                Work::Line(at) => Self::queue_line(&mut self.work, &mut self.wires, at),
-                Work::Pe(at) => self.queue_pe(at),
+    /// Has PE `at` looked at, which may have instructions to carry out.
+    fn go_on(&mut self, at: u32) {
+        if self.processes[at as usize].is_plain {
+            self.running.push(at);
+        } else {
+            self.list_pe(at);
+        }
+    }
+
+    fn list_pe(&mut self, at: u32) {
+        if !std::mem::replace(&mut self.processes[at as usize].is_listed, true) {
+            self.open.push_back(Actor::Pe(at));
+        }
+    }
+
+    fn list_line(&mut self, at: u32) {
+        if at != NONE && !std::mem::replace(&mut self.wires.lines[at as usize].is_listed, true) {
+            self.open.push_back(Actor::Line(at));
+        }
+    }
+
+    /// Has a source looked at whose receivers do not wait for its vector, once nothing else can go on.
+    fn park(&mut self, at: u32) {
+        if !std::mem::replace(&mut self.processes[at as usize].is_parked, true) {
+            self.parked.push_back(at);
+        }
+    }
+
+    fn list_later(&mut self) {
+        for (_, actor) in std::mem::take(&mut self.later) {
+            match actor {
+                Actor::Line(at) => self.list_line(at),
+                Actor::Pe(at) => self.list_pe(at),
             }
         }
     }
 
+    /// Hands over the wavelets that reach the host before `certain`: none of those to come arrives before one of these.
+    fn deliver(
+        &mut self,
+        host: &mut (impl Host + ?Sized),
+        certain: u64,
+        limit: u64,
+    ) -> Option<Ended> {
+        self.wires.to_host.sort_unstable();
+        let due = self.wires.to_host.partition_point(|w| u64::from(w.0) < certain.min(limit + 1));
+        let words: Vec<_> = self.wires.to_host.drain(..due).collect();
+        for (cycle, port, payload) in words {
+            let cycle = u64::from(cycle);
+            let mut answers = Answers::after(Cycle(cycle), self.host_latency);
+            let verdict = host.receive(Cycle(cycle), port as usize, payload, &mut answers);
+            if verdict == Verdict::Stop {
+                self.finish(cycle);
+                let is_regular = !self.is_irregular();
+                return Some(if is_regular {
+                    self.end(StopReason::Host, cycle)
+                } else {
+                    Ended::Irregular
+                });
+            }
+            if !answers.sent().is_empty() {
+                return Some(Ended::Irregular);
+            }
+        }
+        None
+    }
+
+    /// Decides what is left before `cycle`.
+    fn finish(&mut self, cycle: u64) {
+        self.horizon = cycle;
+        while let Some(next) = self.later.iter().map(|(time, _)| *time).min() {
+            if next >= cycle || self.is_irregular() {
+                return;
+            }
+            self.safe = next;
+            self.list_later();
+            self.work_off();
+        }
+    }
+
+    /// Decides all that can be decided before the horizon.
     fn work_off(&mut self) {
-        loop {
-            while let Some(at) = self.fast.pop() {
-                self.stats[7] += 1;
+        while !self.is_irregular() {
+            if let Some(at) = self.running.pop() {
                 self.run_on(at);
-                if self.fault || self.wires.met {
-                    return;
-                }
-            }
-            let work = match (self.work.pop_front(), self.parked.pop_front()) {
-                (Some(work), parked) => {
-                    if let Some(at) = parked {
-                        self.parked.push_front(at);
-                    }
-                    work
-                }
-                (None, Some(at)) => {
-                    self.is_parked[at as usize] = false;
-                    self.queue_pe(at);
-                    continue;
-                }
-                (None, None) => return,
-            };
-            match work {
-                Work::Pe(at) => {
-                    self.pe_queued[at as usize] = false;
-                    self.stats[3] += 1;
-                    if let Some(time) = self.advance_pe(at) {
-                        self.later.push((time, work));
-                    }
-                    if self.fault {
-                        return;
-                    }
-                }
-                Work::Line(at) => {
-                    self.wires.lines[at as usize].queued = false;
-                    self.advance_line(at);
-                    if self.wires.met {
-                        return;
-                    }
-                }
+            } else if let Some(actor) = self.open.pop_front() {
+                self.visit(actor);
+            } else if let Some(at) = self.parked.pop_front() {
+                self.processes[at as usize].is_parked = false;
+                self.list_pe(at);
+            } else {
+                return;
             }
         }
     }
 
+    fn visit(&mut self, actor: Actor) {
+        match actor {
+            Actor::Pe(at) => {
+                self.processes[at as usize].is_listed = false;
+                if let Some(time) = self.advance_pe(at) {
+                    self.later.push((time, actor));
+                }
+            }
+            Actor::Line(at) => {
+                self.wires.lines[at as usize].is_listed = false;
+                self.advance_line(at);
+            }
+        }
+    }
+
+    /// Decides the departures of a line that can be decided; those that may follow from them are listed.
     fn advance_line(&mut self, at: u32) {
         let horizon = u32::try_from(self.horizon).unwrap_or(u32::MAX);
         let (count, later) = self.wires.advance(at, horizon);
-        self.stats[0] += 1;
-        self.stats[1] += u64::from(count);
-        self.stats[2] += u64::from(count == 0);
         if let Some(time) = later {
-            self.later.push((time.into(), Work::Line(at)));
+            self.later.push((time.into(), Actor::Line(at)));
         }
         if count == 0 {
             return;
@@ -256,20 +292,21 @@ impl<'a> Flow<'a> {
             let line = &self.wires.lines[next as usize];
             if line.is_input {
                 let pe = line.pe;
-                self.queue_pe(pe);
+                self.list_pe(pe);
             } else {
-                Self::queue_line(&mut self.work, &mut self.wires, next);
+                self.list_line(next);
             }
         }
         let up = self.wires.lines[at as usize].upstream;
         if self.wires.lines[at as usize].pe != NONE {
             let pe = self.wires.lines[at as usize].pe;
-            self.queue_pe(pe);
+            self.list_pe(pe);
         } else if self.wires.has_pending(up) {
-            Self::queue_line(&mut self.work, &mut self.wires, up);
+            self.list_line(up);
         }
     }
 
+    /// Nothing is left to be decided.
     fn at_rest(&mut self, limit: u64) -> Ended {
         self.settle_all();
         let running = self.domain.pes.iter().any(|pe| pe.task.is_some() || pe.running != 0);
@@ -284,6 +321,7 @@ impl<'a> Flow<'a> {
         self.end(StopReason::Finished, activity)
     }
 
+    /// The end of activity (rule E-1).
     fn activity(&self) -> u64 {
         let mut activity = self.domain.net.activity;
         for line in &self.wires.lines {
@@ -304,21 +342,13 @@ impl<'a> Flow<'a> {
         activity
     }
 
+    /// Leaves the state of the machine in the domain.
     fn end(&mut self, stop: StopReason, cycle: u64) -> Ended {
         self.settle_all();
-        if std::env::var("DUMP").is_ok() {
-            for at in 0..self.wires.lines.len() as u32 {
-                let l = &self.wires.lines[at as usize];
-                let last = l.left.checked_sub(1).map(|n| self.wires.departure(l, n).time);
-                eprintln!("line {at} up {} left {} last {last:?} pe {} in {} cap {} lat {}", l.upstream, l.left, l.pe, l.is_input, l.capacity, l.latency);
-            }
-            eprintln!("horizon {} later {:?} parked {:?} open {:?}", self.horizon, self.later, self.parked, self.is_open);
-        }
-        if std::env::var("STATS").is_ok() { eprintln!("line visits, departures, empty; pe visits, steps; windows, later {:?}", self.stats); }
         for at in 0..self.domain.pes.len() as u32 {
             self.account(at, cycle);
-            let gate = self.domain.net.gates[at as usize].clone();
-            self.domain.pes[at as usize].close_account(cycle, &gate);
+            let Domain { net, pes, .. } = &mut *self.domain;
+            pes[at as usize].close_account(cycle, &net.gates[at as usize]);
         }
         for at in 0..self.domain.net.fifos.len() {
             let left = self.wires.lines[at as usize].left;

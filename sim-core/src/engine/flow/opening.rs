@@ -1,7 +1,7 @@
 //! Who waits for whom: which receivers will take what comes as it comes.
 
 use super::wires::NONE;
-use super::{Flow, Work};
+use super::{Actor, Flow};
 use crate::engine::pe;
 
 impl Flow<'_> {
@@ -10,25 +10,23 @@ impl Flow<'_> {
         let op = self.domain.pes[at as usize].ops[0].as_ref().expect("a running operation");
         let (a, b, dst) = (op.a, op.b, op.dst);
         if b != pe::NONE {
-            return self.queue_pe(at);
+            return self.list_pe(at);
         }
         if a == pe::NONE {
-            let tree = self.nets.tree_of[dst as usize];
-            if !self.nets.trees[tree as usize].is_open() {
-                if self.nets.trees[tree as usize].is_free {
-                    if !std::mem::replace(&mut self.is_parked[at as usize], true) {
-                        self.parked.push_back(at);
-                    }
+            let tree = self.trees.of[dst as usize];
+            if !self.trees.list[tree as usize].is_open() {
+                if self.trees.list[tree as usize].is_free {
+                    self.park(at);
                 } else {
-                    self.queue_pe(at);
+                    self.list_pe(at);
                 }
             } else if !self.meet(at) {
-                self.queue_pe(at);
+                self.list_pe(at);
             }
             return;
         }
         if self.wires.has_pending(a) {
-            return self.queue_pe(at);
+            return self.list_pe(at);
         }
         self.open(at);
     }
@@ -37,27 +35,31 @@ impl Flow<'_> {
     pub(super) fn open(&mut self, at: u32) {
         let mut at = at;
         loop {
-            let op = self.domain.pes[at as usize].ops[0].as_ref().expect("a running operation");
+            let op = self.op(at);
             let (a, dst) = (op.a, op.dst);
-            if self.is_open[at as usize] || self.wires.has_pending(a) || op.b != pe::NONE {
+            if a == pe::NONE
+                || self.processes[at as usize].is_open
+                || self.wires.has_pending(a)
+                || op.b != pe::NONE
+            {
                 return;
             }
-            if dst != pe::NONE && !self.nets.trees[self.nets.tree_of[dst as usize] as usize].is_open() {
+            if dst != pe::NONE && !self.trees.list[self.trees.of[dst as usize] as usize].is_open() {
                 return;
             }
-            let tree = self.nets.tree_of[a as usize];
+            let tree = self.trees.of[a as usize];
             if tree == NONE {
                 return;
             }
-            self.is_open[at as usize] = true;
-            let tree = &mut self.nets.trees[tree as usize];
+            self.processes[at as usize].is_open = true;
+            let tree = &mut self.trees.list[tree as usize];
             tree.open += 1;
             if !tree.is_open() {
                 return;
             }
             let (source, queue) = (tree.pe, tree.queue);
             let pe = &self.domain.pes[source as usize];
-            if !self.is_plain[source as usize] || pe.running & 1 == 0 {
+            if !self.processes[source as usize].is_plain || pe.running & 1 == 0 {
                 return;
             }
             let op = pe.ops[0].as_ref().expect("a running operation");
@@ -65,7 +67,7 @@ impl Flow<'_> {
                 return;
             }
             if op.a == pe::NONE {
-                self.fast.push(source);
+                self.running.push(source);
                 return;
             }
             at = source;
@@ -75,9 +77,9 @@ impl Flow<'_> {
     /// PE `at` does not take what comes any more: the operation that did, from queue `input`, is complete.
     pub(super) fn close(&mut self, at: u32, input: u32) {
         let (mut at, mut input) = (at, input);
-        while self.is_open[at as usize] {
-            self.is_open[at as usize] = false;
-            let tree = &mut self.nets.trees[self.nets.tree_of[input as usize] as usize];
+        while self.processes[at as usize].is_open {
+            self.processes[at as usize].is_open = false;
+            let tree = &mut self.trees.list[self.trees.of[input as usize] as usize];
             tree.open -= 1;
             at = tree.pe;
             match &self.domain.pes[at as usize].ops.first() {
@@ -89,11 +91,8 @@ impl Flow<'_> {
 
     /// Runs PE `at`, which has one thread, up to its next operation.
     pub(super) fn run_on(&mut self, at: u32) {
-        let layout = self.layout;
         loop {
-            let domain = &mut *self.domain;
-            let pe = &mut domain.pes[at as usize];
-            let code = &layout.codes[pe.code as usize];
+            let pe = &self.domain.pes[at as usize];
             if pe.running != 0 {
                 return self.arrive(at);
             }
@@ -101,27 +100,20 @@ impl Flow<'_> {
                 if pe.activated == 0 {
                     return;
                 }
-                domain.net.now = 0;
-                pe.launch(&mut domain.net, &mut domain.memory, code, &layout.constants);
+                self.launch(at);
                 continue;
             }
-            while code.is_mark(pe.pc) {
-                pe.pc += 1;
-            }
-            let now = pe.main_ready.max(domain.net.gates[at as usize].free_at);
+            self.pass_marks(at);
+            let free = self.domain.net.gates[at as usize].free_at;
+            let now = self.domain.pes[at as usize].main_ready.max(free);
             if now >= self.horizon {
-                return self.later.push((now, Work::Pe(at)));
+                return self.later.push((now, Actor::Pe(at)));
             }
             self.account(at, now);
-            let domain = &mut *self.domain;
-            let pe = &mut domain.pes[at as usize];
-            let constants = &layout.constants;
-            let Ok(cost) = pe.instruction(now, &mut domain.net, &mut domain.memory, code, constants)
-            else {
-                self.fault = true;
+            self.instruction(at, now);
+            if self.fault {
                 return;
-            };
-            pe.hold(0, now, cost, &mut domain.net, code);
+            }
         }
     }
 }

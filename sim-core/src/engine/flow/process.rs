@@ -1,10 +1,11 @@
 //! A PE as a process: its steps, as far as they follow from what is known.
 
 use super::Flow;
-use super::wires::{Left, NONE};
+use super::wires::Left;
 use crate::cycles::Spent;
-use crate::engine::pe::{self, Op, Pe, bits};
 use crate::engine::Layout;
+use crate::engine::domain::Domain;
+use crate::engine::pe::{NONE, Op, Pe, bits};
 use pe_isa::{Instr, Thread, semantics};
 
 /// What a process does next.
@@ -23,42 +24,30 @@ impl Flow<'_> {
     /// known and must not be taken yet.
     pub(super) fn advance_pe(&mut self, at: u32) -> Option<u64> {
         loop {
-            let layout = self.layout;
-            for thread in bits(self.domain.pes[at as usize].running) {
-                let op = self.domain.pes[at as usize].ops[thread].as_ref();
-                let dst = op.expect("a running operation").dst;
-                if dst != NONE {
-                    self.settle(self.nets.tree_of[dst as usize]);
-                }
-            }
+            let is_plain = self.processes[at as usize].is_plain;
             let pe = &self.domain.pes[at as usize];
-            let code = &layout.codes[pe.code as usize];
-            if self.is_plain[at as usize] && pe.running == 0 {
-                self.fast.push(at);
+            if is_plain && pe.running == 0 {
+                self.running.push(at);
                 return None;
             }
             if pe.task.is_none() && pe.activated != 0 {
-                self.domain.net.now = 0;
-                let domain = &mut *self.domain;
-                let pe = &mut domain.pes[at as usize];
-                pe.launch(&mut domain.net, &mut domain.memory, code, &layout.constants);
+                self.launch(at);
                 continue;
             }
-            match self.next(at, layout) {
+            self.settle_outputs(at);
+            match self.next(at) {
                 Next::Blocked => {
-                    let waits = |op: &Op| op.a != pe::NONE;
-                    let pe = &self.domain.pes[at as usize];
-                    if self.is_plain[at as usize] && pe.ops.first().is_some_and(|op| op.as_ref().is_some_and(waits)) {
+                    if is_plain {
                         self.open(at);
                     }
                     return None;
                 }
                 Next::Step(time, _) if time >= self.horizon => return Some(time),
-                Next::Perhaps(time, _) if time > self.safe || time >= self.horizon => {
+                Next::Perhaps(time, _) if time > self.safe.min(self.horizon - 1) => {
                     return Some(time);
                 }
                 Next::Step(time, thread) | Next::Perhaps(time, thread) => {
-                    self.step(at, time, thread, layout);
+                    self.step(at, time, thread);
                     if self.fault {
                         return None;
                     }
@@ -67,14 +56,39 @@ impl Flow<'_> {
         }
     }
 
-    fn next(&mut self, at: u32, layout: &Layout) -> Next {
-        let free = self.domain.net.gates[at as usize].free_at;
+    /// Launches the one task, at cycle 0.
+    pub(super) fn launch(&mut self, at: u32) {
+        let Domain { net, memory, pes, .. } = &mut *self.domain;
+        let pe = &mut pes[at as usize];
+        net.now = 0;
+        pe.launch(net, memory, &self.layout.codes[pe.code as usize], &self.layout.constants);
+    }
+
+    fn settle_outputs(&mut self, at: u32) {
+        for thread in bits(self.domain.pes[at as usize].running) {
+            let op = self.domain.pes[at as usize].ops[thread].as_ref();
+            let dst = op.expect("a running operation").dst;
+            if dst != NONE {
+                self.settle(self.trees.of[dst as usize]);
+            }
+        }
+    }
+
+    /// Passes marks, at which nobody looks.
+    pub(super) fn pass_marks(&mut self, at: u32) {
         let pe = &mut self.domain.pes[at as usize];
-        let code = &layout.codes[pe.code as usize];
+        let code = &self.layout.codes[pe.code as usize];
         while pe.main_at_instruction() && code.is_mark(pe.pc) {
             pe.pc += 1;
         }
+    }
+
+    /// What PE `at` does next, by what is known (rules P-2, P-5).
+    fn next(&mut self, at: u32) -> Next {
+        self.pass_marks(at);
+        let free = self.domain.net.gates[at as usize].free_at;
         let pe = &self.domain.pes[at as usize];
+        let code = &self.layout.codes[pe.code as usize];
         let mut best: Option<(u64, usize)> = None;
         let mut unknown = u64::MAX;
         let threads = code.threads;
@@ -118,86 +132,81 @@ impl Flow<'_> {
     fn step_from(&self, op: &Op, free: u64) -> Result<u64, u64> {
         let mut when = op.ready_at.max(free);
         for queue in [op.a, op.b] {
-            if queue != pe::NONE {
+            if queue != NONE {
                 when = when.max(u64::from(self.wires.head(queue).ok_or(when)?.time));
             }
         }
-        if op.dst != pe::NONE {
+        if op.dst != NONE {
             when = when.max(u64::from(self.wires.room(op.dst).ok_or(when)?));
         }
         Ok(when)
     }
 
-    fn step(&mut self, at: u32, now: u64, thread: usize, layout: &Layout) {
+    /// A step of a thread.
+    fn step(&mut self, at: u32, now: u64, thread: usize) {
         self.account(at, now);
-        self.stats[4] += 1;
-        let mut rise = pe::NONE;
-        let mut closed = pe::NONE;
-        let domain = &mut *self.domain;
-        let pe = &mut domain.pes[at as usize];
-        let code = &layout.codes[pe.code as usize];
-        let cost = if pe.running >> thread & 1 != 0 {
-            let op = pe.ops[thread].as_mut().expect("a running operation");
-            let count = op.lanes.min(op.issued.total - op.next);
-            let mut payloads = [0; 2];
-            for (queue, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
-                if queue != pe::NONE {
-                    *payload = self.wires.head(queue).expect("a ready step").payload;
-                    self.wires.leave(queue, Left { time: now as u32, payload: 0 });
-                    pe.counters.wavelets_in += 1;
-                    let up = self.wires.lines[queue as usize].upstream;
-                    Self::queue_line(&mut self.work, &mut self.wires, up);
-                }
-            }
-            let memory = &mut pe.memory.of(&mut domain.memory);
-            let [a, b] = payloads;
-            let out = semantics::execute(&op.issued, memory, op.next, count, a, b);
-            let cost = if count == op.lanes {
-                op.step_cycles
-            } else {
-                layout.constants.cost.step_cycles(&op.issued, count)
-            };
-            if op.dst != pe::NONE {
-                pe.counters.wavelets_out += 1;
-                let steps = self.wires.lines[op.dst as usize].upstream;
-                self.wires.leave(steps, Left { time: (now + cost) as u32, payload: out });
-                rise = op.dst;
-            }
-            pe.counters.fabric_steps += 1;
-            op.next += count;
-            op.ready_at = now + cost;
-            if op.next == op.issued.total {
-                closed = op.a;
-                pe.complete(thread, now + cost);
-            }
-            cost
+        if self.domain.pes[at as usize].running >> thread & 1 != 0 {
+            self.fabric_step(at, now, thread);
         } else {
-            if let Instr::Vector(v) = &code.program.instrs[usize::from(pe.pc)]
-                && let Thread::Micro(u, _) = v.thread
-            {
-                pe.ending &= !(2 << u);
-            }
-            let constants = &layout.constants;
-            match pe.instruction(now, &mut domain.net, &mut domain.memory, code, constants) {
-                Ok(cost) => cost,
-                Err(_) => {
-                    self.fault = true;
-                    return;
-                }
-            }
-        };
-        pe.hold(thread, now, cost, &mut domain.net, code);
-        if closed != pe::NONE {
-            self.close(at, closed);
-        }
-        if rise != pe::NONE {
-            self.rise(rise);
+            self.instruction(at, now);
         }
     }
 
-    /// What a step has put into an output queue goes on as far as is known.
-    fn rise(&mut self, queue: u32) {
-        self.advance_line(queue);
+    /// The main thread's instruction, which is no step of an operation.
+    pub(super) fn instruction(&mut self, at: u32, now: u64) {
+        let Domain { net, memory, pes, .. } = &mut *self.domain;
+        let pe = &mut pes[at as usize];
+        let code = &self.layout.codes[pe.code as usize];
+        if let Instr::Vector(v) = &code.program.instrs[usize::from(pe.pc)]
+            && let Thread::Micro(u, _) = v.thread
+        {
+            pe.ending &= !(2 << u);
+        }
+        match pe.instruction(now, net, memory, code, &self.layout.constants) {
+            Ok(cost) => pe.hold(0, now, cost, net, code),
+            Err(_) => self.fault = true,
+        }
+    }
+
+    /// As [`Pe::fabric_step`], in lines.
+    fn fabric_step(&mut self, at: u32, now: u64, thread: usize) {
+        let Domain { net, memory, pes, .. } = &mut *self.domain;
+        let pe = &mut pes[at as usize];
+        let code = &self.layout.codes[pe.code as usize];
+        let op = pe.ops[thread].as_mut().expect("a running operation");
+        let (inputs, dst) = ([op.a, op.b], op.dst);
+        let count = op.lanes.min(op.issued.total - op.next);
+        let payloads =
+            inputs.map(|queue| if queue == NONE { 0 } else { self.wires.take(queue, now as u32) });
+        pe.counters.wavelets_in += inputs.iter().filter(|&&queue| queue != NONE).count() as u64;
+        let [a, b] = payloads;
+        let out = semantics::execute(&op.issued, &mut pe.memory.of(memory), op.next, count, a, b);
+        let cost = match count == op.lanes {
+            true => op.step_cycles,
+            false => self.layout.constants.cost.step_cycles(&op.issued, count),
+        };
+        op.next += count;
+        op.ready_at = now + cost;
+        let is_done = op.next == op.issued.total;
+        pe.counters.fabric_steps += 1;
+        if dst != NONE {
+            pe.counters.wavelets_out += 1;
+            let steps = self.wires.lines[dst as usize].upstream;
+            self.wires.leave(steps, Left { time: (now + cost) as u32, payload: out });
+        }
+        if is_done {
+            pe.complete(thread, now + cost);
+        }
+        pe.hold(thread, now, cost, net, code);
+        if is_done {
+            self.close(at, inputs[0]);
+        }
+        for queue in inputs.into_iter().filter(|&queue| queue != NONE) {
+            self.list_line(self.wires.lines[queue as usize].upstream);
+        }
+        if dst != NONE {
+            self.advance_line(dst);
+        }
     }
 
     /// As [`Pe::account`], by what is known here.
@@ -237,8 +246,12 @@ pub(super) fn are_processes(layout: &Layout) -> bool {
     layout.codes.iter().all(|code| {
         let program = &code.program;
         let plain = |i: &Instr| match i {
-            Instr::SendCtrl { .. } | Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) => false,
-            Instr::Vector(v) => !matches!(v.thread, Thread::Micro(_, done) if done != OnDone::Nothing),
+            Instr::SendCtrl { .. } | Instr::Activate(_) | Instr::Block(_) | Instr::Unblock(_) => {
+                false
+            }
+            Instr::Vector(v) => {
+                !matches!(v.thread, Thread::Micro(_, done) if done != OnDone::Nothing)
+            }
             _ => true,
         };
         let [task] = &program.tasks[..] else { return false };

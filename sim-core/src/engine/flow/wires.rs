@@ -4,18 +4,12 @@
 //! and, for the room behind, the departure of an earlier one from each FIFO behind. So all departures follow from a few
 //! numbers, in any order in which these are known: no calendar is needed.
 
-use crate::engine::fifo::Stage;
-use crate::engine::net::{Net, Out};
-
 /// A departure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Left {
     pub(super) time: u32,
     pub(super) payload: u32,
 }
-
-/// Output ports that are links.
-const LINKS: u8 = 15;
 
 /// No line.
 pub(super) const NONE: u32 = u32::MAX;
@@ -27,8 +21,8 @@ pub(super) struct Line {
     /// Departures that are decided.
     pub(super) left: u32,
     /// The last of them lie in a ring of [`Wires::sent`].
-    first: u32,
-    mask: u16,
+    pub(super) first: u32,
+    pub(super) mask: u16,
     /// The line that sends into this one.
     pub(super) upstream: u32,
     pub(super) capacity: u16,
@@ -44,7 +38,7 @@ pub(super) struct Line {
     /// The PE whose queue it is.
     pub(super) pe: u32,
     pub(super) is_input: bool,
-    pub(super) queued: bool,
+    pub(super) is_listed: bool,
     /// Its index among the contested ones.
     pub(super) contested: u32,
     /// Some output is a link, with a rate.
@@ -56,34 +50,35 @@ pub(super) const BEHIND: usize = 4;
 
 /// A line whose outputs others use, too.
 #[derive(Debug, Clone)]
-struct Contested {
+pub(super) struct Contested {
     /// Where its rivals begin and end.
-    rivals: (u32, u32),
+    pub(super) rivals: (u32, u32),
     /// Departures that a rival's may still meet: first and last of spans, ascending.
-    recent: Vec<(u32, u32)>,
+    pub(super) recent: Vec<(u32, u32)>,
 }
 
 /// A line that shares outputs with another one.
 #[derive(Debug, Clone, Copy)]
-struct Rival {
-    line: u32,
+pub(super) struct Rival {
+    pub(super) line: u32,
     /// Departures of the two that are closer than this may disturb one another.
-    window: u32,
+    pub(super) window: u32,
 }
 
+/// All lines.
 #[derive(Debug)]
 pub(super) struct Wires {
     pub(super) lines: Vec<Line>,
-    sent: Vec<Left>,
-    contested: Vec<Contested>,
-    rivals: Vec<Rival>,
+    pub(super) sent: Vec<Left>,
+    pub(super) contested: Vec<Contested>,
+    pub(super) rivals: Vec<Rival>,
     pub(super) turn_cycles: u32,
     /// Link rate: at most q departures in p cycles.
     pub(super) p: u32,
     pub(super) q: u32,
     /// Wavelets to the host: cycle, port, payload.
     pub(super) to_host: Vec<(u32, u32, u32)>,
-    host_cycles: u32,
+    pub(super) host_cycles: u32,
     /// Two wavelets want one output in one cycle.
     pub(super) met: bool,
 }
@@ -96,155 +91,6 @@ impl Line {
 }
 
 impl Wires {
-    pub(super) fn new(net: &Net) -> Wires {
-        let fifos = net.fifos.len();
-        let limited = net.links.is_limited();
-        let (p, q) = net.links.rate();
-        let line = |capacity: u32, latency: u32, credit: u32| Line {
-            contested: NONE,
-            left: 0,
-            first: 0,
-            mask: 0,
-            upstream: NONE,
-            capacity: capacity as u16,
-            latency: latency as u16,
-            credit: credit as u16,
-            behind: [NONE; BEHIND],
-            count: 0,
-            bend: false,
-            host: NONE,
-            pe: NONE,
-            is_input: false,
-            queued: false,
-            is_limited: false,
-        };
-        let mut lines: Vec<Line> = (0..fifos)
-            .map(|at| {
-                let fifo = &net.fifos[at];
-                let delays = net.fifos.delays[fifo.stage as usize];
-                let mut line = line(fifo.capacity(), delays.latency, delays.credit);
-                if matches!(fifo.stage, Stage::Down | Stage::Out) {
-                    line.pe = fifo.owner;
-                    line.is_input = fifo.stage == Stage::Down;
-                }
-                line
-            })
-            .collect();
-        let mut rivals = Vec::new();
-        let mut contested = Vec::new();
-        for at in 0..fifos {
-            let fifo = &net.fifos[at];
-            match fifo.stage {
-                Stage::Down | Stage::Proxy => {}
-                Stage::Out => {
-                    let up = fifo.up();
-                    lines[at as usize].behind[0] = up;
-                    lines[at as usize].count = 1;
-                    lines[up as usize].upstream = at;
-                    let mut steps = line(0, 0, 0);
-                    steps.behind[0] = at;
-                    steps.count = 1;
-                    lines[at as usize].upstream = lines.len() as u32;
-                    lines.push(steps);
-                }
-                Stage::Mesh | Stage::Up => {
-                    lines[at as usize].bend = fifo.outs().bend;
-                    lines[at as usize].is_limited = limited && fifo.outs().ports & LINKS != 0;
-                    for out in &net.outs[fifo.outs().range()] {
-                        if out.dest & Out::HOST != 0 {
-                            lines[at as usize].host = out.dest & !Out::HOST;
-                            continue;
-                        }
-                        let line = &mut lines[at as usize];
-                        line.behind[usize::from(line.count)] = out.dest;
-                        line.count += 1;
-                        lines[out.dest as usize].upstream = at;
-                    }
-                    if fifo.is_contended() {
-                        let router = &net.routers[fifo.owner as usize];
-                        let set = net.rivals[(router.rivals + u32::from(fifo.rank)) as usize];
-                        let first = rivals.len() as u32;
-                        for (word, bits) in set.into_iter().enumerate() {
-                            let others = crate::engine::pe::bits(bits);
-                            rivals.extend(others.map(|b| {
-                                let line = router.first + (64 * word + b) as u32;
-                                let shared = net.fifos[line].outs().ports & fifo.outs().ports;
-                                let is_link = limited && shared & LINKS != 0;
-                                Rival { line, window: if is_link { p } else { 1 } }
-                            }));
-                        }
-                        if rivals.len() as u32 > first {
-                            lines[at as usize].contested = contested.len() as u32;
-                            let rivals = (first, rivals.len() as u32);
-                            contested.push(Contested { rivals, recent: Vec::new() });
-                        }
-                    }
-                }
-            }
-        }
-        for gate in &net.gates {
-            if gate.out_count > 1 {
-                let queues = gate.outs..gate.outs + u32::from(gate.out_count);
-                for at in queues.clone() {
-                    let first = rivals.len() as u32;
-                    let others = queues.clone().filter(|&other| other != at);
-                    rivals.extend(others.map(|line| Rival { line, window: 1 }));
-                    lines[at as usize].contested = contested.len() as u32;
-                    let rivals = (first, rivals.len() as u32);
-                    contested.push(Contested { rivals, recent: Vec::new() });
-                }
-            }
-        }
-        for port in &net.host_in {
-            let words = port.script.len() as u32;
-            let (script, edge) = (lines.len() as u32, lines.len() as u32 + 1);
-            lines.push(Line { behind: [edge, NONE, NONE, NONE], count: 1, ..line(0, 0, 0) });
-            lines.push(Line {
-                behind: [port.fifo, NONE, NONE, NONE],
-                count: 1,
-                upstream: script,
-                is_limited: limited,
-                ..line(words, 0, 1)
-            });
-            lines[port.fifo as usize].upstream = edge;
-        }
-        let mut wires = Wires {
-            lines,
-            sent: Vec::new(),
-            contested,
-            rivals,
-            turn_cycles: net.turn_cycles,
-            p,
-            q,
-            to_host: Vec::new(),
-            host_cycles: net.host_cycles as u32,
-            met: false,
-        };
-        wires.lay_rings();
-        let scripts = wires.lines.len() as u32 - 2 * net.host_in.len() as u32;
-        for (port, script) in net.host_in.iter().zip((scripts..).step_by(2)) {
-            for word in port.script.iter().rev() {
-                wires.leave(script, Left { time: word.cycle.0 as u32, payload: word.payload });
-            }
-        }
-        wires
-    }
-
-    fn lay_rings(&mut self) {
-        let mut next = 0;
-        for at in 0..self.lines.len() {
-            let line = &self.lines[at];
-            let behind = line.behind[..usize::from(line.count)].iter();
-            let need = behind.map(|&b| self.lines[b as usize].capacity).max().unwrap_or(0);
-            let need = u32::from(need.max(line.capacity)).max(if line.is_limited { self.q } else { 0 });
-            let size = (need + 1).next_power_of_two();
-            self.lines[at].first = next;
-            self.lines[at].mask = (size - 1) as u16;
-            next += size;
-        }
-        self.sent = vec![Left::default(); next as usize];
-    }
-
     /// The `n`-th departure of a line, one of the last.
     #[inline(always)]
     pub(super) fn departure(&self, line: &Line, n: u32) -> Left {
@@ -309,6 +155,13 @@ impl Wires {
         }
         let sent = self.departure(up, line.left);
         Some(Left { time: sent.time + u32::from(line.latency), payload: sent.payload })
+    }
+
+    /// Takes the first wavelet of an input queue at `time` and returns its payload.
+    pub(super) fn take(&mut self, at: u32, time: u32) -> u32 {
+        let payload = self.head(at).expect("a ready step").payload;
+        self.leave(at, Left { time, payload: 0 });
+        payload
     }
 
     /// From when on the next wavelet into `at` finds a slot, if known.
@@ -379,8 +232,7 @@ impl Wires {
                 later = Some(time);
                 break;
             }
-            self.sent[(own_first + (j & own_mask)) as usize] =
-                Left { time, payload: sent.payload };
+            self.sent[(own_first + (j & own_mask)) as usize] = Left { time, payload: sent.payload };
             if host != NONE {
                 self.to_host.push((time + self.host_cycles, host, sent.payload));
             }

@@ -54,38 +54,38 @@ impl Tree {
 
 /// All of them.
 #[derive(Debug)]
-pub(super) struct Nets {
-    pub(super) trees: Vec<Tree>,
+pub(super) struct Trees {
+    pub(super) list: Vec<Tree>,
     nodes: Vec<Node>,
     leaves: Vec<Leaf>,
     /// Nodes that share outputs with others.
     contested: Vec<Node>,
-    /// The tree that each line ends or begins: of input and output queues.
-    pub(super) tree_of: Vec<u32>,
+    /// The tree of each input and output queue.
+    pub(super) of: Vec<u32>,
 }
 
-impl Nets {
-    pub(super) fn new(wires: &Wires) -> Nets {
+impl Trees {
+    pub(super) fn new(wires: &Wires) -> Trees {
         let lines = &wires.lines;
-        let mut nets = Nets {
-            trees: Vec::new(),
+        let mut all = Trees {
+            list: Vec::new(),
             nodes: Vec::new(),
             leaves: Vec::new(),
             contested: Vec::new(),
-            tree_of: vec![NONE; lines.len()],
+            of: vec![NONE; lines.len()],
         };
         for queue in 0..lines.len() as u32 {
             let line = &lines[queue as usize];
             if line.pe != NONE && !line.is_input {
-                nets.add(wires, queue);
+                all.add(wires, queue);
             }
         }
-        nets
+        all
     }
 
     fn add(&mut self, wires: &Wires, queue: u32) {
         let lines = &wires.lines;
-        let id = self.trees.len() as u32;
+        let id = self.list.len() as u32;
         let up = lines[queue as usize].behind[0];
         let (first_node, first_leaf) = (self.nodes.len(), self.leaves.len());
         let mut open = vec![Node { line: up, behind: 0 }];
@@ -99,7 +99,7 @@ impl Nets {
                 let child = &lines[next as usize];
                 let latency = u32::from(child.latency);
                 if child.is_input {
-                    self.tree_of[next as usize] = id;
+                    self.of[next as usize] = id;
                     self.leaves.push(Leaf {
                         line: next,
                         pe: child.pe,
@@ -119,8 +119,8 @@ impl Nets {
                 open.push(node);
             }
         }
-        self.tree_of[queue as usize] = id;
-        self.trees.push(Tree {
+        self.of[queue as usize] = id;
+        self.list.push(Tree {
             pe: lines[queue as usize].pe,
             steps: lines[queue as usize].upstream,
             queue,
@@ -138,18 +138,18 @@ impl Nets {
 
     /// The FIFOs of routers behind the ramp.
     pub(super) fn nodes(&self, tree: u32) -> &[Node] {
-        let range = &self.trees[tree as usize].nodes;
+        let range = &self.list[tree as usize].nodes;
         &self.nodes[range.start as usize..range.end as usize]
     }
 
     /// Those of them that share outputs with others.
     pub(super) fn contested(&self, tree: u32) -> &[Node] {
-        let range = &self.trees[tree as usize].contested;
+        let range = &self.list[tree as usize].contested;
         &self.contested[range.start as usize..range.end as usize]
     }
 
     pub(super) fn leaves(&self, tree: u32) -> &[Leaf] {
-        let range = &self.trees[tree as usize].leaves;
+        let range = &self.list[tree as usize].leaves;
         &self.leaves[range.start as usize..range.end as usize]
     }
 }
