@@ -1,6 +1,7 @@
 //! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
 
 use crate::cache::LayerKind;
+use crate::emit::choice::MOST_OF_A_ROW;
 use crate::emit::mlp::deals_activation;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
@@ -48,7 +49,14 @@ pub(crate) struct Estimate<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     Fits,
-    Over { bytes: u64, stage: &'static str },
+    Over {
+        bytes: u64,
+        stage: &'static str,
+    },
+    /// A row has more experts than its PEs can tell apart.
+    Crowded {
+        experts: u32,
+    },
 }
 
 impl Estimate<'_> {
@@ -104,6 +112,11 @@ impl Estimate<'_> {
 
     /// Whether everything fits.
     pub(crate) fn fit(&self, cut: &Cut) -> Fit {
+        let tiling = |kind: &LayerKind| MlpTiling { dims: kind.mlp, height: cut.height };
+        let experts = self.kinds.iter().map(|kind| tiling(kind).max_experts()).max().unwrap_or(0);
+        if experts > MOST_OF_A_ROW {
+            return Fit::Crowded { experts };
+        }
         let hidden = Split::new(self.dims.hidden, cut.width).max();
         let vocab = Split::new(self.vocab, cut.height).max();
         let layers = self.layers_bytes(cut, self.positions);
