@@ -229,15 +229,15 @@ impl Estimate<'_> {
             + self.multiply(inner, hidden)
     }
 
-    /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots and back, and a search
-    /// for each of the chosen.
+    /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots, a search for each of the
+    /// chosen, whose index goes back.
     fn router_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
         let (experts, chosen) = tiling.dims.routed.unwrap_or_default();
         let cost = &self.machine.pe.cost;
-        let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 100;
+        let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 70;
         self.multiply(self.dims.hidden.div_ceil(cut.width), tiling.logits().max())
-            + self.line(cut.width, tiling.logits().max() + tiling.max_experts())
-            + self.line(cut.height, experts)
+            + self.line(cut.width, tiling.logits().max() + 1)
+            + self.line(cut.height, experts.div_ceil(2) + 1)
             + search * u64::from(chosen)
     }
 
