@@ -8,8 +8,8 @@ use call::wafersim;
 use compiler::{Compiled, Mapping, Options};
 use fabric::PeCoord;
 use models::{
-    Activation, Block, DecoderGraph, Experts, FeedForward, MlpKind, ModelDir, NormKind, Residual,
-    Weighting,
+    Activation, Block, DecoderGraph, Experts, FeedForward, LinearRef, MlpKind, ModelDir, NormKind,
+    Residual, Weighting,
 };
 use request::batch::{Change, assert_right, with_tensors};
 use request::{Request, assert_answered, family_model as model, machine};
@@ -72,13 +72,65 @@ fn is_each_token_worked_on_by_the_experts_that_its_logits_choose() {
 fn are_any_number_of_experts_chosen() {
     for chosen in [1, 3, 8] {
         let change = |g: &mut DecoderGraph| mixtures(g).for_each(|mixture| mixture.chosen = chosen);
-        assert_right(&model(MIXED), &CUTS[2..4], change, &[]);
+        let cuts = if chosen == 3 { &CUTS[2..4] } else { &CUTS[..4] };
+        assert_right(&model(MIXED), cuts, change, &[]);
         let all = |g: &mut DecoderGraph| {
             change(g);
             exchange_weightings(g);
         };
         assert_right(&model(MIXED), &CUTS[2..4], all, &[]);
     }
+}
+
+/// Makes mixtures of as many experts as a matrix of `[any, hidden]` has rows, with that for a router: each of them has the projection up
+/// of one of the eight experts and the projection down of another. They have no gates, so that many fit.
+fn with_experts(g: &mut DecoderGraph, router: LinearRef, chosen: usize) {
+    for mixture in mixtures(g) {
+        let old = mixture.experts.clone();
+        let expert = |at: usize| {
+            let (up, down) = (old[at % 8].up, old[(at / 8 + at) % 8].down);
+            FeedForward { gate: None, up, down, ..old[0] }
+        };
+        mixture.experts = (0..router.out_features).map(expert).collect();
+        (mixture.router, mixture.chosen) = (router, chosen);
+    }
+}
+
+#[test]
+fn are_experts_told_apart_however_many_a_row_has() {
+    let model = model(MIXED);
+    let swap = |g: &mut DecoderGraph, by: usize| {
+        mixtures(g).for_each(|m| m.experts.rotate_left(by));
+    };
+    let mistakes: [Change; 2] =
+        [|g| mixtures(g).for_each(|m| m.chosen = 4), |g| mixtures(g).for_each(|m| m.chosen = 6)];
+    let sixty_four = |g: &mut DecoderGraph| with_experts(g, g.blocks[0].attention.query, 5);
+    assert_right(&model, &[(32, 1, 1), (11, 3, 1), (3, 41, 1)], sixty_four, &mistakes);
+    let batch = Batch::new(&[(4, 3)]);
+    let mut graph = model.graph().clone();
+    graph.eos_ids.clear();
+    let wide = graph.blocks[1].mlp.dense().expect("a dense layer").up;
+    with_experts(&mut graph, wide, 7);
+    // Experts of other registers' bits.
+    let mut mistaken = graph.clone();
+    swap(&mut mistaken, 32);
+    for cut in [(32, 1, 1), (11, 3, 1)] {
+        check(&model, &batch, (&graph, std::slice::from_ref(&mistaken)), cut);
+    }
+}
+
+#[test]
+fn are_more_experts_than_a_row_can_tell_apart_refused() {
+    let model = model(MIXED);
+    let mut graph = model.graph().clone();
+    let head = graph.head;
+    with_experts(&mut graph, head, 2);
+    let mapping = Mapping { stage_height: 2, layers_per_stage: 1, ..Mapping::default() };
+    let options = Options { contexts: vec![8], mapping, ..Options::default() };
+    let weights = model.weights().expect("weights are there");
+    let refused = compiler::compile(&graph, weights, &machine(64, 64), &options);
+    let refused = refused.expect_err("192 experts a row are too many").to_string();
+    assert!(refused.contains("192 experts on a row") && refused.contains("128"), "{refused}");
 }
 
 #[test]
@@ -249,4 +301,16 @@ fn do_only_the_rows_of_chosen_experts_work() {
     let (apart, together) =
         (on_two_rows(&[4.0, 0.0, 3.0, 0.0]), on_two_rows(&[4.0, 3.0, 0.0, 0.0]));
     assert!(20 * together > 21 * apart, "{together} cycles on one row, {apart} on two");
+}
+
+#[test]
+fn is_an_expert_that_weighs_nothing_worked_on_like_any_other() {
+    for cut in [(5, 8), (5, 2), (7, 1)] {
+        let with = |bias: &[f32]| {
+            let (_copy, model) = with_router(BIASED, bias);
+            row_cycles(&model, cut)
+        };
+        // e^(50 − 200) is 0 in f32.
+        assert_eq!(with(&[4.0, 0.0, 3.0, 0.0]), with(&[200.0, 0.0, 50.0, 0.0]), "{cut:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
 
 use crate::cache::LayerKind;
+use crate::emit::choice::MOST_OF_A_ROW;
 use crate::emit::mlp::deals_activation;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
@@ -50,7 +51,14 @@ pub(crate) struct Estimate<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fit {
     Fits,
-    Over { bytes: u64, stage: &'static str },
+    Over {
+        bytes: u64,
+        stage: &'static str,
+    },
+    /// A row has more experts than its PEs can tell apart.
+    Crowded {
+        experts: u32,
+    },
 }
 
 impl Estimate<'_> {
@@ -110,6 +118,11 @@ impl Estimate<'_> {
 
     /// Whether everything fits.
     pub(crate) fn fit(&self, cut: &Cut) -> Fit {
+        let tiling = |kind: &LayerKind| MlpTiling { dims: kind.mlp, height: cut.height };
+        let experts = self.kinds.iter().map(|kind| tiling(kind).max_experts()).max().unwrap_or(0);
+        if experts > MOST_OF_A_ROW {
+            return Fit::Crowded { experts };
+        }
         let hidden = Split::new(self.dims.hidden, cut.width).max();
         let vocab = Split::new(self.vocab, cut.height).max();
         let layers = self.layers_bytes(cut, self.positions);
@@ -222,15 +235,15 @@ impl Estimate<'_> {
             + self.multiply(inner, hidden)
     }
 
-    /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots and back, and a search
-    /// for each of the chosen.
+    /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots, a search for each of the
+    /// chosen, whose index goes back.
     fn router_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
         let (experts, chosen) = tiling.dims.routed.unwrap_or_default();
         let cost = &self.machine.pe.cost;
-        let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 100;
+        let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 70;
         self.multiply(self.dims.hidden.div_ceil(cut.width), tiling.logits().max())
-            + self.line(cut.width, tiling.logits().max() + tiling.max_experts())
-            + self.line(cut.height, experts)
+            + self.line(cut.width, tiling.logits().max() + 1)
+            + self.line(cut.height, experts.div_ceil(2) + 1)
             + search * u64::from(chosen)
     }
 

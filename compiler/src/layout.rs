@@ -137,10 +137,10 @@ pub(crate) struct LayersLayout {
     pub(crate) third: u32,
     /// Input of the down projection, rounded `[inner slice]`.
     pub(crate) inner: u32,
-    /// Logits of the router, then weights of the experts, f32 `[expert]` both; on the roots of rows.
+    /// Logits of the router, on the roots of rows, and their exponentials, on the root that chooses, f32 `[expert]` both.
     pub(crate) logits: u32,
-    pub(crate) expert_weights: u32,
-    /// Weights of the row's experts, f32 `[expert of the row]`.
+    pub(crate) exponentials: u32,
+    /// Weights of the row's experts, on its root, f32 `[expert of the row]`.
     pub(crate) row_weights: u32,
     /// A rounded output `[hidden slice]`.
     pub(crate) delta: u32,
@@ -274,7 +274,7 @@ impl LayersLayout {
             third: b.take(only_if(x.exact_gelu, inner), 4),
             inner: b.take(w(inner.next_multiple_of(2)), act),
             logits: b.take(w(mlp.experts), 4),
-            expert_weights: b.take(w(mlp.experts), 4),
+            exponentials: b.take(w(mlp.experts), 4),
             row_weights: b.take(w(mlp.row_experts), 4),
             delta: b.take(w(hidden), act),
             hidden_stride: hidden,

@@ -4,6 +4,7 @@
 //! they hold the ports and carry the lanes between stages. On a single row or column, port and rectangle follow
 //! one another and lanes pass through the rectangles' routers. Dead PEs are stepped over (`pack`, `seams`).
 
+use crate::emit::choice::MOST_OF_A_ROW;
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
 use crate::options::{Goal, Mapping};
@@ -194,15 +195,9 @@ fn does_not_fit(
         {
             continue;
         }
-        if let Fit::Over { bytes, stage } = estimate.fit(&cut) {
-            let text = format!(
-                "SRAM over by {bytes} bytes on the fullest PE of the {stage} rectangle of {} x {} tiles \
-                 ({} layers each)",
-                cut.width, cut.height, cut.layers_per_stage
-            );
-            if nearest.as_ref().is_none_or(|(least, _)| bytes < *least) {
-                nearest = Some((bytes, text));
-            }
+        let Some((lack, text)) = lack(estimate, &cut) else { continue };
+        if nearest.as_ref().is_none_or(|(least, _)| lack < *least) {
+            nearest = Some((lack, text));
         }
     }
     let mut grid =
@@ -227,6 +222,27 @@ fn does_not_fit(
         None => "no grid of up to 2,048 x 2,048 such tiles would do with this mapping".to_string(),
     });
     CompileError { diagnostics }
+}
+
+/// By how much a cut fails, and how; none where it fits.
+fn lack(estimate: &Estimate, cut: &Cut) -> Option<(u64, String)> {
+    let Cut { width, height, layers_per_stage } = cut;
+    match estimate.fit(cut) {
+        Fit::Fits => None,
+        Fit::Over { bytes, stage } => {
+            let text = format!(
+                "SRAM over by {bytes} bytes on the fullest PE of the {stage} rectangle of {width} x {height} tiles \
+                 ({layers_per_stage} layers each)"
+            );
+            Some((bytes, text))
+        }
+        Fit::Crowded { experts } => {
+            let text = format!(
+                "{experts} experts on a row of rectangles of {height} rows, where {MOST_OF_A_ROW} are the limit"
+            );
+            Some((u64::MAX, text))
+        }
+    }
 }
 
 /// The side of the smallest square grid on which some cut fits, where nothing is dead.

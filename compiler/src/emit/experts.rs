@@ -1,16 +1,16 @@
-//! A mixture of experts on a PE. The PEs of a row know the weights of the row's experts and branch alike: an expert that is not
+//! A mixture of experts on a PE. The PEs of a row know which of the row's experts are chosen and branch alike: one that is not
 //! chosen costs them that branch.
 
 use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{broadcast, reduce};
 use crate::emit::layers::{Pe, add_to_residual};
 use crate::emit::mlp::{Gating, activate, locate_share, tiles};
-use crate::emit::{f32_reg, linear, marks, regs, router};
+use crate::emit::{choice, f32_reg, linear, marks, regs, router};
 use crate::extras::is_biased;
 use crate::layout::MlpAt;
 use crate::tiling::RowExperts;
-use models::{Block, Experts, FeedForward, Mlp, Residual};
-use pe_isa::{AluOp, Cond, DType, Operand, Reg, Src, VecOp};
+use models::{Block, Experts, FeedForward, Mlp, Residual, Weighting};
+use pe_isa::{DType, Operand, Reg, VecOp};
 
 /// What the code of one expert needs.
 struct Expert<'a> {
@@ -18,54 +18,55 @@ struct Expert<'a> {
     row: RowExperts,
     mlp: &'a Mlp,
     layers: &'a FeedForward,
-    /// The byte offset of the expert's tiles and that of its weight, where the row has several.
-    offsets: Option<[Reg; 2]>,
+    weighting: Weighting,
+    /// The byte offset of the expert's tiles, where the row has several.
+    offset: Option<Reg>,
 }
 
 /// The whole half behind the norm's first step.
 pub(super) fn emit(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Block, &Experts)) {
     let layout = &pe.stage.layout;
     let at = &layout.layers[local];
-    let acc = pe.stage.formats.numerics.accumulate;
-    let is_parallel = block.residual == Residual::Parallel;
-    router::emit(asm, pe, local, (block, mixture));
-    if !is_parallel {
-        asm.mov(&[n(pe.hidden)], mem(layout.waiting, &[1], acc), Operand::Imm(0, acc));
-    }
-    locate_share(asm, pe, &at.mlp);
+    let experts = at.mlp.tiling.logits().total();
     let row = at.mlp.tiling.row(pe.place.row);
-    let offsets = (row.count > 1).then_some([regs::EXPERT, regs::WEIGHT_AT]);
-    let expert = Expert { at: &at.mlp, row, mlp: &block.mlp, layers: &mixture.experts[0], offsets };
-    each(asm, pe, &expert);
+    router::logits(asm, pe, local, (block, mixture));
+    // The root that chooses waits for other rows' logits, the other PEs for its choice.
+    if choice::chooses(pe) {
+        prepare(asm, pe, local, block);
+    }
+    router::collect(asm, pe, experts);
+    if !choice::chooses(pe) {
+        prepare(asm, pe, local, block);
+    }
+    choice::emit(asm, pe, &row, experts, mixture);
+    let offset = (row.count > 1).then_some(regs::EXPERT);
+    let (mlp, layers, weighting) = (&block.mlp, &mixture.experts[0], mixture.weighting);
+    let expert = Expert { at: &at.mlp, row, mlp, layers, weighting, offset };
+    let bytes = at.mlp.expert_bytes;
+    choice::each_chosen(asm, pe, &expert.row, bytes, |asm| one(asm, pe, &expert));
+    let is_parallel = block.residual == Residual::Parallel;
     let biases = block.attention.output.bias.filter(|_| is_parallel).map(|_| at.output_bias);
     let post_norm = block.mlp.post_norm.as_ref().map(|norm| (norm, at.post_norms[1]));
     add_to_residual(asm, pe, layout.waiting, biases.as_slice(), post_norm);
 }
 
-/// Every chosen expert of the row, one after another.
-fn each(asm: &mut Asm, pe: &Pe, expert: &Expert<'_>) {
-    let Some([tiles, weight]) = expert.offsets else { return chosen(asm, pe, expert) };
-    asm.li(tiles, 0);
-    asm.li(weight, 0);
-    let next = asm.here();
-    chosen(asm, pe, expert);
-    asm.alu(AluOp::Add, tiles, tiles, Src::Imm(expert.at.expert_bytes));
-    asm.alu(AluOp::Add, weight, weight, Src::Imm(DType::F32.bytes()));
-    asm.branch(Cond::Lt, weight, Src::Imm(expert.row.count * DType::F32.bytes()), next);
+/// What depends on no choice.
+fn prepare(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
+    let layout = &pe.stage.layout;
+    let acc = pe.stage.formats.numerics.accumulate;
+    if block.residual != Residual::Parallel {
+        asm.mov(&[n(pe.hidden)], mem(layout.waiting, &[1], acc), Operand::Imm(0, acc));
+    }
+    locate_share(asm, pe, &layout.layers[local].mlp);
 }
 
-/// One expert, if it is chosen: its weighted output is added to what waits for the sum along the column.
-fn chosen(asm: &mut Asm, pe: &Pe, expert: &Expert<'_>) {
+/// One expert: its weighted output is added to what waits for the sum along the column.
+fn one(asm: &mut Asm, pe: &Pe, expert: &Expert<'_>) {
     let (layout, formats) = (&pe.stage.layout, &pe.stage.formats);
-    let (offset, weight_at) = (expert.offsets.map(|o| o[0]), expert.offsets.map(|o| o[1]));
     let (inner, weight) = (expert.row.inner_len(), f32_reg(regs::WEIGHT));
     let acc = formats.numerics.accumulate;
-    let done = asm.label();
-    let held = mem(layout.row_weights, &[1], DType::F32).shifted(weight_at);
-    asm.mov(&[n(1)], weight, held);
-    asm.branch(Cond::Eq, regs::WEIGHT, Src::Imm(0), done);
     let [mut up, mut down] = tiles(pe, expert.at, inner);
-    (up.offset, down.offset) = (offset, offset);
+    (up.offset, down.offset) = (expert.offset, expert.offset);
     linear::multiply(asm, formats, up, layout.input, layout.sums);
     finish_up(asm, pe, expert, up.columns);
     asm.mark(marks::GATED);
@@ -74,27 +75,33 @@ fn chosen(asm: &mut Asm, pe: &Pe, expert: &Expert<'_>) {
     asm.mark(marks::ACTIVATED);
     linear::add_tile(asm, formats, down, layout.inner, layout.waiting);
     if expert.layers.down.bias.is_some() && expert.row.leads {
-        let bias = mem(expert.at.down_bias, &[1], DType::F32).shifted(offset);
+        let bias = mem(expert.at.down_bias, &[1], DType::F32).shifted(expert.offset);
         let waiting = mem(layout.waiting, &[1], acc);
         asm.vec(VecOp::Fmac, &[n(pe.hidden)], waiting, bias, weight);
     }
-    asm.place(done);
 }
 
 /// Sums the `len` partial outputs of the projections up along the row and gives them to all its PEs, rounded, with the norm's
-/// factor and the bias.
+/// factor and the bias; and the expert's weight.
 fn finish_up(asm: &mut Asm, pe: &Pe, expert: &Expert<'_>, len: u32) {
     let (layout, numerics) = (&pe.stage.layout, &pe.stage.formats.numerics);
     let (acc, act) = (numerics.accumulate, numerics.activations);
     let (shape, sums) = ([n(len)], mem(layout.sums, &[1], acc));
+    let weigh = |asm: &mut Asm| choice::weigh(asm, pe, &expert.row, expert.weighting);
+    // The root sends the weight while sums are on their way to it.
+    if pe.row.is_root() {
+        weigh(asm);
+    }
     reduce(asm, &pe.row, VecOp::Add, &shape, &sums, acc);
+    if !pe.row.is_root() {
+        weigh(asm);
+    }
     let mut whole = (VecOp::Mul, sums.clone().into(), f32_reg(regs::RATIO).into());
     if is_biased(&expert.mlp.norm, &expert.layers.inputs()) {
         if pe.row.is_root() {
             asm.vec(VecOp::Mul, &shape, sums.clone(), sums.clone(), f32_reg(regs::RATIO));
         }
-        let offset = expert.offsets.map(|o| o[0]);
-        let bias = mem(expert.at.gate_up_bias, &[1], DType::F32).shifted(offset);
+        let bias = mem(expert.at.gate_up_bias, &[1], DType::F32).shifted(expert.offset);
         whole = (VecOp::Add, sums.into(), bias.into());
     }
     broadcast(asm, &pe.row, &shape, whole, &mem(layout.gate_up, &[1], act), act);

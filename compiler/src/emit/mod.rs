@@ -7,6 +7,7 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod cache;
+pub(crate) mod choice;
 pub(crate) mod collective;
 pub(crate) mod embed;
 pub(crate) mod experts;
@@ -80,12 +81,16 @@ pub(crate) mod regs {
     pub(crate) const STALE: Reg = Reg(24);
     /// Byte offset of that token's score.
     pub(crate) const OLDEST: Reg = Reg(25);
+    /// Choices that have yet to come, before an expert is at work.
+    pub(crate) const CHOICES: Reg = Reg(26);
     /// Byte offset of the expert at work among those of the row.
     pub(crate) const EXPERT: Reg = Reg(26);
-    /// Byte offset of its weight among theirs.
-    pub(crate) const WEIGHT_AT: Reg = Reg(27);
-    /// Its weight, f32.
+    /// Its weight, f32; where a row has several experts, work before one is at work.
     pub(crate) const WEIGHT: Reg = Reg(28);
+    /// On roots of rows: factor that the weights of all chosen experts lack, f32; on the root that chooses first their sum.
+    pub(crate) const NORMALISER: Reg = Reg(20);
+    /// Which of the row's experts are chosen and still to be worked on, one bit each, the first expert's the lowest of the first.
+    pub(crate) const CHOSEN: [Reg; 4] = [Reg(27), Reg(29), Reg(30), Reg(31)];
 }
 
 /// Words of an item before the residual stream, on lanes.
@@ -127,7 +132,7 @@ pub mod marks {
     pub const ACTIVATED: u16 = 23;
     /// The MLP has been added to the residual stream.
     pub const LAYER: u16 = 24;
-    /// The weights of the row's experts are on the PE.
+    /// The PE knows which of the row's experts are chosen.
     pub const ROUTED: u16 = 25;
 }
 
