@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::{listing, session};
 use fabric::text::{self, Difference, Ending, Observed, differences};
 use pe_isa::Cycle;
-use sim_core::{Engine, NoObserver, Outcome, StopReason};
+use sim_core::{Data, Engine, NoObserver, Outcome, StopReason};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use traces::{ExecReport, Executed, HostFacts};
@@ -34,7 +34,7 @@ pub(crate) fn exec(args: &ExecArgs, started: Instant) -> Result<(), Failure> {
     let script = session::script(&kernel.host);
     let engine_started = Instant::now();
     let limit = Cycle(args.limit.get());
-    let engine = Engine::load_for(&kernel.image, args.host.threads());
+    let engine = Engine::load_for(&kernel.image, Data::Full, args.host.threads());
     let outcome = engine.outcome(&script, &mut host, limit, &mut NoObserver);
     let engine_time = engine_started.elapsed();
     progress.end();

@@ -34,13 +34,15 @@ mod watch;
 mod wheel;
 
 use crate::observe::{NoObserver, Observer};
-use crate::run::{Answers, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
+use crate::run::{
+    Answers, Data, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict,
+};
 use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
 use fabric::{PeIdx, WaferImage};
 use pe::Trap;
-use pe_isa::{Cycle, REGISTERS, Reg};
+use pe_isa::{Cycle, Reg};
 use std::num::NonZeroUsize;
 use threads::Threads;
 use wheel::Actor;
@@ -92,26 +94,28 @@ pub struct Engine {
     threads: Threads,
     /// Cycles from the host to the edge.
     host_latency: u64,
+    data: Data,
     now: u64,
     started: bool,
 }
 
 impl Engine {
-    /// Elaborates an image, which must be free of lint errors. It runs on the calling thread.
+    /// Elaborates an image, which must be free of lint errors, to run it with data on the calling thread.
     ///
     /// # Panics
     /// When a route leads nowhere or two host ports feed one FIFO.
     pub fn load(image: &WaferImage) -> Engine {
-        Engine::cut(image, Cut::For(1), 1)
+        Engine::cut(image, Data::Full, Cut::For(1), 1)
     }
 
-    /// The same for a number of threads: the image is cut into some domains for each, unless it is too small for that to pay,
-    /// and cycles in which enough happens are shared by the threads.
+    /// The same, with data or without, for a number of threads: the image is cut into some domains for each, unless it is
+    /// too small for that to pay, and cycles in which enough happens are shared by the threads. Without data no SRAM is
+    /// allocated, and what the image has for it is not looked at.
     ///
     /// # Panics
     /// As [`Engine::load`].
-    pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
-        Engine::cut(image, Cut::For(threads.get()), threads.get())
+    pub fn load_for(image: &WaferImage, data: Data, threads: NonZeroUsize) -> Engine {
+        Engine::cut(image, data, Cut::For(threads.get()), threads.get())
     }
 
     /// The same with domains that begin at tile 0 and at the tiles `cuts`, ascending, and with every cycle shared by the
@@ -119,17 +123,17 @@ impl Engine {
     ///
     /// # Panics
     /// As [`Engine::load`]; when the cuts do not ascend.
-    pub fn load_cut(image: &WaferImage, cuts: &[u32], threads: NonZeroUsize) -> Engine {
-        let mut engine = Engine::cut(image, Cut::At(cuts), threads.get());
+    pub fn load_cut(image: &WaferImage, data: Data, cuts: &[u32], threads: NonZeroUsize) -> Engine {
+        let mut engine = Engine::cut(image, data, Cut::At(cuts), threads.get());
         engine.threads.share_all();
         engine
     }
 
-    fn cut(image: &WaferImage, cut: Cut<'_>, threads: usize) -> Engine {
-        let (layout, domains) = elaborate::elaborate(image, cut);
+    fn cut(image: &WaferImage, data: Data, cut: Cut<'_>, threads: usize) -> Engine {
+        let (layout, domains) = elaborate::elaborate(image, data, cut);
         let threads = Threads::new(threads, domains.len());
         let host_latency = image.machine.host_latency_cycles();
-        Engine { layout, domains, threads, host_latency, now: 0, started: false }
+        Engine { layout, domains, threads, host_latency, data, now: 0, started: false }
     }
 
     /// Runs until something stops it, and gives the machine's final state.
@@ -338,7 +342,7 @@ impl Engine {
         &self.domains[at]
     }
 
-    /// The SRAM of a PE in words; empty where there is no program.
+    /// The SRAM of a PE in words; empty where there is no program, and without data.
     pub fn sram(&self, pe: PeIdx) -> &[u32] {
         self.domain_of(pe).sram(pe, &self.layout)
     }
@@ -362,12 +366,7 @@ impl Engine {
     /// The machine as it stands, copied.
     pub fn final_state(&self) -> FinalState {
         let tiles = self.layout.tiles.pe.len();
-        let mut state = FinalState {
-            sram: vec![Vec::new(); tiles],
-            regs: vec![[0; REGISTERS]; tiles],
-            pes: vec![PeCounters::default(); tiles],
-            links: vec![[0; 5]; tiles],
-        };
+        let mut state = FinalState::blank(tiles, self.data);
         for &(at, reg, value) in &self.layout.idle_params {
             state.regs[at][usize::from(reg.0)] = value;
         }

@@ -1,12 +1,16 @@
 //! The steps of a PE: launches, instructions and fabric steps.
 
-use super::code::{Code, Constants, Prepared, full_wavelet, is_fabric};
-use super::fifo::Room;
+use super::code::{Code, Constants, Prepared, Work, full_wavelet, is_fabric};
+use super::fifo::{Marks, Room};
 use super::net::Net;
 use super::pe::{Effect, NONE, Op, Pe, Trap, take_input};
 use super::watch::Noted;
-use pe_isa::semantics;
-use pe_isa::{AluOp, Cond, Fault, Instr, OnDone, Operand, Src, TaskId, TaskKind, Thread, Vector};
+use pe_isa::semantics::{self, Issued, Place};
+use pe_isa::void::{self, Registers};
+use pe_isa::{
+    AluOp, Cond, Decider, Fault, Instr, OnDone, Operand, Reg, Src, TaskId, TaskKind, Thread, VecOp,
+    Vector, Word,
+};
 
 impl Pe {
     /// Rule P-2: the first ready thread from the cursor on takes its step.
@@ -30,7 +34,7 @@ impl Pe {
                         .map_err(|fault| Trap { pe: self.tile, instruction: self.pc, fault })?
                 };
                 if net.watched {
-                    net.note(self.index, Noted::Step(cost), 0, false);
+                    net.note(self.index, Noted::Step(cost), 0, Marks::PLAIN);
                 }
                 self.hold(thread, net.now, cost, net, code);
                 return Ok(());
@@ -85,15 +89,21 @@ impl Pe {
     ) -> u64 {
         let op = self.ops[thread].as_mut().expect("a running operation");
         let count = op.lanes.min(op.issued.total - op.next);
-        let mut payloads = [0u32; 2];
+        let mut payloads = [Word::default(); 2];
         for (fifo, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
             if fifo != NONE {
-                *payload = net.fifos[fifo].head().expect("a ready step").payload;
+                *payload = net.fifos[fifo].head().expect("a ready step").word();
                 take_input(net, fifo, &mut self.counters);
             }
         }
-        let [a, b] = payloads;
-        let out = semantics::execute(&op.issued, &mut self.memory.of(memory), op.next, count, a, b);
+        let out = if constants.has_data {
+            let ([a, b], memory) = (payloads.map(|word| word.bits), &mut self.memory.of(memory));
+            Word::known(semantics::execute(&op.issued, memory, op.next, count, a, b))
+        } else {
+            let (bits, void) = (&mut memory[self.memory.regs()], &mut self.void);
+            let regs = &mut Registers { bits, void };
+            void::execute(&op.issued, regs, &mut self.draws, (op.next, count), payloads)
+        };
         let cost = if count == op.lanes {
             op.step_cycles
         } else {
@@ -103,7 +113,7 @@ impl Pe {
         if op.dst != NONE {
             self.counters.wavelets_out += 1;
             let up = net.fifos[op.dst].up();
-            net.enqueue(self.index, op.dst, up, end, out, false);
+            net.enqueue(self.index, op.dst, up, end, out.bits, Marks::of(out));
         }
         self.counters.fabric_steps += 1;
         op.next += count;
@@ -143,11 +153,18 @@ impl Pe {
             Instr::Vector(v) => return self.vector(&v, now, net, memory, code, constants),
             Instr::Li { rd, imm } => {
                 regs[usize::from(rd.0)] = imm;
+                self.void &= !(1 << rd.0);
                 scalar
             }
             Instr::Alu { op, rd, ra, b } => {
-                let (a, b) = (regs[usize::from(ra.0)], value(b, regs));
-                regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
+                if self.void == 0 {
+                    let (a, b) = (regs[usize::from(ra.0)], value(b, regs));
+                    regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
+                } else {
+                    let mut regs = Registers { bits: regs, void: &mut self.void };
+                    let result = void::alu(op, regs.get(ra), word(b, &regs))?;
+                    regs.set(rd, result);
+                }
                 match op {
                     AluOp::Div | AluOp::Rem => costs.recip_cycles,
                     _ => scalar,
@@ -155,12 +172,18 @@ impl Pe {
             }
             Instr::SelGt { rd, rs, ra, rb } => {
                 let float = |r: pe_isa::Reg| f32::from_bits(regs[usize::from(r.0)]);
-                if float(ra) > float(rb) {
+                if self.void != 0 {
+                    let mut regs = Registers { bits: regs, void: &mut self.void };
+                    let [a, b, taken, kept] = [ra, rb, rs, rd].map(|reg| regs.get(reg));
+                    regs.set(rd, void::select(a, b, taken, kept));
+                } else if float(ra) > float(rb) {
                     regs[usize::from(rd.0)] = regs[usize::from(rs.0)];
                 }
                 scalar
             }
             Instr::Branch { cond, ra, b, target } => {
+                self.decides(Src::Reg(ra), Decider::Branch)?;
+                self.decides(b, Decider::Branch)?;
                 if holds(cond, regs[usize::from(ra.0)], value(b, regs)) {
                     next = target;
                     costs.branch_taken_cycles
@@ -174,10 +197,11 @@ impl Pe {
             }
             Instr::SendCtrl { queue, payload } => {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
+                self.decides(payload, Decider::Control)?;
                 let payload = value(payload, regs);
                 self.counters.wavelets_out += 1;
                 let up = net.fifos[fifo].up();
-                net.enqueue(self.index, fifo, up, now + scalar, payload, true);
+                net.enqueue(self.index, fifo, up, now + scalar, payload, Marks::CONTROL);
                 scalar
             }
             Instr::Activate(task) => self.begin_effect(Effect::Activate(task), scalar),
@@ -194,6 +218,15 @@ impl Pe {
         self.pc = next;
         self.main_ready = now + cost;
         Ok(cost)
+    }
+
+    /// Rule D-3.
+    #[inline(always)]
+    fn decides(&self, src: Src, decider: fn(Reg) -> Decider) -> Result<(), Fault> {
+        match src {
+            Src::Reg(reg) if self.void >> reg.0 & 1 != 0 => Err(Fault::Void(decider(reg))),
+            _ => Ok(()),
+        }
     }
 
     /// The effect of a step of this cost is visible when the main thread is ready again.
@@ -249,10 +282,27 @@ impl Pe {
     /// Carries out a memory-only operation at `now`.
     #[inline(always)]
     pub(super) fn carry_out(&mut self, prepared: &Prepared, now: u64, memory: &mut [u32]) {
-        prepared.form.execute(&prepared.issued, &mut self.memory.of(memory));
+        match prepared.work {
+            Work::Form(form) => form.execute(&prepared.issued, &mut self.memory.of(memory)),
+            Work::Register => self.fill_register(&prepared.issued, memory),
+        }
         self.counters.instructions += 1;
         self.pc += 1;
         self.main_ready = now + prepared.cycles;
+    }
+
+    /// Carries out a memory-only operation into a register without data. With a source in SRAM its last element tells all:
+    /// what comes of it is void, and a search draws at its end (rules D-2, D-4).
+    #[inline(never)]
+    fn fill_register(&mut self, issued: &Issued, memory: &mut [u32]) {
+        let in_sram = |place: &Place| matches!(place, Place::Mem { .. });
+        let is_search = issued.op == VecOp::ArgMax;
+        let is_void = in_sram(&issued.a) || in_sram(&issued.b) && !is_search;
+        let first = if is_void { issued.total - 1 } else { 0 };
+        let (bits, void) = (&mut memory[self.memory.regs()], &mut self.void);
+        let elements = (first, issued.total - first);
+        let regs = &mut Registers { bits, void };
+        void::execute(issued, regs, &mut self.draws, elements, [Word::default(); 2]);
     }
 
     /// Reads sizes and offsets from the registers.
@@ -263,10 +313,13 @@ impl Pe {
         code: &Code,
         constants: &Constants,
     ) -> Result<Prepared, Fault> {
-        let sram_bytes = 4 * self.memory.sram().len() as u32;
-        let regs = &memory[self.memory.regs()];
-        let issued = semantics::issue(&code.program, v, regs, sram_bytes)?;
-        Ok(Prepared::of(v, issued, &constants.cost))
+        let (regs, sram_bytes) = (&memory[self.memory.regs()], self.sram_bytes);
+        let issued = if constants.has_data {
+            semantics::issue(&code.program, v, regs, sram_bytes)?
+        } else {
+            void::issue(&code.program, v, (regs, self.void), sram_bytes)?
+        };
+        Ok(Prepared::of(v, issued, constants))
     }
 
     fn operation(
@@ -324,7 +377,8 @@ impl Pe {
                 let head = net.fifos[fifo].head().expect("a ready task");
                 take_input(net, fifo, &mut self.counters);
                 memory[self.memory.regs()][usize::from(reg.0)] = head.payload;
-                net.gates[self.index as usize].controls -= u32::from(head.control);
+                self.void = self.void & !(1 << reg.0) | u32::from(head.marks.is_void()) << reg.0;
+                net.gates[self.index as usize].controls -= u32::from(head.is_control());
             }
         }
         if matches!(task.kind, TaskKind::Data(..)) {
@@ -348,7 +402,7 @@ impl Pe {
         };
         let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
         let head = net.fifos[fifo].head();
-        head.is_some_and(|h| h.arrival <= net.tick() && h.control == control)
+        head.is_some_and(|h| h.arrival <= net.tick() && h.is_control() == control)
     }
 }
 
@@ -360,7 +414,7 @@ fn step_is_ready(op: &Op, net: &Net) -> bool {
     }
     let here = |fifo: u32| {
         let head = net.fifos[fifo].head();
-        head.is_some_and(|h| h.arrival <= net.tick() && !h.control)
+        head.is_some_and(|h| h.arrival <= net.tick() && !h.is_control())
     };
     (op.a == NONE || here(op.a))
         && (op.b == NONE || here(op.b))
@@ -370,6 +424,13 @@ fn step_is_ready(op: &Op, net: &Net) -> bool {
 #[inline]
 fn has_room(net: &Net, fifo: u32) -> bool {
     matches!(net.fifos.room(fifo), Room::From(from) if from <= net.tick())
+}
+
+fn word(src: Src, regs: &Registers<'_>) -> Word {
+    match src {
+        Src::Reg(r) => regs.get(r),
+        Src::Imm(value) => Word::known(value),
+    }
 }
 
 fn value(src: Src, regs: &[u32]) -> u32 {
