@@ -177,8 +177,8 @@ impl Pe {
             let op = self.ops[self.running.trailing_zeros() as usize].as_ref();
             let op = op.expect("a running operation");
             self.accounted = self.accounted.max(net.gates[self.index as usize].free_at);
-            let memory = constants.has_data.then_some((self.memory, &*memory));
-            *stream = Stream::enter(op, net, memory, self.accounted);
+            let since = (constants.has_data, self.accounted);
+            *stream = Stream::enter(op, net, (self.memory, memory), since);
             net.gates[self.index as usize].streaming = true;
         }
         trap

@@ -28,7 +28,10 @@ impl Pe {
             if self.is_ready(thread, net, code) {
                 self.account(net.now, net, code);
                 let cost = if self.running >> thread & 1 != 0 {
-                    self.fabric_step(thread, net, memory, constants)
+                    match constants.has_data {
+                        true => self.fabric_step::<true>(thread, net, memory, constants),
+                        false => self.fabric_step::<false>(thread, net, memory, constants),
+                    }
                 } else {
                     self.instruction(net.now, net, memory, code, constants)
                         .map_err(|fault| Trap { pe: self.tile, instruction: self.pc, fault })?
@@ -80,7 +83,7 @@ impl Pe {
 
     /// Rule P-5. Returns the cost.
     #[inline]
-    fn fabric_step(
+    fn fabric_step<const DATA: bool>(
         &mut self,
         thread: usize,
         net: &mut Net,
@@ -89,20 +92,23 @@ impl Pe {
     ) -> u64 {
         let op = self.ops[thread].as_mut().expect("a running operation");
         let count = op.lanes.min(op.issued.total - op.next);
-        let mut payloads = [Word::default(); 2];
-        for (fifo, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
+        let (mut payloads, mut marks) = ([0u32; 2], [Marks::PLAIN; 2]);
+        for (at, fifo) in [op.a, op.b].into_iter().enumerate() {
             if fifo != NONE {
-                *payload = net.fifos[fifo].head().expect("a ready step").word();
+                let head = net.fifos[fifo].head().expect("a ready step");
+                (payloads[at], marks[at]) = (head.payload, head.marks);
                 take_input(net, fifo, &mut self.counters);
             }
         }
-        let out = if constants.has_data {
-            let ([a, b], memory) = (payloads.map(|word| word.bits), &mut self.memory.of(memory));
-            Word::known(semantics::execute(&op.issued, memory, op.next, count, a, b))
+        let (out, marks) = if DATA {
+            let ([a, b], memory) = (payloads, &mut self.memory.of(memory));
+            (semantics::execute(&op.issued, memory, op.next, count, a, b), Marks::PLAIN)
         } else {
             let (bits, void) = (&mut memory[self.memory.regs()], &mut self.void);
             let regs = &mut Registers { bits, void };
-            void::execute(&op.issued, regs, &mut self.draws, (op.next, count), payloads)
+            let words = [marks[0].word(payloads[0]), marks[1].word(payloads[1])];
+            let out = void::execute(&op.issued, regs, &mut self.draws, (op.next, count), words);
+            (out.bits, Marks::of(out))
         };
         let cost = if count == op.lanes {
             op.step_cycles
@@ -113,7 +119,7 @@ impl Pe {
         if op.dst != NONE {
             self.counters.wavelets_out += 1;
             let up = net.fifos[op.dst].up();
-            net.enqueue(self.index, op.dst, up, end, out.bits, Marks::of(out));
+            net.enqueue(self.index, op.dst, up, end, out, marks);
         }
         self.counters.fabric_steps += 1;
         op.next += count;
@@ -153,7 +159,9 @@ impl Pe {
             Instr::Vector(v) => return self.vector(&v, now, net, memory, code, constants),
             Instr::Li { rd, imm } => {
                 regs[usize::from(rd.0)] = imm;
-                self.void &= !(1 << rd.0);
+                if self.void != 0 {
+                    self.void &= !(1 << rd.0);
+                }
                 scalar
             }
             Instr::Alu { op, rd, ra, b } => {
@@ -161,9 +169,7 @@ impl Pe {
                     let (a, b) = (regs[usize::from(ra.0)], value(b, regs));
                     regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
                 } else {
-                    let mut regs = Registers { bits: regs, void: &mut self.void };
-                    let result = void::alu(op, regs.get(ra), word(b, &regs))?;
-                    regs.set(rd, result);
+                    alu(op, rd, (ra, b), Registers { bits: regs, void: &mut self.void })?;
                 }
                 match op {
                     AluOp::Div | AluOp::Rem => costs.recip_cycles,
@@ -173,17 +179,17 @@ impl Pe {
             Instr::SelGt { rd, rs, ra, rb } => {
                 let float = |r: pe_isa::Reg| f32::from_bits(regs[usize::from(r.0)]);
                 if self.void != 0 {
-                    let mut regs = Registers { bits: regs, void: &mut self.void };
-                    let [a, b, taken, kept] = [ra, rb, rs, rd].map(|reg| regs.get(reg));
-                    regs.set(rd, void::select(a, b, taken, kept));
+                    select([ra, rb, rs, rd], Registers { bits: regs, void: &mut self.void });
                 } else if float(ra) > float(rb) {
                     regs[usize::from(rd.0)] = regs[usize::from(rs.0)];
                 }
                 scalar
             }
             Instr::Branch { cond, ra, b, target } => {
-                self.decides(Src::Reg(ra), Decider::Branch)?;
-                self.decides(b, Decider::Branch)?;
+                if self.void != 0 {
+                    self.decides(Src::Reg(ra), Decider::Branch)?;
+                    self.decides(b, Decider::Branch)?;
+                }
                 if holds(cond, regs[usize::from(ra.0)], value(b, regs)) {
                     next = target;
                     costs.branch_taken_cycles
@@ -197,7 +203,9 @@ impl Pe {
             }
             Instr::SendCtrl { queue, payload } => {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
-                self.decides(payload, Decider::Control)?;
+                if self.void != 0 {
+                    self.decides(payload, Decider::Control)?;
+                }
                 let payload = value(payload, regs);
                 self.counters.wavelets_out += 1;
                 let up = net.fifos[fifo].up();
@@ -221,7 +229,7 @@ impl Pe {
     }
 
     /// Rule D-3.
-    #[inline(always)]
+    #[cold]
     fn decides(&self, src: Src, decider: fn(Reg) -> Decider) -> Result<(), Fault> {
         match src {
             Src::Reg(reg) if self.void >> reg.0 & 1 != 0 => Err(Fault::Void(decider(reg))),
@@ -377,7 +385,10 @@ impl Pe {
                 let head = net.fifos[fifo].head().expect("a ready task");
                 take_input(net, fifo, &mut self.counters);
                 memory[self.memory.regs()][usize::from(reg.0)] = head.payload;
-                self.void = self.void & !(1 << reg.0) | u32::from(head.marks.is_void()) << reg.0;
+                if !constants.has_data {
+                    let void = u32::from(head.marks.is_void());
+                    self.void = self.void & !(1 << reg.0) | void << reg.0;
+                }
                 net.gates[self.index as usize].controls -= u32::from(head.is_control());
             }
         }
@@ -426,11 +437,23 @@ fn has_room(net: &Net, fifo: u32) -> bool {
     matches!(net.fifos.room(fifo), Room::From(from) if from <= net.tick())
 }
 
-fn word(src: Src, regs: &Registers<'_>) -> Word {
-    match src {
+/// An integer instruction where some registers are void.
+#[inline(never)]
+fn alu(op: AluOp, rd: Reg, (ra, b): (Reg, Src), mut regs: Registers<'_>) -> Result<(), Fault> {
+    let b = match b {
         Src::Reg(r) => regs.get(r),
         Src::Imm(value) => Word::known(value),
-    }
+    };
+    let result = void::alu(op, regs.get(ra), b)?;
+    regs.set(rd, result);
+    Ok(())
+}
+
+/// `selgt` where some registers are void: those compared, the one taken, the destination.
+#[inline(never)]
+fn select(four: [Reg; 4], mut regs: Registers<'_>) {
+    let [a, b, taken, kept] = four.map(|reg| regs.get(reg));
+    regs.set(four[3], void::select(a, b, taken, kept));
 }
 
 fn value(src: Src, regs: &[u32]) -> u32 {

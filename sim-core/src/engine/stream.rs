@@ -12,7 +12,7 @@ use super::watch::Noted;
 use super::wheel::Actor;
 use pe_isa::semantics::{self, Issued, Place};
 use pe_isa::void::{self, Registers};
-use pe_isa::{DType, VecOp, Word};
+use pe_isa::{DType, VecOp};
 
 /// Where the words of an operand are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,13 +109,13 @@ impl Way {
 }
 
 impl Stream {
-    /// The stream of `op`. `memory` is that of all PEs with this PE's part of it, if there is data. The cycles before
-    /// `accounted`, from which on a step can be taken, are counted already (rule X-3).
+    /// The stream of `op`. `at` is the PE's part of `memory`. The cycles before `accounted`, from
+    /// which on a step can be taken, are counted already (rule X-3).
     pub(super) fn enter(
         op: &Op,
         net: &Net,
-        memory: Option<(Memory, &[u32])>,
-        accounted: u64,
+        (at, memory): (Memory, &[u32]),
+        (has_data, accounted): (bool, u64),
     ) -> Stream {
         let mut stream = Stream {
             ready_at: op.ready_at.max(accounted),
@@ -129,9 +129,10 @@ impl Stream {
             lanes: op.lanes as u8,
             ..Stream::default()
         };
-        match memory {
-            Some((at, memory)) => stream.by_words(op, at.sram, &memory[at.regs()]),
-            None => stream.way = Way::without_data(&op.issued),
+        if has_data {
+            stream.by_words(op, at.sram, &memory[at.regs()]);
+        } else {
+            stream.way = Way::without_data(&op.issued);
         }
         stream
     }
@@ -231,7 +232,10 @@ impl Stream {
             if self.dst != NONE {
                 net.gates[index as usize].full_cycles += net.now - inputs;
             }
-            self.step(index, net, pe, memory);
+            match self.way {
+                Way::Words(_) | Way::Elements => self.step::<true>(index, net, pe, memory),
+                Way::Known | Way::Void => self.step::<false>(index, net, pe, memory),
+            }
             return true;
         }
         let gate = &mut net.gates[index as usize];
@@ -270,33 +274,32 @@ impl Stream {
 
     /// Takes a step that is not the last one, and sees when the next one can be taken.
     #[inline(always)]
-    fn step(&mut self, index: u32, net: &mut Net, pe: &mut Pe, memory: &mut [u32]) {
+    fn step<const DATA: bool>(
+        &mut self,
+        index: u32,
+        net: &mut Net,
+        pe: &mut Pe,
+        memory: &mut [u32],
+    ) {
         let end = net.now + u64::from(self.step_cycles);
         let (mut when, mut wanted) = (end, 0);
-        let mut payloads = [Word::default(); 2];
+        let (mut payloads, mut marks) = ([0; 2], [Marks::PLAIN; 2]);
         if net.watched {
             self.note(index, net);
         }
         if self.a != NONE {
-            payloads[0] = self.take(self.a, net);
+            (payloads[0], marks[0]) = self.take(self.a, net);
             when = when.max(self.input(self.a, net, &mut wanted));
         }
         if self.b != NONE {
-            payloads[1] = self.take(self.b, net);
+            (payloads[1], marks[1]) = self.take(self.b, net);
             when = when.max(self.input(self.b, net, &mut wanted));
         }
         let (out, marks) = match self.way {
-            Way::Words(op) => {
-                (self.combine(op, payloads.map(|word| word.bits), memory), Marks::PLAIN)
-            }
-            Way::Elements => {
-                (self.execute(payloads.map(|word| word.bits), pe, memory), Marks::PLAIN)
-            }
-            Way::Void => (0, Marks::VOID),
-            Way::Known => {
-                let out = self.execute_known(payloads, pe, memory);
-                (out.bits, Marks::of(out))
-            }
+            Way::Words(op) if DATA => (self.combine(op, payloads, memory), Marks::PLAIN),
+            _ if DATA => (self.execute(payloads, pe, memory), Marks::PLAIN),
+            Way::Known => self.execute_known(payloads, marks, pe, memory),
+            _ => (0, Marks::VOID),
         };
         self.next += u32::from(self.lanes);
         self.ready_at = end;
@@ -325,13 +328,13 @@ impl Stream {
     }
 
     #[inline(always)]
-    fn take(&self, fifo: u32, net: &mut Net) -> Word {
+    fn take(&self, fifo: u32, net: &mut Net) -> (u32, Marks) {
         let taken = net.pop(fifo);
         let next = net.tick() + 1;
         if taken.next < next {
             net.fifos[fifo].hold_head(next);
         }
-        Word { bits: taken.payload, void: taken.marks.is_void() }
+        (taken.payload, taken.marks)
     }
 
     #[inline(always)]
@@ -366,12 +369,21 @@ impl Stream {
     }
 
     #[inline(never)]
-    fn execute_known(&self, payloads: [Word; 2], pe: &mut Pe, memory: &mut [u32]) -> Word {
+    fn execute_known(
+        &self,
+        payloads: [u32; 2],
+        marks: [Marks; 2],
+        pe: &mut Pe,
+        memory: &mut [u32],
+    ) -> (u32, Marks) {
         let thread = pe.running.trailing_zeros() as usize;
         let op = pe.ops[thread].as_ref().expect("a streaming operation");
         let (bits, void) = (&mut memory[pe.memory.regs()], &mut pe.void);
         let elements = (self.next, op.lanes);
-        void::execute(&op.issued, &mut Registers { bits, void }, &mut pe.draws, elements, payloads)
+        let words = [marks[0].word(payloads[0]), marks[1].word(payloads[1])];
+        let regs = &mut Registers { bits, void };
+        let out = void::execute(&op.issued, regs, &mut pe.draws, elements, words);
+        (out.bits, Marks::of(out))
     }
 }
 

@@ -85,6 +85,12 @@ impl Marks {
         Marks(u32::from(word.void) << 30)
     }
 
+    /// A payload with these marks.
+    #[inline(always)]
+    pub(super) fn word(self, payload: u32) -> Word {
+        Word { bits: payload, void: self.is_void() }
+    }
+
     pub(super) fn of_host(control: bool) -> Marks {
         if control { Marks::CONTROL } else { Marks::PLAIN }
     }
@@ -107,11 +113,6 @@ impl Wavelet {
     #[inline(always)]
     pub(super) fn is_control(&self) -> bool {
         self.marks.is_control()
-    }
-
-    #[inline(always)]
-    pub(super) fn word(&self) -> Word {
-        Word { bits: self.payload, void: self.marks.is_void() }
     }
 }
 
