@@ -73,7 +73,7 @@ impl Registers<'_> {
     pub fn set(&mut self, reg: Reg, word: Word) {
         let at = usize::from(reg.0);
         self.bits[at] = word.bits;
-        *self.void = *self.void & !(1 << at) | u32::from(word.void) << at;
+        *self.void = (*self.void & !(1 << at)) | (u32::from(word.void) << at);
     }
 }
 
@@ -87,7 +87,7 @@ pub struct Draws {
 impl Draws {
     /// None made yet, by the PE in column `x` of row `y`, in a run with this seed.
     pub fn new(seed: u64, (x, y): (u32, u32)) -> Draws {
-        let place = u64::from(x) << 32 | u64::from(y);
+        let place = (u64::from(x) << 32) | u64::from(y);
         Draws { seed: mix(mix(seed) ^ place), made: 0 }
     }
 
@@ -101,7 +101,7 @@ impl Draws {
         for at in 0..=place {
             state = state.wrapping_add(GOLDEN);
             let left = u64::from(n) - at as u64;
-            let ahead = (u128::from(mix(state)) * u128::from(left) >> 64) as usize;
+            let ahead = ((u128::from(mix(state)) * u128::from(left)) >> 64) as usize;
             order.swap(at, at + ahead);
         }
         order[place]
@@ -114,9 +114,9 @@ const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// SplitMix64's output function.
 fn mix(state: u64) -> u64 {
     let z = state.wrapping_add(GOLDEN);
-    let z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ z >> 31
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// As [`semantics::issue`]. An address that a void register moves is not checked, since it is not used.
@@ -204,7 +204,7 @@ pub fn execute(
 fn lane(place: &Place, payload: Word, k: u32) -> Word {
     match place.dtype() {
         Some(t) if t.bytes() == 2 && !payload.void => {
-            Word::known(payload.bits >> (16 * (k & 1)) & 0xffff)
+            Word::known((payload.bits >> (16 * (k & 1))) & 0xffff)
         }
         _ => payload,
     }

@@ -159,9 +159,7 @@ impl Pe {
             Instr::Vector(v) => return self.vector(&v, now, net, memory, code, constants),
             Instr::Li { rd, imm } => {
                 regs[usize::from(rd.0)] = imm;
-                if self.void != 0 {
-                    self.void &= !(1 << rd.0);
-                }
+                self.void &= !(1 << rd.0);
                 scalar
             }
             Instr::Alu { op, rd, ra, b } => {
@@ -187,8 +185,7 @@ impl Pe {
             }
             Instr::Branch { cond, ra, b, target } => {
                 if self.void != 0 {
-                    self.decides(Src::Reg(ra), Decider::Branch)?;
-                    self.decides(b, Decider::Branch)?;
+                    self.decides_branch(ra, b)?;
                 }
                 if holds(cond, regs[usize::from(ra.0)], value(b, regs)) {
                     next = target;
@@ -203,9 +200,7 @@ impl Pe {
             }
             Instr::SendCtrl { queue, payload } => {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
-                if self.void != 0 {
-                    self.decides(payload, Decider::Control)?;
-                }
+                self.decides(payload, Decider::Control)?;
                 let payload = value(payload, regs);
                 self.counters.wavelets_out += 1;
                 let up = net.fifos[fifo].up();
@@ -228,8 +223,13 @@ impl Pe {
         Ok(cost)
     }
 
-    /// Rule D-3.
     #[cold]
+    fn decides_branch(&self, ra: Reg, b: Src) -> Result<(), Fault> {
+        self.decides(Src::Reg(ra), Decider::Branch)?;
+        self.decides(b, Decider::Branch)
+    }
+
+    /// Rule D-3.
     fn decides(&self, src: Src, decider: fn(Reg) -> Decider) -> Result<(), Fault> {
         match src {
             Src::Reg(reg) if self.void >> reg.0 & 1 != 0 => Err(Fault::Void(decider(reg))),
@@ -387,7 +387,7 @@ impl Pe {
                 memory[self.memory.regs()][usize::from(reg.0)] = head.payload;
                 if !constants.has_data {
                     let void = u32::from(head.marks.is_void());
-                    self.void = self.void & !(1 << reg.0) | void << reg.0;
+                    self.void = (self.void & !(1 << reg.0)) | (void << reg.0);
                 }
                 net.gates[self.index as usize].controls -= u32::from(head.is_control());
             }
