@@ -6,7 +6,7 @@ use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand, value_parser,
 };
 use models::Date;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -49,9 +49,15 @@ pub(crate) struct RunArgs {
     /// End an answer before this text, which may span tokens (repeatable; besides the model's own stop_strings)
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub(crate) stop: Vec<String>,
-    /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none)
+    /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none), for which no weights are needed
     #[arg(long, value_enum, default_value_t = Data::Full)]
     pub(crate) data: Data,
+    /// The KV cache holds P positions already, unpaid; with --data none
+    #[arg(long, value_name = "P", default_value_t = 0)]
+    pub(crate) start_position: u32,
+    /// Run each request N times, all in flight together
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) streams: NonZeroU32,
     /// Compare token ids and logits with the reference on the host; exit code 3 where tokens differ
     #[arg(long)]
     pub(crate) check_reference: bool,
@@ -106,7 +112,7 @@ pub(crate) struct SamplingArgs {
     /// Make tokens of prompt and answer less likely: divide positive logits by R, multiply negative ones
     #[arg(long, value_name = "R", allow_negative_numbers = true)]
     pub(crate) repetition_penalty: Option<f64>,
-    /// Draw other tokens with another S; request n (from 0) draws with S + n [default: 0]
+    /// Draw other tokens with another S; request n (from 0) draws with S + n; with --data none, draw other experts [default: 0]
     #[arg(long, value_name = "S")]
     pub(crate) seed: Option<u64>,
 }
@@ -251,7 +257,9 @@ pub(crate) struct WaferArgs {
 /// Whether payloads are simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Data {
+    /// They are
     Full,
+    /// Only timing is; weights are not read
     None,
 }
 
@@ -271,6 +279,8 @@ pub(crate) enum Prompt {
     File(PathBuf),
     /// Token ids.
     Ids(Vec<u32>),
+    /// So many tokens, whichever.
+    Tokens(usize),
 }
 
 /// All prompts, in the order in which they were given, whichever option gave them. Deriving would
@@ -279,18 +289,20 @@ pub(crate) enum Prompt {
 pub(crate) struct Prompts<const REQUIRED: bool>(pub(crate) Vec<Prompt>);
 
 /// Option, value name, help.
-const PROMPT_OPTIONS: [(&str, &str, &str); 3] = [
+const PROMPT_OPTIONS: [(&str, &str, &str); 4] = [
     ("prompt", "TEXT", "The prompt as text (repeatable)"),
     ("prompt-file", "FILE", "A file that holds the prompt as text (repeatable)"),
     ("prompt-ids", "1,2,3", "The prompt as token ids, separated by commas (repeatable)"),
+    ("prompt-tokens", "N", "A prompt of any N tokens (repeatable)"),
 ];
 
 impl<const REQUIRED: bool> Args for Prompts<REQUIRED> {
     fn augment_args(mut command: clap::Command) -> clap::Command {
-        let parsers: [ValueParser; 3] = [
+        let parsers: [ValueParser; 4] = [
             ValueParser::new(|text: &str| Ok::<_, String>(Prompt::Text(text.to_string()))),
             ValueParser::new(|text: &str| Ok::<_, String>(Prompt::File(PathBuf::from(text)))),
             ValueParser::new(parse_ids),
+            ValueParser::new(parse_tokens),
         ];
         for ((name, value, help), parser) in PROMPT_OPTIONS.into_iter().zip(parsers) {
             command = command.arg(
@@ -341,6 +353,12 @@ fn parse_ids(text: &str) -> Result<Prompt, String> {
     text.split(',').map(id).collect::<Result<_, _>>().map(Prompt::Ids)
 }
 
+/// Reads a number of tokens.
+fn parse_tokens(text: &str) -> Result<Prompt, String> {
+    let number = text.trim().parse::<usize>();
+    number.map(Prompt::Tokens).map_err(|_| format!("`{text}` is no number of tokens"))
+}
+
 impl Cli {
     /// Reads the command line; `--help`, `--version` and mistakes come back as [`Failure::Usage`].
     pub(crate) fn read() -> Result<Cli, Failure> {
@@ -360,8 +378,7 @@ mod tests {
 
     #[test]
     fn prompts_keep_the_order_in_which_they_were_given() {
-        let line =
-            "wafersim run m --prompt a --prompt-ids 1,2 --prompt-file f --prompt b --prompt-ids=";
+        let line = "wafersim run m --prompt a --prompt-ids 1,2 --prompt-file f --prompt b --prompt-tokens 9 --prompt-ids=";
         let Command::Run(args) = Cli::parse_from(line.split(' ')).command else {
             panic!("the line says run");
         };
@@ -370,6 +387,7 @@ mod tests {
             Prompt::Ids(vec![1, 2]),
             Prompt::File("f".into()),
             Prompt::Text("b".into()),
+            Prompt::Tokens(9),
             Prompt::Ids(Vec::new()),
         ];
         assert_eq!(args.prompts.0, wanted);

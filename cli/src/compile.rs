@@ -10,7 +10,7 @@ use crate::requests::{self, Request};
 use crate::session;
 use crate::settings::Settings;
 use crate::summary;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use fabric::{HostPlan, StageInfo, binary, text};
 use models::ModelDir;
 use serde::Serialize;
@@ -41,7 +41,11 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         model.notes().iter().for_each(|text| note(text));
     }
     let graph = model.graph();
-    let weights = model.require_weights()?;
+    // A placement needs none; an image holds them.
+    let weights = match args.output.is_some() || args.emit.is_some() {
+        true => Some(model.require_weights().context("an image holds the model's weights")?),
+        false => model.weights(),
+    };
     let requests = requests(args, &model)?;
     let positions = positions(args, graph.context, &requests)?;
     let progress = Progress::start("placing the model", args.quiet);
@@ -85,7 +89,7 @@ fn requests(args: &CompileArgs, model: &ModelDir) -> Result<Vec<Request>> {
         return Ok(Vec::new());
     }
     let tokenizer = requests::open_tokenizer(model, prompts, false)?;
-    requests::resolve(model, tokenizer.as_ref(), (prompts, None), &args.max_new_tokens)
+    requests::resolve(model, tokenizer.as_ref(), (prompts, None), &args.max_new_tokens, 0)
 }
 
 /// Positions to make room for, as `run` makes it for the same requests.

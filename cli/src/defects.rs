@@ -9,6 +9,7 @@ use crate::settings::Settings;
 use compiler::{Compiled, Detours};
 use fabric::{DefectMap, Defects, Machine};
 use models::{DecoderGraph, Weights};
+use sim_core::Data;
 use std::num::NonZeroUsize;
 use traces::{DefectsEntry, HealthyEntry, Latency};
 
@@ -31,7 +32,8 @@ pub(crate) fn count(machine: &Machine, detours: Detours) -> Option<DefectsEntry>
 /// What ran, for a comparison.
 pub(crate) struct Ran<'a> {
     pub(crate) graph: &'a DecoderGraph,
-    pub(crate) weights: &'a Weights,
+    pub(crate) weights: Option<&'a Weights>,
+    pub(crate) data: Data,
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a [Request],
     pub(crate) rules: &'a Rules<'a>,
@@ -79,6 +81,7 @@ impl Ran<'_> {
         let session = Session {
             requests: &requests,
             rules: self.rules,
+            data: self.data,
             limit,
             threads: self.threads,
             progress,
@@ -86,9 +89,11 @@ impl Ran<'_> {
         let finished = session.simulate(&mut compiled, &mut |_, _, _| Ok(()), None)?;
         let healthy = &finished.answers[0];
         let latency = |answer: &Answer| Latency::of(&settings.machine, &answer.cycles);
-        Ok(Some(HealthyEntry::compare(
+        let entry = HealthyEntry::compare(
             (&answer.ids, &latency(answer)),
             (&healthy.ids, &latency(healthy)),
-        )))
+        );
+        let tokens_equal = entry.tokens_equal.filter(|_| self.data.is_full());
+        Ok(Some(HealthyEntry { tokens_equal, ..entry }))
     }
 }

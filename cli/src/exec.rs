@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::{listing, session};
 use fabric::text::{self, Difference, Ending, Observed, differences};
 use pe_isa::Cycle;
-use sim_core::{NoObserver, Outcome, StopReason, engine};
+use sim_core::{Data, NoObserver, Outcome, StopReason, engine};
 use std::time::{Duration, Instant};
 use traces::{ExecReport, Executed, HostFacts};
 
@@ -33,14 +33,9 @@ pub(crate) fn exec(args: &ExecArgs, started: Instant) -> Result<(), Failure> {
     let script = session::script(&kernel.host);
     let engine_started = Instant::now();
     let limit = Cycle(args.limit.get());
-    let (outcome, threads) = engine::run_for(
-        &kernel.image,
-        args.host.threads(),
-        &script,
-        &mut host,
-        limit,
-        &mut NoObserver,
-    );
+    let how = (Data::Full, args.host.threads());
+    let (outcome, threads) =
+        engine::run_for(&kernel.image, how, &script, &mut host, limit, &mut NoObserver);
     let engine_time = engine_started.elapsed();
     progress.end();
     let received = &host.received;

@@ -5,6 +5,7 @@
 
 mod args;
 mod compile;
+mod data;
 mod defects;
 mod exec;
 mod failure;

@@ -2,7 +2,7 @@
 
 use crate::args::{ChatArgs, Prompt};
 use anyhow::{Context as _, Result, bail};
-use models::{ChatTemplate, Date, ModelDir, ModelError, Tokenizer};
+use models::{ChatTemplate, Date, DecoderGraph, ModelDir, ModelError, Tokenizer};
 use std::num::NonZeroUsize;
 use std::time::SystemTime;
 
@@ -14,6 +14,8 @@ const DEFAULT_NEW_TOKENS: usize = 128;
 pub(crate) struct Request {
     /// Token ids, at least one, all within the vocabulary.
     pub(crate) prompt: Vec<u32>,
+    /// Position of the first of them: so many are in the KV cache already.
+    pub(crate) start: u32,
     /// New tokens at most, at least one; prompt and new tokens fit the context.
     pub(crate) max_new: usize,
     /// Whether `max_new` is less than the default because the context ends there.
@@ -21,9 +23,9 @@ pub(crate) struct Request {
 }
 
 impl Request {
-    /// Positions that the request can use.
+    /// Positions that the request can use, those before it included.
     pub(crate) fn positions(&self) -> usize {
-        self.prompt.len() + self.max_new
+        self.start as usize + self.prompt.len() + self.max_new
     }
 }
 
@@ -66,7 +68,8 @@ pub(crate) fn open_tokenizer(
     prompts: &[Prompt],
     text_stops: bool,
 ) -> Result<Option<Tokenizer>> {
-    let is_needed = text_stops || prompts.iter().any(|p| !matches!(p, Prompt::Ids(_)));
+    let is_needed =
+        text_stops || prompts.iter().any(|p| matches!(p, Prompt::Text(_) | Prompt::File(_)));
     match model.tokenizer() {
         Ok(tokenizer) => Ok(Some(tokenizer)),
         Err(ModelError::FileMissing { .. }) if !is_needed => Ok(None),
@@ -84,7 +87,9 @@ pub(crate) fn resolve(
     tokenizer: Option<&Tokenizer>,
     (prompts, chat): (&[Prompt], Option<&Chat>),
     max_new: &[NonZeroUsize],
+    start: u32,
 ) -> Result<Vec<Request>> {
+    let graph = model.graph();
     if max_new.len() > 1 && max_new.len() != prompts.len() {
         bail!(
             "--max-new-tokens is given {} times for {} prompts; give it once for all, or once per prompt",
@@ -96,17 +101,32 @@ pub(crate) fn resolve(
     prompts
         .iter()
         .enumerate()
-        .map(|(at, prompt)| request(model, encode(tokenizer, prompt, chat)?, asked(at)))
+        .map(|(at, prompt)| {
+            // Whichever tokens are meant; of a prompt beyond the context, which is refused, no more than tells that.
+            let any = |n: usize| (0..n.min(graph.context + 1)).map(|k| (k % graph.vocab) as u32);
+            let ids = match prompt {
+                Prompt::Tokens(n) if chat.is_none() => any(*n).collect(),
+                _ => encode(tokenizer, prompt, chat)?,
+            };
+            request(graph, (ids, start), asked(at))
+        })
         .collect()
 }
 
-fn request(model: &ModelDir, prompt: Vec<u32>, asked: Option<usize>) -> Result<Request> {
-    let graph = model.graph();
-    let room = graph.context.saturating_sub(prompt.len());
+fn request(
+    graph: &DecoderGraph,
+    (prompt, start): (Vec<u32>, u32),
+    asked: Option<usize>,
+) -> Result<Request> {
+    let used = start as usize + prompt.len();
+    let room = graph.context.saturating_sub(used);
     // At least 1, so that a prompt that fills the context is refused rather than left unanswered.
     let max_new = asked.unwrap_or(DEFAULT_NEW_TOKENS.min(room).max(1));
     graph.check_request(&prompt, max_new)?;
-    Ok(Request { prompt, max_new, is_cut: asked.is_none() && max_new < DEFAULT_NEW_TOKENS })
+    graph
+        .check_length(used, max_new)
+        .with_context(|| format!("--start-position {start} counts to the prompt"))?;
+    Ok(Request { prompt, start, max_new, is_cut: asked.is_none() && max_new < DEFAULT_NEW_TOKENS })
 }
 
 fn encode(tokenizer: Option<&Tokenizer>, prompt: &Prompt, chat: Option<&Chat>) -> Result<Vec<u32>> {
@@ -114,6 +134,7 @@ fn encode(tokenizer: Option<&Tokenizer>, prompt: &Prompt, chat: Option<&Chat>) -
         Prompt::Ids(_) if chat.is_some() => {
             bail!("--chat needs the prompt as text; --prompt-ids gives token ids")
         }
+        Prompt::Tokens(_) => bail!("--chat needs the prompt as text; --prompt-tokens gives none"),
         Prompt::Ids(ids) => return Ok(ids.clone()),
         Prompt::Text(text) => text.clone(),
         Prompt::File(path) => std::fs::read_to_string(path)

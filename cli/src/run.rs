@@ -1,6 +1,7 @@
 //! `wafersim run`: a prompt in, the wafer's tokens out, and when each of them left.
 
-use crate::args::{Data, RunArgs};
+use crate::args::RunArgs;
+use crate::data;
 use crate::defects::{self, Ran};
 use crate::failure::{Failure, note};
 use crate::output::{print, print_json};
@@ -30,7 +31,7 @@ use traces::{
 /// Runs the requests and prints what came of them. `started` is when the command began.
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let job = Job::read(args)?;
-    let weights = job.model.require_weights()?;
+    let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
     let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
     let graph = job.model.graph();
@@ -47,7 +48,8 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     if args.check_reference {
         progress.say("computing the reference");
     }
-    let check = args.check_reference.then(|| job.check(weights, &finished, taps.as_ref()));
+    let check = weights.filter(|_| args.check_reference);
+    let check = check.map(|weights| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
     let report = RunReport { defects, ..job.report(weights, &compiled, &finished, started)? };
@@ -56,6 +58,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
 
 /// A checked command: what to run, and on what.
 struct Job {
+    data: sim_core::Data,
     settings: Settings,
     model: ModelDir,
     tokenizer: Option<Tokenizer>,
@@ -68,34 +71,38 @@ struct Job {
 
 impl Job {
     fn read(args: &RunArgs) -> anyhow::Result<Job> {
-        if args.data == Data::None {
-            bail!("--data none (timing without values) is not there yet; run with --data full");
-        }
+        let data = data::resolve(args)?;
         let settings = Settings::resolve(&args.wafer)?;
-        let model = ModelDir::open(&args.model)?;
+        let model = data::open(args, data)?;
         if !args.quiet {
             model.notes().iter().for_each(|text| note(text));
         }
         let prompts = &args.prompts.0;
-        let sampling = sampling::resolve(&args.sampling, || model.generation())?;
+        let sampling = match data {
+            sim_core::Data::Full => sampling::resolve(&args.sampling, || model.generation())?,
+            sim_core::Data::None { .. } => None,
+        };
         if args.stop.iter().any(String::is_empty) {
             bail!("--stop is empty, which would end every answer at once; give a text");
         }
-        let stops = args.stop.iter().chain(model.stop_strings());
-        let stops = StopStrings::new(stops.cloned());
+        let own = model.stop_strings().iter().filter(|_| data.is_full());
+        let stops = StopStrings::new(args.stop.iter().chain(own).cloned());
         let tokenizer = requests::open_tokenizer(&model, prompts, !stops.is_empty())?;
         let chat = Chat::open(&args.chat, &model)?;
         let new = &args.max_new_tokens;
         let prompts = (&prompts[..], chat.as_ref());
-        let requests = requests::resolve(&model, tokenizer.as_ref(), prompts, new)?;
+        let start = args.start_position;
+        let requests = requests::resolve(&model, tokenizer.as_ref(), prompts, new, start)?;
+        let requests = data::replicate(requests, args.streams.get());
+        let tokenizer = tokenizer.filter(|_| data.is_full()); // Without data there will be no text.
         let chat_date = chat.map(|chat| chat.date);
-        Ok(Job { settings, model, tokenizer, requests, stops, sampling, chat_date })
+        Ok(Job { data, settings, model, tokenizer, requests, stops, sampling, chat_date })
     }
 
     /// How answers are made, and where they end.
     fn rules(&self) -> Rules<'_> {
         Rules {
-            eos_ids: &self.model.graph().eos_ids,
+            eos_ids: if self.data.is_full() { &self.model.graph().eos_ids } else { &[] },
             tokenizer: self.tokenizer.as_ref(),
             stops: &self.stops,
             sampling: self.sampling,
@@ -120,12 +127,13 @@ impl Job {
         let session = Session {
             requests: &self.requests,
             rules: &self.rules(),
+            data: self.data,
             limit,
             threads: args.host.threads(),
             progress,
         };
         progress.say("simulating");
-        if args.json || self.requests.len() > 1 {
+        if args.json || self.requests.len() > 1 || !self.data.is_full() {
             return session.simulate(compiled, &mut |_, _, _| Ok(()), taps);
         }
         progress.give_way();
@@ -170,7 +178,7 @@ impl Job {
     fn defects(
         &self,
         args: &RunArgs,
-        (weights, compiled): (&Weights, &Compiled),
+        (weights, compiled): (Option<&Weights>, &Compiled),
         finished: &Finished,
         progress: &Progress,
     ) -> Result<Option<DefectsEntry>, Failure> {
@@ -179,14 +187,15 @@ impl Job {
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
         let (threads, quiet) = (args.host.threads(), args.quiet);
         let rules = &self.rules();
-        let ran = Ran { graph, weights, settings, requests, rules, compiled, threads, quiet };
+        let data = self.data;
+        let ran = Ran { graph, weights, data, settings, requests, rules, compiled, threads, quiet };
         let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
 
     fn report(
         &self,
-        weights: &Weights,
+        weights: Option<&Weights>,
         compiled: &Compiled,
         finished: &Finished,
         started: Instant,
@@ -209,11 +218,17 @@ impl Job {
             model: ModelEntry {
                 architecture: graph.architecture.to_string(),
                 parameters: graph.parameters(),
-                weight_bytes: weights.stored_bytes(),
+                weight_bytes: weights.map_or_else(|| graph.declared_bytes(), Weights::stored_bytes),
                 digest: self.model.digest().to_string(),
-                experts: experts(graph),
+                experts: experts(graph, self.data),
             },
             settings: traces::Settings {
+                data: if self.data.is_full() { "full" } else { "none" },
+                data_seed: match self.data {
+                    sim_core::Data::Full => None,
+                    sim_core::Data::None { seed } => Some(seed),
+                },
+                streams: args.streams.get(),
                 sampling: sampling::entry(self.sampling.as_ref()),
                 stop_strings: self.stops.texts().to_vec(),
                 chat_date: self.chat_date.map(|date| date.to_string()),
@@ -240,30 +255,41 @@ impl Job {
     }
 
     fn request_entry(&self, request: &Request, answer: &Answer) -> anyhow::Result<RequestEntry> {
-        let text = answer.text.clone();
         let stop = answer.stop.ok_or_else(|| anyhow!("an answer is not complete"))?;
         Ok(RequestEntry {
             prompt_tokens: request.prompt.len(),
             max_new_tokens: request.max_new,
-            start_position: 0,
-            output: Output { token_ids: answer.ids.clone(), text, source: "wafer", stop },
+            start_position: request.start,
+            output: match self.data {
+                sim_core::Data::Full => Output {
+                    token_ids: answer.ids.clone(),
+                    text: answer.text.clone(),
+                    source: "wafer",
+                    stop,
+                },
+                sim_core::Data::None { .. } => {
+                    Output { token_ids: Vec::new(), text: None, source: "none", stop }
+                }
+            },
             latency: Latency::of(&self.settings.machine, &answer.cycles),
         })
     }
 }
 
 /// The mixtures of experts of a graph, if it has any.
-fn experts(graph: &DecoderGraph) -> Option<ExpertsEntry> {
+fn experts(graph: &DecoderGraph, data: sim_core::Data) -> Option<ExpertsEntry> {
+    let choice = if data.is_full() { "router" } else { "uniform" };
     let mixtures = graph.blocks.iter().filter_map(|block| match &block.mlp.kind {
         MlpKind::Dense(_) => None,
         MlpKind::Experts(mixture) => Some((mixture.experts.len(), mixture.chosen)),
     });
     mixtures.fold(None, |all: Option<ExpertsEntry>, (experts, chosen)| {
-        let all = all.unwrap_or(ExpertsEntry { layers: 0, experts: 0, chosen: 0 });
+        let all = all.unwrap_or(ExpertsEntry { layers: 0, experts: 0, chosen: 0, choice });
         Some(ExpertsEntry {
             layers: all.layers + 1,
             experts: all.experts.max(experts),
             chosen: all.chosen.max(chosen),
+            choice,
         })
     })
 }
@@ -279,7 +305,7 @@ fn print_result(
     if comparisons.iter().any(|c| !c.is_equal()) {
         return Err(Failure::Difference(told.join("\n")));
     }
-    if !args.json && report.requests.len() > 1 {
+    if !args.json && report.requests.len() > 1 && report.settings.data == "full" {
         print(&summary::answers(report))?;
     }
     if !args.json && !args.quiet {

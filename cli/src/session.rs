@@ -11,17 +11,17 @@ use compiler::{Compiled, Options};
 use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
-use sim_core::{HostScript, HostWavelet, NoObserver, Outcome, engine};
+use sim_core::{Data, HostScript, HostWavelet, NoObserver, Outcome, engine};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-/// Places the model for requests of these numbers of positions. `host_draws`: whether the host draws the tokens.
+/// Places the model for requests of these numbers of positions; without weights, for runs without data. `host_draws`: whether the host draws the tokens.
 ///
 /// # Errors
 /// Everything that keeps the model from fitting, collected.
 pub(crate) fn place(
     graph: &DecoderGraph,
-    weights: &Weights,
+    weights: Option<&Weights>,
     settings: &Settings,
     (positions, host_draws): (&[usize], bool),
 ) -> anyhow::Result<Compiled> {
@@ -51,6 +51,7 @@ pub(crate) struct Finished {
 pub(crate) struct Session<'a> {
     pub(crate) requests: &'a [Request],
     pub(crate) rules: &'a Rules<'a>,
+    pub(crate) data: Data,
     pub(crate) limit: Cycle,
     pub(crate) threads: NonZeroUsize,
     pub(crate) progress: &'a Progress,
@@ -74,19 +75,10 @@ impl Session<'_> {
         let asked = (self.requests, sent);
         let mut receiver = Receiver::new(asked, self.rules, self.progress, wafer, listener);
         let started = Instant::now();
-        let mut nobody = NoObserver;
+        let (how, limit) = ((self.data, self.threads), self.limit);
         let (outcome, threads) = match taps {
-            Some(taps) => {
-                engine::run_for(image, self.threads, &script, &mut receiver, self.limit, taps)
-            }
-            None => engine::run_for(
-                image,
-                self.threads,
-                &script,
-                &mut receiver,
-                self.limit,
-                &mut nobody,
-            ),
+            Some(taps) => engine::run_for(image, how, &script, &mut receiver, limit, taps),
+            None => engine::run_for(image, how, &script, &mut receiver, limit, &mut NoObserver),
         };
         let engine_time = started.elapsed();
         receiver.failure.map_or(Ok(()), Err)?;
@@ -113,7 +105,8 @@ impl Session<'_> {
 pub(crate) fn host_plan(compiled: &Compiled, requests: &[Request], eos_ids: &[u32]) -> HostPlan {
     let prompts: Vec<Vec<u32>> = requests.iter().map(|r| r.prompt.clone()).collect();
     let max_new: Vec<u32> = requests.iter().map(|r| r.max_new as u32).collect();
-    let payloads = compiled.protocol.inputs(&prompts, &max_new);
+    let start = requests.first().map_or(0, |request| request.start);
+    let payloads = compiled.protocol.inputs_from(start, &prompts, &max_new);
     let machine = &compiled.image.machine;
     let word = |(n, &payload): (usize, &u32)| HostWord {
         cycle: Cycle(machine.host_arrival_cycle(n as u64)),

@@ -48,6 +48,7 @@ impl Settings {
     pub(crate) fn entry(&self) -> Result<traces::Settings> {
         Ok(traces::Settings {
             data: "full",
+            data_seed: None,
             fold: "off",
             numerics: serde_json::to_value(self.numerics)?,
             mapping: serde_json::to_value(self.mapping)?,

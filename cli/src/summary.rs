@@ -72,7 +72,7 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
         let time = seconds(cycles as f64 / clock);
         [what.to_string(), format!("{} cycles", grouped(cycles)), time]
     };
-    let new = request.output.token_ids.len();
+    let new = latency.token_cycles.len();
     let decode = format!("decode ({} tokens after the first)", new.saturating_sub(1));
     let mut rows = vec![span("time to first token", latency.ttft_cycles)];
     if let (Some(cycles), Some(time), Some(rate)) =
@@ -93,11 +93,14 @@ fn latency_rows(report: &RunReport, request: &RequestEntry) -> Vec<Row> {
 
 /// That the figures above hold for these tokens.
 fn experts_row(entry: &ExpertsEntry) -> Row {
-    let ExpertsEntry { layers, experts, chosen } = entry;
+    let ExpertsEntry { layers, experts, chosen, choice } = entry;
     [
         format!("experts, in {layers} of the layers"),
         format!("{chosen} of {experts} a token"),
-        "timing depends on the data".to_string(),
+        match *choice {
+            "uniform" => "drawn, each as likely".to_string(),
+            _ => "timing depends on the data".to_string(),
+        },
     ]
 }
 
@@ -161,7 +164,7 @@ fn cycle_rows(report: &RunReport) -> Vec<Row> {
 fn host_row(report: &RunReport) -> Row {
     let host = &report.host;
     let tokens: usize =
-        report.requests.iter().map(|r| r.prompt_tokens + r.output.token_ids.len()).sum();
+        report.requests.iter().map(|r| r.prompt_tokens + r.latency.token_cycles.len()).sum();
     let rate = format!("{} tokens/s", prefixed(tokens as f64 / host.seconds));
     ["host time".to_string(), rate, seconds(host.seconds)]
 }

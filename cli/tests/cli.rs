@@ -99,7 +99,6 @@ fn are_impossible_requests_refused() {
     run(&["--prompt-ids", "1", "--max-new-tokens", "512"], &["512", "context"]);
     run(&["--prompt-ids", "1", "--max-new-tokens", "0"], &["--max-new-tokens"]);
     run(&["--prompt-file", "/no/such/file"], &["/no/such/file"]);
-    run(&["--prompt-ids", "1", "--data", "none"], &["--data none"]);
     run(
         &["--prompt-ids", "1", "--max-new-tokens", "2", "--max-new-tokens", "3"],
         &["--max-new-tokens", "2 times for 1 prompts"],

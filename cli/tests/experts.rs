@@ -213,7 +213,8 @@ fn does_the_report_say_that_timing_depends_on_the_data() {
     }
     assert!(table.out.contains("2 of 8 a token") && table.out.contains("depends on the data"));
     let report: serde_json::Value = serde_json::from_str(&json.out).expect("a document");
-    let expected = serde_json::json!({ "layers": 2, "experts": 8, "chosen": 2 });
+    let expected =
+        serde_json::json!({ "layers": 2, "experts": 8, "chosen": 2, "choice": "router" });
     assert_eq!(report["model"]["experts"], expected);
 }
 

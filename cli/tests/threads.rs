@@ -11,7 +11,8 @@ use pe_isa::Cycle;
 use request::{examples, script};
 use sim_core::testing::traffic::{Traffic, broadcast_reduce};
 use sim_core::{
-    Answers, Engine, Event, Host, HostScript, NoObserver, Observer, Outcome, StopReason, Verdict,
+    Answers, Data, Engine, Event, Host, HostScript, NoObserver, Observer, Outcome, StopReason,
+    Verdict,
 };
 use std::num::NonZeroUsize;
 
@@ -86,13 +87,13 @@ impl Run<'_> {
             let uneven = (1..threads.get()).map(|n| (n * n).min(tiles) as u32);
             for cuts in [even.collect::<Vec<_>>(), uneven.collect()] {
                 let what = format!("{what}, {threads} threads, cut at {cuts:?}");
-                let engine = || Engine::load_cut(self.image, &cuts, threads);
+                let engine = || Engine::load_cut(self.image, Data::Full, &cuts, threads);
                 assert!(want == self.of(engine(), &mut NoObserver), "{what}: unseen");
                 let mut again = Told::default();
                 assert!(want == self.of(engine(), &mut again), "{what}: seen");
                 assert!(told == again, "{what}: what is told, or its order");
             }
-            let engine = Engine::load_for(self.image, threads);
+            let engine = Engine::load_for(self.image, Data::Full, threads);
             assert!(want == self.of(engine, &mut NoObserver), "{what}: cut by itself");
         }
         (want.0, told)
@@ -151,7 +152,7 @@ fn is_a_wafer_that_is_worth_sharing_the_same_on_any_number_of_threads() {
     let (want, _) = run.of(Engine::load(&image), &mut NoObserver);
     assert_eq!(want.stop, StopReason::Finished);
     for threads in THREADS.map(|n| NonZeroUsize::new(n).expect("a thread")) {
-        let engine = Engine::load_for(&image, threads);
+        let engine = Engine::load_for(&image, Data::Full, threads);
         // It has domains for a few threads.
         assert_eq!(engine.threads().min(2), threads.get().min(2));
         assert!(engine.threads() <= threads.get());

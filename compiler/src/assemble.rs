@@ -51,7 +51,7 @@ struct Assembler<'a> {
 /// Weights beyond the range of their storage type.
 pub(crate) fn assemble(
     graph: &DecoderGraph,
-    weights: &models::Weights,
+    weights: Option<&models::Weights>,
     estimate: &Estimate,
     placed: &Placed<'_>,
 ) -> Result<(WaferImage, Vec<Residual>), CompileError> {
@@ -60,15 +60,15 @@ pub(crate) fn assemble(
     let mut assembler = Assembler { graph, estimate, placed, image, programs, residuals };
     assembler.routes();
     assembler.ports();
-    let mut filler = Filler::new(graph, weights, estimate.numerics);
+    let mut filler = weights.map(|weights| Filler::new(graph, weights, estimate.numerics));
     for (at, stage) in placed.stages.iter().enumerate() {
         match &stage.work {
-            Work::Embed => assembler.embed(at, stage, &mut filler),
-            Work::Layers(layers) => assembler.layers(at, stage, layers.clone(), &mut filler),
-            Work::Head => assembler.head(at, stage, &mut filler),
+            Work::Embed => assembler.embed(at, stage, filler.as_mut()),
+            Work::Layers(layers) => assembler.layers(at, stage, layers.clone(), filler.as_mut()),
+            Work::Head => assembler.head(at, stage, filler.as_mut()),
         }
     }
-    filler.finish()?;
+    filler.map_or(Ok(()), Filler::finish)?;
     let Assembler { mut image, programs, residuals, .. } = assembler;
     image.programs = programs.into_iter().collect();
     Ok((image, residuals))
@@ -145,14 +145,15 @@ impl Assembler<'_> {
         tile.data = data;
     }
 
-    fn embed(&mut self, at: usize, stage: &Stage, filler: &mut Filler) {
+    fn embed(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
         let lane = self.placed.lanes.items[at].color;
         let (w, h) = (stage.width, stage.height);
         let hidden = Split::new(self.estimate.dims.hidden, w);
         let vocab = Split::new(self.estimate.vocab, h);
         let positions = self.estimate.learned_positions.map(|rows| Split::new(rows, h));
         let layout = self.estimate.embed_layout(w, h);
-        let mut data = fill::embed(filler, (hidden, vocab, positions), (w, h), &layout);
+        let fill = |filler| fill::embed(filler, (hidden, vocab, positions), (w, h), &layout);
+        let mut data = filler.map_or_else(|| no_data(stage), fill);
         let bytes = layout.bytes as u32;
         let embedding = &self.graph.embedding;
         let emitter = EmbedStage {
@@ -181,7 +182,7 @@ impl Assembler<'_> {
         at: usize,
         stage: &Stage,
         layers: std::ops::Range<usize>,
-        filler: &mut Filler,
+        filler: Option<&mut Filler>,
     ) {
         let lane = self.placed.lanes.items[at].color;
         let only_wanted = at + 2 == self.placed.stages.len();
@@ -189,7 +190,9 @@ impl Assembler<'_> {
         let tiling = LayerTiling::new(self.estimate.dims, w, h);
         let layout = self.estimate.layers_layout(&tiling, layers.clone());
         let graph = self.graph;
-        let mut data = fill::layers(filler, &graph.blocks[layers.clone()], &tiling, &layout);
+        let blocks = &graph.blocks[layers.clone()];
+        let fill = |filler| fill::layers(filler, blocks, &tiling, &layout);
+        let mut data = filler.map_or_else(|| no_data(stage), fill);
         let bytes = layout.bytes as u32;
         self.name(stage, format!("layers {}-{}", layers.start, layers.end - 1));
         let first_row = places(stage).filter(|(place, _)| place.row == 0);
@@ -216,7 +219,7 @@ impl Assembler<'_> {
         }
     }
 
-    fn head(&mut self, at: usize, stage: &Stage, filler: &mut Filler) {
+    fn head(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
         let lanes = self.placed.lanes;
         let (w, h) = (stage.width, stage.height);
         let hidden_size = self.estimate.dims.hidden;
@@ -224,7 +227,8 @@ impl Assembler<'_> {
         let has_bias = self.estimate.head_bias;
         let numerics = &self.estimate.numerics;
         let layout = HeadLayout::new(hidden.max(), vocab.max(), has_bias, numerics);
-        let mut data = fill::head(filler, (hidden, vocab), (w, h), &layout);
+        let fill = |filler| fill::head(filler, (hidden, vocab), (w, h), &layout);
+        let mut data = filler.map_or_else(|| no_data(stage), fill);
         let (bytes, logits) = (layout.bytes as u32, layout.logits);
         let emitter = HeadStage {
             hidden_size,
@@ -264,6 +268,11 @@ impl Assembler<'_> {
         let (origin, (width, height)) = (stage.origin, stage.window());
         self.image.stages.push(StageInfo { name, origin, width, height });
     }
+}
+
+/// The segments of a rectangle's PEs where there are no weights.
+fn no_data(stage: &Stage) -> Vec<Vec<Segment>> {
+    vec![Vec::new(); (stage.width * stage.height) as usize]
 }
 
 /// Places and nodes of a rectangle, row by row.

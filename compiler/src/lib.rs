@@ -11,7 +11,7 @@
 //! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
 //! 7. `lanes`: paths and colors between stages;
 //! 8. `emit`: programs;
-//! 9. `fill`: weights into SRAM;
+//! 9. `fill`: weights into SRAM, where there are some;
 //! 10. `assemble`: all of it into one image, which `fabric::lint` then judges.
 //!
 //! Collectives and other kernels that stand alone, by name and numbers, are made by [`kernels`].
@@ -95,14 +95,15 @@ pub struct Residual {
     pub parts: Vec<(fabric::PeIdx, u32, u32)>,
 }
 
-/// Compiles a model for a machine.
+/// Compiles a model for a machine. Without weights SRAM stays empty and all else is the same, which is enough for runs without
+/// data.
 ///
 /// # Errors
 /// All reasons why the model cannot be lowered or does not fit, with the smallest grid that would do; all
 /// errors that the linter finds in the image, with kinds and cures.
-pub fn compile(
+pub fn compile<'w>(
     graph: &DecoderGraph,
-    weights: &Weights,
+    weights: impl Into<Option<&'w Weights>>,
     machine: &Machine,
     options: &Options,
 ) -> Result<Compiled, CompileError> {
@@ -111,7 +112,7 @@ pub fn compile(
     let wired = wire((machine, map), &estimate, options)?;
     let Wired { cut, stages, laid, lanes } = &wired;
     let placed = Placed { stages, laid, lanes };
-    let (image, residuals) = assemble::assemble(graph, weights, &estimate, &placed)?;
+    let (image, residuals) = assemble::assemble(graph, weights.into(), &estimate, &placed)?;
     let (errors, warnings): (Vec<_>, Vec<_>) =
         fabric::lint(&image).into_iter().partition(|finding| finding.error);
     if !errors.is_empty() {

@@ -123,7 +123,7 @@ fn best_cut(
     let live = Live::new(machine, map);
     let mut best: Option<(u128, Cut, Vec<Cell>)> = None;
     for cut in candidates(machine, estimate.layers(), mapping) {
-        let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
+        let stages = stages_of(estimate, &cut);
         if cells(machine, cut.width, cut.height) < stages || refused.contains(&cut) {
             continue;
         }
@@ -132,13 +132,19 @@ fn best_cut(
         if best.as_ref().is_some_and(|(least, ..)| score >= *least) {
             continue;
         }
-        if matches!(estimate.fit(&cut), Fit::Fits)
+        if estimate.least_over(&cut) == 0
+            && matches!(estimate.fit(&cut), Fit::Fits)
             && let Some(cells) = pack(machine, &live, &cut, stages as usize)
         {
             best = Some((score, cut, cells));
         }
     }
     best.map(|(_, cut, cells)| (cut, cells))
+}
+
+/// Stages of a cut, embedding and head included.
+fn stages_of(estimate: &Estimate, cut: &Cut) -> u32 {
+    estimate.layers().div_ceil(cut.layers_per_stage.max(1) as usize) as u32 + 2
 }
 
 /// What a cut is judged by; less is better.
@@ -188,11 +194,18 @@ fn does_not_fit(
 ) -> CompileError {
     let live = Live::new(machine, map);
     let mut nearest: Option<(u64, String)> = None;
-    for cut in candidates(machine, estimate.layers(), mapping) {
-        let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
-        if cells(machine, cut.width, cut.height) < stages
-            || pack(machine, &live, &cut, stages as usize).is_none()
-        {
+    let mut candidates: Vec<(u64, Cut)> = candidates(machine, estimate.layers(), mapping)
+        .into_iter()
+        .filter(|cut| cells(machine, cut.width, cut.height) >= stages_of(estimate, cut))
+        .map(|cut| (estimate.least_over(&cut), cut))
+        .collect();
+    candidates.sort_by_key(|(least, _)| *least);
+    for (least, cut) in candidates {
+        if nearest.as_ref().is_some_and(|(bytes, _)| least >= *bytes) {
+            break;
+        }
+        let stages = stages_of(estimate, &cut) as usize;
+        if pack(machine, &live, &cut, stages).is_none() {
             continue;
         }
         let Some((lack, text)) = lack(estimate, &cut) else { continue };
@@ -250,8 +263,8 @@ fn smallest_square(machine: &Machine, estimate: &Estimate, mapping: &Mapping) ->
     let fits = |side: u32| {
         let machine = Machine { width: side, height: side, ..machine.clone() };
         candidates(&machine, estimate.layers(), mapping).into_iter().any(|cut| {
-            let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
-            cells(&machine, cut.width, cut.height) >= stages
+            cells(&machine, cut.width, cut.height) >= stages_of(estimate, &cut)
+                && estimate.least_over(&cut) == 0
                 && matches!(estimate.fit(&cut), Fit::Fits)
         })
     };

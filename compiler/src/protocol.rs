@@ -48,13 +48,18 @@ impl Protocol {
 
     /// The wavelets' payloads, for each host input port, of `prompts` (ids; each at least one) that ask for `max_new` tokens.
     pub fn inputs(&self, prompts: &[Vec<u32>], max_new: &[u32]) -> Vec<Vec<u32>> {
+        self.inputs_from(0, prompts, max_new)
+    }
+
+    /// The same for prompts that begin at position `start`.
+    pub fn inputs_from(&self, start: u32, prompts: &[Vec<u32>], max_new: &[u32]) -> Vec<Vec<u32>> {
         let count: usize = prompts.iter().map(Vec::len).sum();
         let mut words = if self.vocab.is_none() { vec![count as u32] } else { Vec::new() };
         for (slot, (prompt, &new)) in prompts.iter().zip(max_new).enumerate() {
-            let end = prompt.len() as u32 + new - 1;
+            let end = start + prompt.len() as u32 + new - 1;
             for (position, &id) in prompt.iter().enumerate() {
                 let wanted = u32::from(position + 1 == prompt.len() && new > 0);
-                let place = position as u32 | (slot as u32) << POSITION_BITS;
+                let place = (start + position as u32) | (slot as u32) << POSITION_BITS;
                 words.extend([place | wanted << WANTED_BIT, end, id]);
             }
         }

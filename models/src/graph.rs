@@ -313,6 +313,11 @@ impl DecoderGraph {
             .sum()
     }
 
+    /// Bytes of all weights in the declared format; in f32, as Transformers has it, where none is declared.
+    pub fn declared_bytes(&self) -> u64 {
+        self.parameters() * self.declared_format.unwrap_or(WeightFormat::F32).bytes() as u64
+    }
+
     /// Whether the head multiplies by the embedding's table.
     pub fn is_head_tied(&self) -> bool {
         self.head.weight == self.embedding.table

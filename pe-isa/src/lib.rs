@@ -4,6 +4,7 @@
 //! * [`dtype`]: the number formats of SRAM and wavelets.
 //! * [`operand`], [`instr`], [`program`]: the instruction set as data.
 //! * [`semantics`]: what each operation computes. It exists once; oracle and engine both call it.
+//! * [`void`]: what is left of that where there is no data.
 //! * [`cost`]: how many cycles an operation holds the datapath.
 //! * [`check`]: what makes a program malformed.
 //! * [`asm`]: the text form of programs.
@@ -22,6 +23,7 @@ pub mod operand;
 pub mod program;
 pub mod semantics;
 pub mod units;
+pub mod void;
 
 pub use check::ProgramError;
 pub use cost::CostTable;
@@ -31,6 +33,7 @@ pub use operand::{Color, Dsd, DsdId, InQueue, Operand, OutQueue, Reg, Shape, Sha
 pub use program::{Program, Task, TaskId, TaskKind};
 pub use semantics::{Fault, PeMemory};
 pub use units::{Cycle, Cycles, Ratio, grouped};
+pub use void::{Decider, Word};
 
 /// Number of 32-bit scalar registers of a PE.
 pub const REGISTERS: usize = 32;

@@ -10,6 +10,7 @@ use crate::DType;
 use crate::instr::{AluOp, VecOp, Vector};
 use crate::operand::{Operand, Reg, Size};
 use crate::program::Program;
+use crate::void::Decider;
 use std::fmt;
 
 pub use crate::kernels::Form;
@@ -49,6 +50,8 @@ pub enum Fault {
     TooManyElements(u64),
     /// Integer division by zero.
     DivideByZero,
+    /// The run has no data, and data decides what happens next (contract rule D-3).
+    Void(Decider),
 }
 
 impl fmt::Display for Fault {
@@ -64,6 +67,7 @@ impl fmt::Display for Fault {
                 write!(f, "vector operation over {n} elements; the most is {MAX_ELEMENTS}")
             }
             Fault::DivideByZero => write!(f, "integer division by zero"),
+            Fault::Void(decider) => decider.fmt(f),
         }
     }
 }
@@ -136,6 +140,18 @@ pub fn issue(
     regs: &[u32],
     sram_bytes: u32,
 ) -> Result<Issued, Fault> {
+    issue_unless(program, vector, regs, sram_bytes, |_| false)
+}
+
+/// The same, for operands that `moved` tells to be somewhere unknown: their addresses are neither computed nor checked.
+#[inline(always)]
+pub(crate) fn issue_unless(
+    program: &Program,
+    vector: &Vector,
+    regs: &[u32],
+    sram_bytes: u32,
+    moved: impl Fn(Operand) -> bool,
+) -> Result<Issued, Fault> {
     let shape = &program.shapes[usize::from(vector.shape.0)];
     let rank = shape.extents.len();
     let mut extents = [1u32; 4];
@@ -154,7 +170,10 @@ pub fn issue(
     if total > MAX_ELEMENTS {
         return Err(Fault::TooManyElements(total));
     }
-    let place = |operand| resolve(program, operand, &extents, total == 0, regs, sram_bytes);
+    let place = |operand| {
+        let unknown = total == 0 || moved(operand);
+        resolve(program, operand, &extents, unknown, regs, sram_bytes)
+    };
     Ok(Issued {
         op: vector.op,
         extents,
@@ -184,7 +203,7 @@ fn resolve(
     program: &Program,
     operand: Operand,
     extents: &[u32; 4],
-    empty: bool,
+    unknown: bool,
     regs: &[u32],
     sram_bytes: u32,
 ) -> Result<Place, Fault> {
@@ -202,7 +221,7 @@ fn resolve(
     for (slot, &s) in strides[4 - dsd.strides.len()..].iter_mut().zip(&dsd.strides) {
         *slot = s * element as i32;
     }
-    if empty {
+    if unknown {
         return Ok(Place::Mem { base: 0, strides, dtype: dsd.dtype });
     }
     let (mut first, mut last) = (base, base);
@@ -280,7 +299,7 @@ fn int_op(op: VecOp, a: u32, b: u32, d: u32) -> Option<u32> {
 
 /// One element: source bits in, destination bits out.
 #[inline]
-fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
+pub(crate) fn element(issued: &Issued, a: u32, b: u32, d: u32) -> u32 {
     let dst = issued.dst.dtype().expect("an issued operation has a destination");
     let ta = issued.a.dtype().expect("an issued operation has a first source");
     let tb = issued.b.dtype().unwrap_or(ta);

@@ -24,6 +24,6 @@ pub use cycles::{PeCycles, Spent};
 pub use engine::Engine;
 pub use observe::{Event, NoObserver, Observer, Wavelet, What};
 pub use run::{
-    Answers, FinalState, Head, Host, HostScript, HostWavelet, Outcome, PeCounters, StopReason,
-    Verdict, Wait, WaitFor,
+    Answers, Data, FinalState, Head, Host, HostScript, HostWavelet, Outcome, PeCounters,
+    StopReason, Verdict, Wait, WaitFor,
 };

@@ -10,7 +10,7 @@ pub trait Observer {
         true
     }
 
-    /// PE `pe` passed `mark` at `cycle`; `sram` is its memory at that moment, in words.
+    /// PE `pe` passed `mark` at `cycle`; `sram` is its memory at that moment, in words, and empty without data.
     fn mark(&mut self, cycle: Cycle, pe: PeIdx, mark: u16, sram: &[u32]) {
         let _ = (cycle, pe, mark, sram);
     }
@@ -55,8 +55,10 @@ pub struct Wavelet {
     pub color: Color,
     /// Whether it is a control wavelet.
     pub control: bool,
-    /// Payload.
+    /// Payload; 0 where it is void.
     pub payload: u32,
+    /// Whether the payload is void (rule D-1).
+    pub void: bool,
 }
 
 /// The kinds of events: steps of PEs, and each move of a wavelet from one FIFO to the next.
@@ -100,4 +102,30 @@ pub enum What {
         /// What is taken.
         wavelet: Wavelet,
     },
+}
+
+impl What {
+    /// What travels, if something does.
+    pub fn wavelet(&self) -> Option<&Wavelet> {
+        match self {
+            What::Step { .. } => None,
+            What::Enter { wavelet, .. }
+            | What::Put { wavelet, .. }
+            | What::Rise { wavelet }
+            | What::Fire { wavelet, .. }
+            | What::Take { wavelet } => Some(wavelet),
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn wavelet_mut(&mut self) -> Option<&mut Wavelet> {
+        match self {
+            What::Step { .. } => None,
+            What::Enter { wavelet, .. }
+            | What::Put { wavelet, .. }
+            | What::Rise { wavelet }
+            | What::Fire { wavelet, .. }
+            | What::Take { wavelet } => Some(wavelet),
+        }
+    }
 }

@@ -4,6 +4,26 @@ use crate::cycles::PeCycles;
 use fabric::{Machine, PeIdx, Port, WaferImage};
 use pe_isa::{Color, Cycle, Cycles, Fault, REGISTERS};
 
+/// Whether a run is with data (contract rule D-1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Data {
+    /// SRAM, registers and wavelets hold values.
+    #[default]
+    Full,
+    /// SRAM holds nothing, and what would come of it is void.
+    None {
+        /// Of the draws of rule D-4.
+        seed: u64,
+    },
+}
+
+impl Data {
+    /// Whether there is data.
+    pub fn is_full(self) -> bool {
+        self == Data::Full
+    }
+}
+
 /// One wavelet that the host sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostWavelet {
@@ -71,6 +91,7 @@ pub enum Verdict {
 pub trait Host {
     /// A wavelet of port `port` (index into [`WaferImage::host_out`]) has reached the host at
     /// `cycle`. Called in the order of rule H-3. What the host sends in answer goes into `answers`.
+    /// The payload of a void wavelet is 0 (rule D-5).
     fn receive(
         &mut self,
         cycle: Cycle,
@@ -186,10 +207,12 @@ pub struct PeCounters {
 /// The machine when a run has stopped.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FinalState {
-    /// SRAM of each tile's PE in words; empty where there is no program.
+    /// SRAM of each tile's PE in words; empty where there is no program, and without data.
     pub sram: Vec<Vec<u32>>,
     /// Registers of each tile's PE.
     pub regs: Vec<[u32; REGISTERS]>,
+    /// The void registers of each tile's PE (rule D-1), which are 0 above: bit *r* stands for register *r*. Empty with data.
+    pub void: Vec<u32>,
     /// Counters of each tile's PE.
     pub pes: Vec<PeCounters>,
     /// Wavelets sent through each output port of each router, in the order of [`Port::ALL`].
@@ -208,20 +231,25 @@ pub struct Outcome {
 }
 
 impl FinalState {
-    /// The state before cycle 0: initial SRAM and registers, counters at zero.
-    pub fn initial(image: &WaferImage) -> FinalState {
-        let tiles = image.tiles.len();
-        let mut state = FinalState {
+    /// No SRAM, registers and counters at zero.
+    pub(crate) fn blank(tiles: usize, data: Data) -> FinalState {
+        FinalState {
             sram: vec![Vec::new(); tiles],
             regs: vec![[0; REGISTERS]; tiles],
+            void: if data.is_full() { Vec::new() } else { vec![0; tiles] },
             pes: vec![PeCounters::default(); tiles],
             links: vec![[0; 5]; tiles],
-        };
+        }
+    }
+
+    /// The state before cycle 0: initial SRAM and registers, counters at zero.
+    pub fn initial(image: &WaferImage, data: Data) -> FinalState {
+        let mut state = FinalState::blank(image.tiles.len(), data);
         for (at, tile) in image.tiles.iter().enumerate() {
             for &(reg, value) in &tile.params {
                 state.regs[at][usize::from(reg.0)] = value;
             }
-            if tile.program.is_none() {
+            if tile.program.is_none() || !data.is_full() {
                 continue;
             }
             let mut sram = vec![0u32; tile.sram_bytes as usize / 4];
@@ -251,8 +279,8 @@ impl FinalState {
 }
 
 impl Outcome {
-    /// Hash of stop cycle, SRAM, registers and counters (rules ), as hexadecimal digits.
-    /// Equal for equal machine states on every host.
+    /// Hash of stop cycle, SRAM, registers and counters (rules ), as hexadecimal digits; without data there is no
+    /// SRAM, and behind the registers stands which of them are void. Equal for equal machine states on every host.
     pub fn digest(&self) -> String {
         let mut hash = blake3::Hasher::new();
         hash.update(&self.cycle.0.to_le_bytes());
@@ -260,6 +288,7 @@ impl Outcome {
         for (at, sram) in self.state.sram.iter().enumerate() {
             buffer.clear();
             let words = sram.iter().chain(&self.state.regs[at]);
+            let words = words.chain(self.state.void.get(at));
             words.for_each(|w| buffer.extend_from_slice(&w.to_le_bytes()));
             let p = &self.state.pes[at];
             let counters = [

@@ -1,13 +1,16 @@
 //! Do all runners agree on random wafers, on every cycle, counter and byte?
 
+use pe_isa::Fault;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use sim_core::testing::spec::{self, CaseSpec};
 use sim_core::testing::{
-    Case, Runner, conserve, engine, flow, fuzz, generate, lines, shattered, thirds,
+    Case, Runner, conserve, engine, engine_without_data, flow, flow_without_data, fuzz, generate,
+    lines, oracle_without_data, shattered, thirds, thirds_without_data,
 };
-use sim_core::{Engine, HostScript, NoObserver, StopReason, oracle};
+use sim_core::{Data, Engine, HostScript, NoObserver, StopReason, oracle};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// An environment variable, or its default.
 fn set(name: &str, default: u32) -> u32 {
@@ -35,19 +38,23 @@ fn shuffled_oracle(
     oracle::run_shuffled(image, script, host, limit, observer, 0x5eed)
 }
 
-/// Runs random cases on both and compares all that can be seen.
+/// Runs random cases on the oracle and on another runner, and compares all that can be seen.
 fn compare(name: &str, runner: Runner) {
+    compare_with(oracle::run, name, runner);
+}
+
+fn compare_with(oracle: Runner, name: &str, runner: Runner) {
     let mut tests = TestRunner::new(config());
     let result = tests.run(&spec::case(), |spec| {
         let case = generate::case(&spec);
-        let want = case.run(oracle::run);
+        let want = case.run(oracle);
         let got = case.run(runner);
         for (who, record) in [("oracle", &want), (name, &got)] {
             let broken = conserve::violations(&case, record);
             prop_assert!(broken.is_empty(), "{who}: {broken:#?}");
         }
         if let Some(difference) = want.difference(&got) {
-            let first = case.first_difference(oracle::run, runner);
+            let first = case.first_difference(oracle, runner);
             let text = format!("oracle and {name}: {difference}; by limit: {first:?}");
             return Err(TestCaseError::fail(text));
         }
@@ -81,6 +88,7 @@ fn does_the_engine_with_a_domain_for_each_tile_agree_with_the_oracle() {
 #[test]
 fn does_the_engine_without_its_calendar_agree_with_the_oracle() {
     compare("flow", flow);
+    compare_with(oracle_without_data, "flow without data", flow_without_data);
 }
 
 #[test]
@@ -93,10 +101,49 @@ fn do_sums_and_broadcasts_need_no_calendar() {
         let want = case.run(oracle::run);
         let difference = want.difference(&case.run(flow));
         assert_eq!(difference, None, "case {seed}");
+        let want = case.run(oracle_without_data);
+        let difference = want.difference(&case.run(flow_without_data));
+        assert_eq!(difference, None, "case {seed} without data");
         let mut engine = Engine::load(&case.image);
         flowed += u32::from(engine.flow(&case.script, &mut Vec::new(), case.limit).is_some());
     }
     assert!(2 * flowed > cases, "only {flowed} of {cases} did without");
+}
+
+#[test]
+fn does_the_engine_without_data_agree_with_the_oracle() {
+    compare_with(oracle_without_data, "engine", engine_without_data);
+}
+
+#[test]
+fn does_the_engine_without_data_in_domains_agree_with_the_oracle() {
+    compare_with(oracle_without_data, "engine in thirds", thirds_without_data);
+}
+
+/// Registers of generated programs that searches put indices into.
+const FOUND: u32 = 1 << 17 | 1 << 19;
+
+/// Runs random cases with data and without, and compares all that the latter know. Of the cases, not all trap where data decides.
+#[test]
+fn does_a_run_without_data_know_what_one_with_data_does() {
+    let same = AtomicU32::new(0);
+    let mut tests = TestRunner::new(config());
+    let result = tests.run(&spec::case(), |spec| {
+        let case = generate::case(&spec);
+        let void = case.run(oracle_without_data);
+        if matches!(void.outcome.stop, StopReason::Trap { fault: Fault::Void(_), .. }) {
+            return Ok(());
+        }
+        same.fetch_add(1, Ordering::Relaxed);
+        let difference = case.run(oracle::run).difference_without_data(&void, FOUND);
+        prop_assert!(difference.is_none(), "with and without data: {difference:?}");
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    let same = same.into_inner();
+    assert!(same > config().cases / 2, "only in {same} cases data decides nothing");
 }
 
 #[test]
@@ -143,7 +190,7 @@ impl Statistics {
         }
         let mut host: Vec<(pe_isa::Cycle, usize, u32)> = Vec::new();
         let (_, held) = oracle::run_counting(
-            &case.image,
+            (&case.image, Data::Full),
             &case.script,
             &mut host,
             case.limit,

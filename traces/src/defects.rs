@@ -34,8 +34,9 @@ pub struct HealthyEntry {
     pub ttft_cost_cycles: i64,
     /// Cycles that the second takes longer after it.
     pub second_token_cost_cycles: Option<i64>,
-    /// Whether the tokens are the same.
-    pub tokens_equal: bool,
+    /// Whether the tokens are the same; absent without data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_equal: Option<bool>,
 }
 
 impl HealthyEntry {
@@ -54,7 +55,7 @@ impl HealthyEntry {
             second_token_cycles: without,
             ttft_cost_cycles: cost(defective.1.ttft_cycles, healthy.1.ttft_cycles),
             second_token_cost_cycles: with.zip(without).map(|(more, less)| cost(more, less)),
-            tokens_equal: defective.0[..tokens] == healthy.0[..tokens],
+            tokens_equal: Some(defective.0[..tokens] == healthy.0[..tokens]),
         }
     }
 }
@@ -72,12 +73,12 @@ mod tests {
         };
         let (bad, good) = (latency(&[110, 215, 300]), latency(&[100, 203]));
         let found = HealthyEntry::compare((&[7, 8, 9], &bad), (&[7, 8], &good));
-        assert_eq!((found.tokens, found.tokens_equal), (2, true));
+        assert_eq!((found.tokens, found.tokens_equal), (2, Some(true)));
         assert_eq!((found.ttft_cycles, found.ttft_cost_cycles), (100, 10));
         assert_eq!(found.second_token_cycles, Some(103));
         assert_eq!(found.second_token_cost_cycles, Some(2));
         let one = HealthyEntry::compare((&[7], &latency(&[90])), (&[6], &latency(&[100])));
-        assert_eq!((one.tokens, one.tokens_equal), (1, false));
+        assert_eq!((one.tokens, one.tokens_equal), (1, Some(false)));
         assert_eq!((one.ttft_cost_cycles, one.second_token_cost_cycles), (-10, None));
     }
 }

@@ -40,7 +40,7 @@ pub struct RunReport {
     /// What happened on the wafer, over all tiles.
     pub counters: Counters,
     /// Hash of the machine's state when the run stopped: the cycle, and of every tile SRAM,
-    /// registers and counters.
+    /// registers and counters; without data there is no SRAM, and it says which registers are void.
     pub digest: String,
     /// Facts about the computer that simulated.
     pub host: HostFacts,
@@ -85,9 +85,9 @@ pub struct ModelEntry {
     pub architecture: String,
     /// Number of weights; tied ones count once.
     pub parameters: u64,
-    /// Their size as stored.
+    /// Their size as stored; without data, in the format that the configuration declares.
     pub weight_bytes: u64,
-    /// Hash of configuration and weights.
+    /// Hash of configuration and weights; without data, of the configuration.
     pub digest: String,
     /// Absent where every token goes through the same layers.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,13 +103,18 @@ pub struct ExpertsEntry {
     pub experts: usize,
     /// How many of them work on a token, at most.
     pub chosen: usize,
+    /// `router`: by its logits; `uniform`, without data: drawn, each as likely as any other (contract rule D-4).
+    pub choice: &'static str,
 }
 
 /// The settings of a run, resolved: defaults included.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
-    /// `full`: wavelets and SRAM hold values.
+    /// `full`: wavelets and SRAM hold values; `none`: they hold none, and only time is simulated.
     pub data: &'static str,
+    /// Of what is drawn without data; absent with data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_seed: Option<u64>,
     /// `off`: every stage is simulated.
     pub fold: &'static str,
     /// Number formats.
@@ -146,11 +151,11 @@ pub enum Stop {
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Output {
-    /// New tokens; the end-of-sequence token that stopped it included.
+    /// New tokens; the end-of-sequence token that stopped it included. Empty without data.
     pub token_ids: Vec<u32>,
-    /// Their text, special tokens and all from a stop string on left out; none without a tokenizer.
+    /// Their text, special tokens and all from a stop string on left out; none without a tokenizer, or without data.
     pub text: Option<String>,
-    /// `wafer`: the tokens were read out of the wafer.
+    /// `wafer`: the tokens were read out of the wafer; `none`: without data there are none.
     pub source: &'static str,
     /// Why it ended.
     pub stop: Stop,
@@ -241,6 +246,7 @@ mod tests {
             },
             settings: Settings {
                 data: "full",
+                data_seed: None,
                 fold: "off",
                 numerics: serde_json::json!({}),
                 mapping: serde_json::json!({}),

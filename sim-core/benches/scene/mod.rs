@@ -3,7 +3,7 @@
 use crate::meter::{Memory, Meter, Spent};
 use fabric::{PeIdx, WaferImage};
 use pe_isa::Cycle;
-use sim_core::{Answers, Engine, Host, HostScript, NoObserver, StopReason, Verdict};
+use sim_core::{Answers, Data, Engine, Host, HostScript, NoObserver, StopReason, Verdict};
 use std::num::NonZeroUsize;
 
 /// What is run, and when it is over.
@@ -77,7 +77,7 @@ pub(crate) fn bench(
     let measured = meter.bench(name, || {
         let (image, script, End { words, tokens, threads, flows }) = make();
         let how = (words, flows);
-        let load = || Engine::load_for(&image, threads.unwrap_or(NonZeroUsize::MIN));
+        let load = || Engine::load_for(&image, Data::Full, threads.unwrap_or(NonZeroUsize::MIN));
         let tiles = image.tiles.len();
         let (memory, (done, cycle)) = Memory::of(load, |engine| run(engine, &script, how));
         let happened = Happened::of(&done, cycle, tiles);

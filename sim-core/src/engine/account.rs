@@ -99,7 +99,7 @@ impl Pe {
             };
             let rank = code.in_rank[usize::from(queue.0)];
             match net.fifos[self.ins + u32::from(rank)].head() {
-                Some(head) if head.control == control => arrived(head.arrival, net),
+                Some(head) if head.is_control() == control => arrived(head.arrival, net),
                 _ => u64::MAX,
             }
         });
@@ -127,7 +127,7 @@ impl Pe {
 fn inputs_from(op: &Op, net: &Net) -> u64 {
     let sources = [op.a, op.b].into_iter().filter(|&fifo| fifo != NONE);
     let from = sources.map(|fifo| match net.fifos[fifo].head() {
-        Some(head) if !head.control => arrived(head.arrival, net),
+        Some(head) if !head.is_control() => arrived(head.arrival, net),
         _ => u64::MAX,
     });
     from.fold(op.ready_at, u64::max)

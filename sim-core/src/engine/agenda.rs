@@ -56,7 +56,7 @@ impl Pe {
                     when = u64::MAX;
                 }
                 // A control task takes it, or it is discarded; both end in a visit.
-                Some(head) if head.control => when = u64::MAX,
+                Some(head) if head.is_control() => when = u64::MAX,
                 Some(head) => when = when.max(net.cycle(head.arrival)),
             }
         }
@@ -133,7 +133,7 @@ impl Pe {
             let rank = code.in_rank[usize::from(queue.0)];
             match net.fifos[self.ins + u32::from(rank)].head() {
                 None => *launching |= 1 << rank,
-                Some(head) if head.control == control => {
+                Some(head) if head.is_control() == control => {
                     let arrival = net.cycle(head.arrival);
                     next = next.min(self.next_launch.max(arrival));
                 }
@@ -147,7 +147,7 @@ impl Pe {
     fn next_discard(&self, net: &Net, code: &Code) -> u64 {
         let free = (0..code.ins).filter(|rank| code.control_tasks & 1 << rank == 0);
         let heads = free.filter_map(|rank| net.fifos[self.ins + u32::from(rank)].head());
-        let controls = heads.filter(|head| head.control);
+        let controls = heads.filter(|head| head.is_control());
         controls.map(|head| net.cycle(head.arrival)).min().unwrap_or(u64::MAX)
     }
 }

@@ -1,6 +1,7 @@
 //! Programs and constants, as PEs step by them.
 
 use super::stretch::Stretches;
+use crate::run::Data;
 use fabric::Machine;
 use pe_isa::semantics::{self, Form, Issued, Place};
 use pe_isa::{CostTable, Instr, Operand, Program, TaskKind, Thread, Vector};
@@ -12,11 +13,14 @@ pub(super) struct Constants {
     pub(super) task_launch_cycles: u64,
     pub(super) data_task_cycles: u64,
     pub(super) cost: CostTable,
+    /// Rule D-1.
+    pub(super) has_data: bool,
 }
 
 impl Constants {
-    pub(super) fn new(machine: &Machine) -> Constants {
+    pub(super) fn new(machine: &Machine, data: Data) -> Constants {
         Constants {
+            has_data: data.is_full(),
             dispatch_cycles: machine.pe.dispatch_cycles,
             task_launch_cycles: machine.pe.task_launch_cycles,
             data_task_cycles: machine.pe.data_task_cycles,
@@ -56,9 +60,28 @@ pub(super) struct Code {
 pub(super) struct Prepared {
     pub(super) issued: Issued,
     /// How it is carried out if it is memory-only.
-    pub(super) form: Form,
+    pub(super) work: Work,
     /// Cost if it is memory-only, else of a step with a full wavelet.
     pub(super) cycles: u64,
+}
+
+/// How a memory-only operation is carried out.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// With data, or not at all.
+    Form(Form),
+    /// Without data, into a register.
+    Register,
+}
+
+impl Work {
+    fn of(issued: &Issued, has_data: bool) -> Work {
+        match issued.dst {
+            _ if has_data => Work::Form(Form::of(issued)),
+            Place::Reg(..) if issued.total > 0 => Work::Register,
+            _ => Work::Form(Form::Nothing),
+        }
+    }
 }
 
 impl Prepared {
@@ -67,20 +90,21 @@ impl Prepared {
         program: &Program,
         instr: &Instr,
         sram_bytes: u32,
-        cost: &CostTable,
+        constants: &Constants,
     ) -> Option<Prepared> {
         let Instr::Vector(v) = instr else { return None };
         let issued = semantics::issue_static(program, v, sram_bytes)?;
-        Some(Prepared::of(v, issued, cost))
+        Some(Prepared::of(v, issued, constants))
     }
 
-    pub(super) fn of(v: &Vector, issued: Issued, cost: &CostTable) -> Prepared {
-        let (form, cycles) = if is_fabric(v) {
-            (Form::Elements, cost.step_cycles(&issued, full_wavelet(&issued)))
+    pub(super) fn of(v: &Vector, issued: Issued, constants: &Constants) -> Prepared {
+        let cost = &constants.cost;
+        let (work, cycles) = if is_fabric(v) {
+            (Work::Form(Form::Elements), cost.step_cycles(&issued, full_wavelet(&issued)))
         } else {
-            (Form::of(&issued), cost.memory_cycles(&issued))
+            (Work::of(&issued, constants.has_data), cost.memory_cycles(&issued))
         };
-        Prepared { issued, form, cycles }
+        Prepared { issued, work, cycles }
     }
 }
 
@@ -112,7 +136,12 @@ impl Code {
     }
 
     /// `sram_bytes` is the least SRAM of any PE with the program, `params` the registers that any of them starts with.
-    pub(super) fn new(program: &Program, sram_bytes: u32, params: usize, cost: &CostTable) -> Code {
+    pub(super) fn new(
+        program: &Program,
+        sram_bytes: u32,
+        params: usize,
+        constants: &Constants,
+    ) -> Code {
         let (in_rank, ins) = ranks(&program.in_queues);
         let (out_rank, outs) = ranks(&program.out_queues);
         let mut order: Vec<u8> = (0..program.tasks.len() as u8).collect();
@@ -128,10 +157,10 @@ impl Code {
                 control_tasks |= 1 << in_rank[usize::from(q.0)];
             }
         }
-        let prepare = |i| Prepared::new(program, i, sram_bytes, cost);
+        let prepare = |i| Prepared::new(program, i, sram_bytes, constants);
         let prepared: Vec<_> = program.instrs.iter().map(prepare).collect();
         Code {
-            stretches: Stretches::new(&program.instrs, &prepared, cost),
+            stretches: Stretches::new(&program.instrs, &prepared, &constants.cost),
             prepared,
             in_rank,
             out_rank,

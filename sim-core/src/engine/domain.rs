@@ -179,6 +179,9 @@ impl Domain {
             state.sram[at] = self.memory[pe.memory.sram()].to_vec();
             let regs = &self.memory[pe.memory.regs()];
             state.regs[at][..regs.len()].copy_from_slice(regs);
+            if let Some(void) = state.void.get_mut(at) {
+                *void = pe.void;
+            }
             state.pes[at] = pe.counters;
         }
     }

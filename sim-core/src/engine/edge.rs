@@ -7,6 +7,7 @@
 //! since arrivals and credits take at least a cycle (rule T-1).
 
 use super::domain::Domain;
+use super::fifo::Marks;
 use super::net::Net;
 use super::wheel::Actor;
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ pub(super) struct Message {
 #[derive(Debug, Clone, Copy)]
 enum Crossing {
     /// A wavelet was sent into the FIFO.
-    Wavelet { payload: u32, control: bool },
+    Wavelet { payload: u32, marks: Marks },
     /// The head of the FIFO, a proxy, has left.
     Credit,
 }
@@ -38,9 +39,9 @@ enum Crossing {
 impl Net {
     /// Tells the domain with the true FIFO that a wavelet has been sent into the proxy of edge `edge`, now.
     #[inline(never)]
-    pub(super) fn cross(&mut self, edge: u32, payload: u32, control: bool) {
+    pub(super) fn cross(&mut self, edge: u32, payload: u32, marks: Marks) {
         let to = self.edges[edge as usize];
-        self.outbox.push(Message { to, what: Crossing::Wavelet { payload, control } });
+        self.outbox.push(Message { to, what: Crossing::Wavelet { payload, marks } });
     }
 
     /// Tells the domain with the proxy of edge `edge` that a wavelet has left the true FIFO, now.
@@ -52,8 +53,8 @@ impl Net {
     fn receive(&mut self, message: &Message) {
         let fifo = message.to.fifo;
         match message.what {
-            Crossing::Wavelet { payload, control } => {
-                self.send(fifo, self.tick(), payload, control);
+            Crossing::Wavelet { payload, marks } => {
+                self.send(fifo, self.tick(), payload, marks);
             }
             Crossing::Credit => {
                 self.pop(fifo);

@@ -36,14 +36,16 @@ mod watch;
 mod wheel;
 
 use crate::observe::{NoObserver, Observer};
-use crate::run::{Answers, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict};
+use crate::run::{
+    Answers, Data, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict,
+};
 use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
 use fabric::{PeIdx, WaferImage};
 use flow::{Ended, Flow};
 use pe::Trap;
-use pe_isa::{Cycle, REGISTERS, Reg};
+use pe_isa::{Cycle, Reg};
 use replay::Replayed;
 use std::num::NonZeroUsize;
 use threads::Threads;
@@ -60,10 +62,10 @@ pub fn run(
     limit: Cycle,
     observer: &mut (impl Observer + ?Sized),
 ) -> Outcome {
-    run_for(image, NonZeroUsize::MIN, script, host, limit, observer).0
+    run_for(image, (Data::Full, NonZeroUsize::MIN), script, host, limit, observer).0
 }
 
-/// The same for a number of threads. Returns how many were of use, too.
+/// The same with data or without, by a number of threads. Returns how many were of use, too.
 ///
 /// Where nobody observes and nothing in the image competes, no calendar is needed (`flow`). Where something does, it is
 /// found out on the way, and the run begins again; the host does not hear twice.
@@ -72,7 +74,7 @@ pub fn run(
 /// As [`Engine::load`].
 pub fn run_for(
     image: &WaferImage,
-    threads: NonZeroUsize,
+    (data, threads): (Data, NonZeroUsize),
     script: &HostScript,
     host: &mut (impl Host + ?Sized),
     limit: Cycle,
@@ -80,13 +82,13 @@ pub fn run_for(
 ) -> (Outcome, usize) {
     let mut host = Replayed::new(host);
     if !observer.active() && !observer.sees_events() {
-        let mut engine = Engine::load(image);
+        let mut engine = Engine::load_for(image, data, NonZeroUsize::MIN);
         if let Some((stop, cycle)) = engine.flow(script, &mut host, limit) {
             return (Outcome { stop, cycle, state: engine.final_state() }, 1);
         }
     }
     host.again();
-    let engine = Engine::load_for(image, threads);
+    let engine = Engine::load_for(image, data, threads);
     let threads = engine.threads();
     (engine.outcome(script, &mut host, limit, observer), threads)
 }
@@ -129,26 +131,28 @@ pub struct Engine {
     threads: Threads,
     /// Cycles from the host to the edge.
     host_latency: u64,
+    data: Data,
     now: u64,
     started: bool,
 }
 
 impl Engine {
-    /// Elaborates an image, which must be free of lint errors. It runs on the calling thread.
+    /// Elaborates an image, which must be free of lint errors, to run it with data on the calling thread.
     ///
     /// # Panics
     /// When a route leads nowhere or two host ports feed one FIFO.
     pub fn load(image: &WaferImage) -> Engine {
-        Engine::cut(image, Cut::For(1), 1)
+        Engine::cut(image, Data::Full, Cut::For(1), 1)
     }
 
-    /// The same for a number of threads: the image is cut into some domains for each, unless it is too small for that to pay,
-    /// and cycles in which enough happens are shared by the threads.
+    /// The same, with data or without, for a number of threads: the image is cut into some domains for each, unless it is
+    /// too small for that to pay, and cycles in which enough happens are shared by the threads. Without data no SRAM is
+    /// allocated, and what the image has for it is not looked at.
     ///
     /// # Panics
     /// As [`Engine::load`].
-    pub fn load_for(image: &WaferImage, threads: NonZeroUsize) -> Engine {
-        Engine::cut(image, Cut::For(threads.get()), threads.get())
+    pub fn load_for(image: &WaferImage, data: Data, threads: NonZeroUsize) -> Engine {
+        Engine::cut(image, data, Cut::For(threads.get()), threads.get())
     }
 
     /// The same with domains that begin at tile 0 and at the tiles `cuts`, ascending, and with every cycle shared by the
@@ -156,17 +160,17 @@ impl Engine {
     ///
     /// # Panics
     /// As [`Engine::load`]; when the cuts do not ascend.
-    pub fn load_cut(image: &WaferImage, cuts: &[u32], threads: NonZeroUsize) -> Engine {
-        let mut engine = Engine::cut(image, Cut::At(cuts), threads.get());
+    pub fn load_cut(image: &WaferImage, data: Data, cuts: &[u32], threads: NonZeroUsize) -> Engine {
+        let mut engine = Engine::cut(image, data, Cut::At(cuts), threads.get());
         engine.threads.share_all();
         engine
     }
 
-    fn cut(image: &WaferImage, cut: Cut<'_>, threads: usize) -> Engine {
-        let (layout, domains) = elaborate::elaborate(image, cut);
+    fn cut(image: &WaferImage, data: Data, cut: Cut<'_>, threads: usize) -> Engine {
+        let (layout, domains) = elaborate::elaborate(image, data, cut);
         let threads = Threads::new(threads, domains.len());
         let host_latency = image.machine.host_latency_cycles();
-        Engine { layout, domains, threads, host_latency, now: 0, started: false }
+        Engine { layout, domains, threads, host_latency, data, now: 0, started: false }
     }
 
     /// Threads that simulate: those asked for at most, and one where the image is one domain or the host gives no more.
@@ -401,7 +405,7 @@ impl Engine {
         &self.domains[at]
     }
 
-    /// The SRAM of a PE in words; empty where there is no program.
+    /// The SRAM of a PE in words; empty where there is no program, and without data.
     pub fn sram(&self, pe: PeIdx) -> &[u32] {
         self.domain_of(pe).sram(pe, &self.layout)
     }
@@ -425,12 +429,7 @@ impl Engine {
     /// The machine as it stands, copied.
     pub fn final_state(&self) -> FinalState {
         let tiles = self.layout.tiles.pe.len();
-        let mut state = FinalState {
-            sram: vec![Vec::new(); tiles],
-            regs: vec![[0; REGISTERS]; tiles],
-            pes: vec![PeCounters::default(); tiles],
-            links: vec![[0; 5]; tiles],
-        };
+        let mut state = FinalState::blank(tiles, self.data);
         for &(at, reg, value) in &self.layout.idle_params {
             state.regs[at][usize::from(reg.0)] = value;
         }

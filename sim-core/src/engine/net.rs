@@ -1,7 +1,7 @@
 //! The wires at work: FIFOs, routes, links, switches and who sleeps on what.
 
 use super::edge::{Beyond, Message};
-use super::fifo::{Fifos, Room, Stage, Taken, Wavelet};
+use super::fifo::{Fifos, Marks, Room, Stage, Taken, Wavelet};
 use super::link::Links;
 use super::watch::{Noted, Watch};
 use super::wheel::{Actor, Kind, Wheel};
@@ -147,8 +147,8 @@ pub(super) struct Net {
     pub(super) outbox: Vec<Message>,
 }
 
-/// Longest distance of `now` from the epoch; ticks have 31 bits.
-const EPOCH_SPAN: u64 = 1 << 30;
+/// Longest distance of `now` from the epoch; ticks have 30 bits.
+const EPOCH_SPAN: u64 = 1 << 29;
 
 impl Net {
     /// The current cycle as FIFOs and links count.
@@ -221,18 +221,18 @@ impl Net {
     /// Sends a wavelet into `dest` at tick `sent`, now or (from an output queue) later, and sees
     /// to it that whoever takes it is awake when it arrives.
     #[inline(always)]
-    pub(super) fn send(&mut self, dest: u32, sent: u32, payload: u32, control: bool) {
+    pub(super) fn send(&mut self, dest: u32, sent: u32, payload: u32, marks: Marks) {
         let stage = self.fifos[dest].stage;
         let arrival = sent + self.fifos.latency(stage);
         let when = self.cycle(arrival);
         self.activity = self.activity.max(when);
-        let fifo = self.fifos.push(dest, Wavelet { arrival, payload, control });
+        let fifo = self.fifos.push(dest, Wavelet { arrival, payload, marks });
         if stage >= Stage::Down {
             let (owner, rank, first) = (fifo.owner, fifo.rank, fifo.is_single());
             if stage == Stage::Proxy {
-                self.cross(owner, payload, control);
-            } else if first || control {
-                self.arrive(owner, rank, when, first, control);
+                self.cross(owner, payload, marks);
+            } else if first || marks.is_control() {
+                self.arrive(owner, rank, when, first, marks.is_control());
             }
         } else if fifo.is_single() {
             if fifo.is_contended() {
@@ -356,7 +356,7 @@ impl Net {
             if self.links.is_limited() && self.fifos[out.dest].stage != Stage::Down {
                 self.links.depart(out.link, now);
             }
-            self.send(out.dest, now, payload, taken.control);
+            self.send(out.dest, now, payload, taken.marks);
         }
         taken.next
     }
@@ -368,7 +368,7 @@ impl Net {
         for out in &self.outs[outs.range()] {
             self.switched_sent[out.link as usize] += 1;
         }
-        if !head.control {
+        if !head.marks.is_control() {
             return head.payload;
         }
         let at = self.switched[self.fifos[fifo].outs().first as usize].switch;

@@ -8,6 +8,7 @@ use crate::observe::Observer;
 use crate::run::PeCounters;
 use fabric::PeIdx;
 use pe_isa::semantics::Issued;
+use pe_isa::void::Draws;
 use pe_isa::{Cycle, Fault, Instr, OnDone, PeMemory, TaskId};
 use std::ops::Range;
 
@@ -48,7 +49,7 @@ pub(super) struct Op {
 pub(super) struct Memory {
     /// Its first register.
     pub(super) first: u32,
-    /// Its SRAM, and the end of it.
+    /// Its SRAM, and the end of it; without data it is empty (rule D-1).
     pub(super) sram: u32,
     pub(super) end: u32,
 }
@@ -103,6 +104,11 @@ pub(super) struct Pe {
     /// The operations, by thread; meaningless where neither running nor ending. Empty before the first.
     pub(super) ops: Vec<Option<Op>>,
     pub(super) memory: Memory,
+    pub(super) sram_bytes: u32,
+    /// The void registers (rule D-1), whose bits are 0: bit *r* stands for register *r*.
+    pub(super) void: u32,
+    /// Rule D-4.
+    pub(super) draws: Draws,
     pub(super) counters: PeCounters,
     /// The cycles before this one are counted (rule X-3), as are those that a step holds.
     pub(super) accounted: u64,
@@ -171,7 +177,8 @@ impl Pe {
             let op = self.ops[self.running.trailing_zeros() as usize].as_ref();
             let op = op.expect("a running operation");
             self.accounted = self.accounted.max(net.gates[self.index as usize].free_at);
-            *stream = Stream::enter(op, net, self.memory, memory, self.accounted);
+            let since = (constants.has_data, self.accounted);
+            *stream = Stream::enter(op, net, (self.memory, memory), since);
             net.gates[self.index as usize].streaming = true;
         }
         trap
@@ -266,7 +273,7 @@ impl Pe {
             }
             let fifo = self.ins + u32::from(rank);
             let head = net.fifos[fifo].head();
-            if head.is_some_and(|h| h.control && h.arrival <= now) {
+            if head.is_some_and(|h| h.is_control() && h.arrival <= now) {
                 self.account(net.now, net, code);
                 take_input(net, fifo, &mut self.counters);
                 net.gates[self.index as usize].controls -= 1;

@@ -1,6 +1,6 @@
 //! The fabric's ends: the output queues of PEs (rule R-1) and the host (rules H-1, H-2).
 
-use super::fifo::{Room, Wavelet};
+use super::fifo::{Marks, Room, Wavelet};
 use super::net::{Gate, Net, ToHost};
 use super::watch::Noted;
 use super::wheel::Actor;
@@ -31,13 +31,13 @@ impl Net {
         up: u32,
         leaves: u64,
         payload: u32,
-        control: bool,
+        marks: Marks,
     ) {
         let tick = (leaves - self.epoch) as u32;
         if self.watched {
-            self.note(queue, Noted::Put(leaves), payload, control);
+            self.note(queue, Noted::Put(leaves), payload, marks);
         }
-        self.fifos.push(queue, Wavelet { arrival: tick, payload, control });
+        self.fifos.push(queue, Wavelet { arrival: tick, payload, marks });
         let gate = &mut self.gates[pe as usize];
         gate.queued += 1;
         if gate.queued > 1 {
@@ -51,11 +51,11 @@ impl Net {
                 gate.queued = 0;
                 gate.pass((queue - gate.outs) as u8);
                 if self.watched {
-                    self.note_rise(queue, leaves, payload, control);
+                    self.note_rise(queue, leaves, payload, marks);
                 }
                 // Nobody waits for the slot: the PE has just stepped.
                 self.fifos.pop(queue, tick);
-                self.send(up, tick, payload, control);
+                self.send(up, tick, payload, marks);
             }
             _ => self.wake(Actor::ramp(pe), leaves),
         }
@@ -80,7 +80,7 @@ impl Net {
                     self.note_head(queue, Noted::Rise);
                 }
                 self.pop(queue);
-                self.send(up, now, head.payload, head.control);
+                self.send(up, now, head.payload, head.marks);
                 let gate = &mut self.gates[pe as usize];
                 gate.queued -= 1;
                 gate.pass(rank);
@@ -137,11 +137,12 @@ impl Net {
         if from > self.now {
             return self.wheel.at(from, Actor::host_in(at));
         }
+        let marks = Marks::of_host(wavelet.control);
         if self.watched {
-            self.note(fifo, Noted::Enter, wavelet.payload, wavelet.control);
+            self.note(fifo, Noted::Enter, wavelet.payload, marks);
         }
         self.links.depart(link, now);
-        self.send(fifo, now, wavelet.payload, wavelet.control);
+        self.send(fifo, now, wavelet.payload, marks);
         self.host_in[at as usize].script.pop_front();
         if let Some(next) = self.host_in[at as usize].script.front() {
             let when = next.cycle.0.max(self.now + 1);

@@ -1,12 +1,16 @@
 //! The steps of a PE: launches, instructions and fabric steps.
 
-use super::code::{Code, Constants, Prepared, full_wavelet, is_fabric};
-use super::fifo::Room;
+use super::code::{Code, Constants, Prepared, Work, full_wavelet, is_fabric};
+use super::fifo::{Marks, Room};
 use super::net::Net;
 use super::pe::{Effect, NONE, Op, Pe, Trap, take_input};
 use super::watch::Noted;
-use pe_isa::semantics;
-use pe_isa::{AluOp, Cond, Fault, Instr, OnDone, Operand, Src, TaskId, TaskKind, Thread, Vector};
+use pe_isa::semantics::{self, Issued, Place};
+use pe_isa::void::{self, Registers};
+use pe_isa::{
+    AluOp, Cond, Decider, Fault, Instr, OnDone, Operand, Reg, Src, TaskId, TaskKind, Thread, VecOp,
+    Vector, Word,
+};
 
 impl Pe {
     /// Rule P-2: the first ready thread from the cursor on takes its step.
@@ -24,13 +28,16 @@ impl Pe {
             if self.is_ready(thread, net, code) {
                 self.account(net.now, net, code);
                 let cost = if self.running >> thread & 1 != 0 {
-                    self.fabric_step(thread, net, memory, constants)
+                    match constants.has_data {
+                        true => self.fabric_step::<true>(thread, net, memory, constants),
+                        false => self.fabric_step::<false>(thread, net, memory, constants),
+                    }
                 } else {
                     self.instruction(net.now, net, memory, code, constants)
                         .map_err(|fault| Trap { pe: self.tile, instruction: self.pc, fault })?
                 };
                 if net.watched {
-                    net.note(self.index, Noted::Step(cost), 0, false);
+                    net.note(self.index, Noted::Step(cost), 0, Marks::PLAIN);
                 }
                 self.hold(thread, net.now, cost, net, code);
                 return Ok(());
@@ -76,7 +83,7 @@ impl Pe {
 
     /// Rule P-5. Returns the cost.
     #[inline]
-    fn fabric_step(
+    fn fabric_step<const DATA: bool>(
         &mut self,
         thread: usize,
         net: &mut Net,
@@ -85,15 +92,24 @@ impl Pe {
     ) -> u64 {
         let op = self.ops[thread].as_mut().expect("a running operation");
         let count = op.lanes.min(op.issued.total - op.next);
-        let mut payloads = [0u32; 2];
-        for (fifo, payload) in [op.a, op.b].into_iter().zip(&mut payloads) {
+        let (mut payloads, mut marks) = ([0u32; 2], [Marks::PLAIN; 2]);
+        for (at, fifo) in [op.a, op.b].into_iter().enumerate() {
             if fifo != NONE {
-                *payload = net.fifos[fifo].head().expect("a ready step").payload;
+                let head = net.fifos[fifo].head().expect("a ready step");
+                (payloads[at], marks[at]) = (head.payload, head.marks);
                 take_input(net, fifo, &mut self.counters);
             }
         }
-        let [a, b] = payloads;
-        let out = semantics::execute(&op.issued, &mut self.memory.of(memory), op.next, count, a, b);
+        let (out, marks) = if DATA {
+            let ([a, b], memory) = (payloads, &mut self.memory.of(memory));
+            (semantics::execute(&op.issued, memory, op.next, count, a, b), Marks::PLAIN)
+        } else {
+            let (bits, void) = (&mut memory[self.memory.regs()], &mut self.void);
+            let regs = &mut Registers { bits, void };
+            let words = [marks[0].word(payloads[0]), marks[1].word(payloads[1])];
+            let out = void::execute(&op.issued, regs, &mut self.draws, (op.next, count), words);
+            (out.bits, Marks::of(out))
+        };
         let cost = if count == op.lanes {
             op.step_cycles
         } else {
@@ -103,7 +119,7 @@ impl Pe {
         if op.dst != NONE {
             self.counters.wavelets_out += 1;
             let up = net.fifos[op.dst].up();
-            net.enqueue(self.index, op.dst, up, end, out, false);
+            net.enqueue(self.index, op.dst, up, end, out, marks);
         }
         self.counters.fabric_steps += 1;
         op.next += count;
@@ -143,11 +159,16 @@ impl Pe {
             Instr::Vector(v) => return self.vector(&v, now, net, memory, code, constants),
             Instr::Li { rd, imm } => {
                 regs[usize::from(rd.0)] = imm;
+                self.void &= !(1 << rd.0);
                 scalar
             }
             Instr::Alu { op, rd, ra, b } => {
-                let (a, b) = (regs[usize::from(ra.0)], value(b, regs));
-                regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
+                if self.void == 0 {
+                    let (a, b) = (regs[usize::from(ra.0)], value(b, regs));
+                    regs[usize::from(rd.0)] = semantics::alu(op, a, b)?;
+                } else {
+                    alu(op, rd, (ra, b), Registers { bits: regs, void: &mut self.void })?;
+                }
                 match op {
                     AluOp::Div | AluOp::Rem => costs.recip_cycles,
                     _ => scalar,
@@ -155,12 +176,17 @@ impl Pe {
             }
             Instr::SelGt { rd, rs, ra, rb } => {
                 let float = |r: pe_isa::Reg| f32::from_bits(regs[usize::from(r.0)]);
-                if float(ra) > float(rb) {
+                if self.void != 0 {
+                    select([ra, rb, rs, rd], Registers { bits: regs, void: &mut self.void });
+                } else if float(ra) > float(rb) {
                     regs[usize::from(rd.0)] = regs[usize::from(rs.0)];
                 }
                 scalar
             }
             Instr::Branch { cond, ra, b, target } => {
+                if self.void != 0 {
+                    self.decides_branch(ra, b)?;
+                }
                 if holds(cond, regs[usize::from(ra.0)], value(b, regs)) {
                     next = target;
                     costs.branch_taken_cycles
@@ -174,10 +200,11 @@ impl Pe {
             }
             Instr::SendCtrl { queue, payload } => {
                 let fifo = self.outs + u32::from(code.out_rank[usize::from(queue.0)]);
+                self.decides(payload, Decider::Control)?;
                 let payload = value(payload, regs);
                 self.counters.wavelets_out += 1;
                 let up = net.fifos[fifo].up();
-                net.enqueue(self.index, fifo, up, now + scalar, payload, true);
+                net.enqueue(self.index, fifo, up, now + scalar, payload, Marks::CONTROL);
                 scalar
             }
             Instr::Activate(task) => self.begin_effect(Effect::Activate(task), scalar),
@@ -194,6 +221,20 @@ impl Pe {
         self.pc = next;
         self.main_ready = now + cost;
         Ok(cost)
+    }
+
+    #[cold]
+    fn decides_branch(&self, ra: Reg, b: Src) -> Result<(), Fault> {
+        self.decides(Src::Reg(ra), Decider::Branch)?;
+        self.decides(b, Decider::Branch)
+    }
+
+    /// Rule D-3.
+    fn decides(&self, src: Src, decider: fn(Reg) -> Decider) -> Result<(), Fault> {
+        match src {
+            Src::Reg(reg) if self.void >> reg.0 & 1 != 0 => Err(Fault::Void(decider(reg))),
+            _ => Ok(()),
+        }
     }
 
     /// The effect of a step of this cost is visible when the main thread is ready again.
@@ -249,10 +290,27 @@ impl Pe {
     /// Carries out a memory-only operation at `now`.
     #[inline(always)]
     pub(super) fn carry_out(&mut self, prepared: &Prepared, now: u64, memory: &mut [u32]) {
-        prepared.form.execute(&prepared.issued, &mut self.memory.of(memory));
+        match prepared.work {
+            Work::Form(form) => form.execute(&prepared.issued, &mut self.memory.of(memory)),
+            Work::Register => self.fill_register(&prepared.issued, memory),
+        }
         self.counters.instructions += 1;
         self.pc += 1;
         self.main_ready = now + prepared.cycles;
+    }
+
+    /// Carries out a memory-only operation into a register without data. With a source in SRAM its last element tells all:
+    /// what comes of it is void, and a search draws at its end (rules D-2, D-4).
+    #[inline(never)]
+    fn fill_register(&mut self, issued: &Issued, memory: &mut [u32]) {
+        let in_sram = |place: &Place| matches!(place, Place::Mem { .. });
+        let is_search = issued.op == VecOp::ArgMax;
+        let is_void = in_sram(&issued.a) || in_sram(&issued.b) && !is_search;
+        let first = if is_void { issued.total - 1 } else { 0 };
+        let (bits, void) = (&mut memory[self.memory.regs()], &mut self.void);
+        let elements = (first, issued.total - first);
+        let regs = &mut Registers { bits, void };
+        void::execute(issued, regs, &mut self.draws, elements, [Word::default(); 2]);
     }
 
     /// Reads sizes and offsets from the registers.
@@ -263,10 +321,13 @@ impl Pe {
         code: &Code,
         constants: &Constants,
     ) -> Result<Prepared, Fault> {
-        let sram_bytes = 4 * self.memory.sram().len() as u32;
-        let regs = &memory[self.memory.regs()];
-        let issued = semantics::issue(&code.program, v, regs, sram_bytes)?;
-        Ok(Prepared::of(v, issued, &constants.cost))
+        let (regs, sram_bytes) = (&memory[self.memory.regs()], self.sram_bytes);
+        let issued = if constants.has_data {
+            semantics::issue(&code.program, v, regs, sram_bytes)?
+        } else {
+            void::issue(&code.program, v, (regs, self.void), sram_bytes)?
+        };
+        Ok(Prepared::of(v, issued, constants))
     }
 
     fn operation(
@@ -324,7 +385,11 @@ impl Pe {
                 let head = net.fifos[fifo].head().expect("a ready task");
                 take_input(net, fifo, &mut self.counters);
                 memory[self.memory.regs()][usize::from(reg.0)] = head.payload;
-                net.gates[self.index as usize].controls -= u32::from(head.control);
+                if !constants.has_data {
+                    let void = u32::from(head.marks.is_void());
+                    self.void = (self.void & !(1 << reg.0)) | (void << reg.0);
+                }
+                net.gates[self.index as usize].controls -= u32::from(head.is_control());
             }
         }
         if matches!(task.kind, TaskKind::Data(..)) {
@@ -348,7 +413,7 @@ impl Pe {
         };
         let fifo = self.ins + u32::from(code.in_rank[usize::from(queue.0)]);
         let head = net.fifos[fifo].head();
-        head.is_some_and(|h| h.arrival <= net.tick() && h.control == control)
+        head.is_some_and(|h| h.arrival <= net.tick() && h.is_control() == control)
     }
 }
 
@@ -360,7 +425,7 @@ fn step_is_ready(op: &Op, net: &Net) -> bool {
     }
     let here = |fifo: u32| {
         let head = net.fifos[fifo].head();
-        head.is_some_and(|h| h.arrival <= net.tick() && !h.control)
+        head.is_some_and(|h| h.arrival <= net.tick() && !h.is_control())
     };
     (op.a == NONE || here(op.a))
         && (op.b == NONE || here(op.b))
@@ -370,6 +435,25 @@ fn step_is_ready(op: &Op, net: &Net) -> bool {
 #[inline]
 fn has_room(net: &Net, fifo: u32) -> bool {
     matches!(net.fifos.room(fifo), Room::From(from) if from <= net.tick())
+}
+
+/// An integer instruction where some registers are void.
+#[inline(never)]
+fn alu(op: AluOp, rd: Reg, (ra, b): (Reg, Src), mut regs: Registers<'_>) -> Result<(), Fault> {
+    let b = match b {
+        Src::Reg(r) => regs.get(r),
+        Src::Imm(value) => Word::known(value),
+    };
+    let result = void::alu(op, regs.get(ra), b)?;
+    regs.set(rd, result);
+    Ok(())
+}
+
+/// `selgt` where some registers are void: those compared, the one taken, the destination.
+#[inline(never)]
+fn select(four: [Reg; 4], mut regs: Registers<'_>) {
+    let [a, b, taken, kept] = four.map(|reg| regs.get(reg));
+    regs.set(four[3], void::select(a, b, taken, kept));
 }
 
 fn value(src: Src, regs: &[u32]) -> u32 {

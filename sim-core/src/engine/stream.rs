@@ -5,12 +5,13 @@
 //! that finds something else to do: the operation's last step, a control wavelet, a launch. In
 //! between, [`Pe`] is out of date: [`Stream::leave`] brings it up to date.
 
-use super::fifo::Room;
+use super::fifo::{Marks, Room};
 use super::net::{Gate, Net};
 use super::pe::{Memory, NONE, Op, Pe};
 use super::watch::Noted;
 use super::wheel::Actor;
 use pe_isa::semantics::{self, Issued, Place};
+use pe_isa::void::{self, Registers};
 use pe_isa::{DType, VecOp};
 
 /// Where the words of an operand are.
@@ -23,6 +24,20 @@ enum Kind {
     Fabric,
     /// In SRAM.
     Memory,
+}
+
+/// How a step comes by what it makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Way {
+    /// Element by element, with data.
+    #[default]
+    Elements,
+    /// Of one word of each operand, with data.
+    Words(VecOp),
+    /// Without data, from what is in registers and wavelets.
+    Known,
+    /// Without data: it goes into SRAM, or comes from there and is void.
+    Void,
 }
 
 /// An operand of a word-wise operation.
@@ -54,7 +69,7 @@ pub(super) struct Stream {
     words_a: Words,
     words_b: Words,
     words_dst: Words,
-    op: Option<VecOp>,
+    way: Way,
     kind_a: Kind,
     kind_b: Kind,
     lanes: u8,
@@ -82,10 +97,26 @@ pub(super) fn is_by_words(issued: &Issued, next: u32) -> bool {
     copies && pairs(&issued.a) && pairs(&issued.dst)
 }
 
+impl Way {
+    fn without_data(issued: &Issued) -> Way {
+        let in_sram = |place: &Place| matches!(place, Place::Mem { .. });
+        match issued.dst {
+            Place::Mem { .. } => Way::Void,
+            Place::Fabric(_) if in_sram(&issued.a) || in_sram(&issued.b) => Way::Void,
+            _ => Way::Known,
+        }
+    }
+}
+
 impl Stream {
     /// The stream of `op`. `at` is the PE's part of `memory`. The cycles before `accounted`, from
     /// which on a step can be taken, are counted already (rule X-3).
-    pub(super) fn enter(op: &Op, net: &Net, at: Memory, memory: &[u32], accounted: u64) -> Stream {
+    pub(super) fn enter(
+        op: &Op,
+        net: &Net,
+        (at, memory): (Memory, &[u32]),
+        (has_data, accounted): (bool, u64),
+    ) -> Stream {
         let mut stream = Stream {
             ready_at: op.ready_at.max(accounted),
             next: op.next,
@@ -98,7 +129,11 @@ impl Stream {
             lanes: op.lanes as u8,
             ..Stream::default()
         };
-        stream.by_words(op, at.sram, &memory[at.regs()]);
+        if has_data {
+            stream.by_words(op, at.sram, &memory[at.regs()]);
+        } else {
+            stream.way = Way::without_data(&op.issued);
+        }
         stream
     }
 
@@ -119,7 +154,7 @@ impl Stream {
             Place::Fabric(_) => (Kind::Fabric, Words::default()),
             Place::None => (Kind::Constant, Words::default()),
         };
-        self.op = Some(issued.op);
+        self.way = Way::Words(issued.op);
         (self.kind_a, self.words_a) = words(&issued.a);
         (self.kind_b, self.words_b) = words(&issued.b);
         (_, self.words_dst) = words(&issued.dst);
@@ -197,7 +232,10 @@ impl Stream {
             if self.dst != NONE {
                 net.gates[index as usize].full_cycles += net.now - inputs;
             }
-            self.step(index, net, pe, memory);
+            match self.way {
+                Way::Words(_) | Way::Elements => self.step::<true>(index, net, pe, memory),
+                Way::Known | Way::Void => self.step::<false>(index, net, pe, memory),
+            }
             return true;
         }
         let gate = &mut net.gates[index as usize];
@@ -236,24 +274,32 @@ impl Stream {
 
     /// Takes a step that is not the last one, and sees when the next one can be taken.
     #[inline(always)]
-    fn step(&mut self, index: u32, net: &mut Net, pe: &mut Pe, memory: &mut [u32]) {
+    fn step<const DATA: bool>(
+        &mut self,
+        index: u32,
+        net: &mut Net,
+        pe: &mut Pe,
+        memory: &mut [u32],
+    ) {
         let end = net.now + u64::from(self.step_cycles);
         let (mut when, mut wanted) = (end, 0);
-        let mut payloads = [0; 2];
+        let (mut payloads, mut marks) = ([0; 2], [Marks::PLAIN; 2]);
         if net.watched {
             self.note(index, net);
         }
         if self.a != NONE {
-            payloads[0] = self.take(self.a, net);
+            (payloads[0], marks[0]) = self.take(self.a, net);
             when = when.max(self.input(self.a, net, &mut wanted));
         }
         if self.b != NONE {
-            payloads[1] = self.take(self.b, net);
+            (payloads[1], marks[1]) = self.take(self.b, net);
             when = when.max(self.input(self.b, net, &mut wanted));
         }
-        let out = match self.op {
-            Some(op) => self.combine(op, payloads, memory),
-            None => self.execute(payloads, pe, memory),
+        let (out, marks) = match self.way {
+            Way::Words(op) if DATA => (self.combine(op, payloads, memory), Marks::PLAIN),
+            _ if DATA => (self.execute(payloads, pe, memory), Marks::PLAIN),
+            Way::Known => self.execute_known(payloads, marks, pe, memory),
+            _ => (0, Marks::VOID),
         };
         self.next += u32::from(self.lanes);
         self.ready_at = end;
@@ -263,7 +309,7 @@ impl Stream {
         gate.wanted = wanted;
         gate.launching = 0;
         if self.dst != NONE {
-            net.enqueue(index, self.dst, self.up, end, out, false);
+            net.enqueue(index, self.dst, self.up, end, out, marks);
             when = when.max(self.output(index, net));
         }
         if when < u64::MAX {
@@ -275,20 +321,20 @@ impl Stream {
     #[cold]
     #[inline(never)]
     fn note(&self, index: u32, net: &mut Net) {
-        net.note(index, Noted::Step(u64::from(self.step_cycles)), 0, false);
+        net.note(index, Noted::Step(u64::from(self.step_cycles)), 0, Marks::PLAIN);
         for fifo in [self.a, self.b].into_iter().filter(|&fifo| fifo != NONE) {
             net.note_head(fifo, Noted::Take);
         }
     }
 
     #[inline(always)]
-    fn take(&self, fifo: u32, net: &mut Net) -> u32 {
+    fn take(&self, fifo: u32, net: &mut Net) -> (u32, Marks) {
         let taken = net.pop(fifo);
         let next = net.tick() + 1;
         if taken.next < next {
             net.fifos[fifo].hold_head(next);
         }
-        taken.payload
+        (taken.payload, taken.marks)
     }
 
     #[inline(always)]
@@ -320,6 +366,24 @@ impl Stream {
         let mut memory = pe.memory.of(memory);
         let (first, count) = (self.next, op.lanes);
         semantics::execute(&op.issued, &mut memory, first, count, payloads[0], payloads[1])
+    }
+
+    #[inline(never)]
+    fn execute_known(
+        &self,
+        payloads: [u32; 2],
+        marks: [Marks; 2],
+        pe: &mut Pe,
+        memory: &mut [u32],
+    ) -> (u32, Marks) {
+        let thread = pe.running.trailing_zeros() as usize;
+        let op = pe.ops[thread].as_ref().expect("a streaming operation");
+        let (bits, void) = (&mut memory[pe.memory.regs()], &mut pe.void);
+        let elements = (self.next, op.lanes);
+        let words = [marks[0].word(payloads[0]), marks[1].word(payloads[1])];
+        let regs = &mut Registers { bits, void };
+        let out = void::execute(&op.issued, regs, &mut pe.draws, elements, words);
+        (out.bits, Marks::of(out))
     }
 }
 

@@ -67,7 +67,7 @@ impl Domain {
     /// The first unmet condition of an operation's next step.
     fn operation_wait(&self, pe: &Pe, code: &Code, thread: usize, op: &Op) -> Option<Wait> {
         let fifos = &self.net.fifos;
-        let starved = |q: u32| q != NONE && fifos[q].head().is_none_or(|head| head.control);
+        let starved = |q: u32| q != NONE && fifos[q].head().is_none_or(|head| head.is_control());
         let input = |q: u32| color_of(&code.program.in_queues, q - pe.ins).map(WaitFor::Input);
         let waits_for = if starved(op.a) {
             input(op.a)?
@@ -118,7 +118,7 @@ impl Domain {
     /// What is left in a FIFO, as the head of an input queue.
     fn head(&self, pe: PeIdx, color: Color, fifo: u32) -> Option<Head> {
         let fifo = &self.net.fifos[fifo];
-        let control = fifo.head()?.control;
+        let control = fifo.head()?.is_control();
         Some(Head { pe, port: None, color, words: fifo.words(), control, selected: 0 })
     }
 }

@@ -2,6 +2,7 @@
 //! ports and colors at the end of the cycle; without an observer for them nothing is noted.
 
 use super::domain::Domain;
+use super::fifo::Marks;
 use super::net::Net;
 use super::{Engine, Layout};
 use crate::observe::{Event, Observer, Wavelet, What};
@@ -17,7 +18,7 @@ pub(super) struct Note {
     /// The FIFO that is left, or entered by [`Noted::Put`] and [`Noted::Enter`]; the PE of a step.
     pub(super) at: u32,
     pub(super) payload: u32,
-    pub(super) control: bool,
+    pub(super) marks: Marks,
 }
 
 /// As [`What`].
@@ -46,21 +47,21 @@ impl Net {
     #[inline(never)]
     pub(super) fn note_head(&mut self, fifo: u32, what: Noted) {
         let head = self.fifos[fifo].head().expect("what leaves is here");
-        self.note(fifo, what, head.payload, head.control);
+        self.note(fifo, what, head.payload, head.marks);
     }
 
     /// Notes a move of this cycle.
     #[cold]
     #[inline(never)]
-    pub(super) fn note(&mut self, at: u32, what: Noted, payload: u32, control: bool) {
-        self.watch.notes.push(Note { cycle: self.now, what, at, payload, control });
+    pub(super) fn note(&mut self, at: u32, what: Noted, payload: u32, marks: Marks) {
+        self.watch.notes.push(Note { cycle: self.now, what, at, payload, marks });
     }
 
     /// Notes that a wavelet leaves its output queue at `cycle`, which is certain already.
     #[cold]
     #[inline(never)]
-    pub(super) fn note_rise(&mut self, queue: u32, cycle: u64, payload: u32, control: bool) {
-        self.watch.notes.push(Note { cycle, what: Noted::Rise, at: queue, payload, control });
+    pub(super) fn note_rise(&mut self, queue: u32, cycle: u64, payload: u32, marks: Marks) {
+        self.watch.notes.push(Note { cycle, what: Noted::Rise, at: queue, payload, marks });
     }
 }
 
@@ -119,7 +120,8 @@ impl Domain {
             return Event { cycle, tile, what: What::Step { cycles } };
         }
         let (tile, port, color) = self.net.watch.places[note.at as usize];
-        let wavelet = Wavelet { color, control: note.control, payload: note.payload };
+        let (control, void) = (note.marks.is_control(), note.marks.is_void());
+        let wavelet = Wavelet { color, control, payload: note.payload, void };
         let what = match note.what {
             Noted::Step(cycles) => What::Step { cycles },
             Noted::Enter => What::Enter { port, wavelet },

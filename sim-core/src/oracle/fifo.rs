@@ -1,20 +1,21 @@
 //! FIFOs with credits, links with a rate, and the clock that remembers what is still to come.
 
 use fabric::Port;
-use pe_isa::{Color, Cycle, Cycles, Ratio};
+use pe_isa::{Color, Cycle, Cycles, Ratio, Word};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wavelet {
     pub(super) control: bool,
-    pub(super) payload: u32,
+    pub(super) payload: Word,
 }
 
 impl Wavelet {
     /// As observers see it.
     pub(super) fn of(self, color: Color) -> crate::observe::Wavelet {
-        crate::observe::Wavelet { color, control: self.control, payload: self.payload }
+        let Word { bits: payload, void } = self.payload;
+        crate::observe::Wavelet { color, control: self.control, payload, void }
     }
 }
 

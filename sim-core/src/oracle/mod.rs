@@ -15,7 +15,7 @@ mod router;
 mod step;
 
 use crate::observe::{Event, Observer, What};
-use crate::run::{Answers, FinalState, Host, HostScript, HostWavelet, Outcome};
+use crate::run::{Answers, Data, FinalState, Host, HostScript, HostWavelet, Outcome};
 use crate::run::{StopReason, Verdict};
 use account::Account;
 use fabric::{PeIdx, Port, WaferImage};
@@ -26,7 +26,7 @@ use router::{Firing, HostLane, Router};
 use std::collections::BTreeMap;
 use step::Bench;
 
-/// Runs an image by the contract until it stops, at `limit` at the latest.
+/// Runs an image by the contract until it stops, at `limit` at the latest. With data.
 ///
 /// # Panics
 /// When `fabric::lint` finds an error in the image.
@@ -38,6 +38,21 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Outcome {
     run_shuffled(image, script, host, limit, observer, 0)
+}
+
+/// As [`run`], with data or without.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with(
+    image: &WaferImage,
+    data: Data,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    run_counting((image, data), script, host, limit, observer, 0).0
 }
 
 /// As [`run`], visiting the tiles of each cycle in an order that depends on `seed` (0: by index).
@@ -53,7 +68,7 @@ pub fn run_shuffled(
     observer: &mut dyn Observer,
     seed: u64,
 ) -> Outcome {
-    run_counting(image, script, host, limit, observer, seed).0
+    run_counting((image, Data::Full), script, host, limit, observer, seed).0
 }
 
 /// How often wavelets that could have gone by their own rules were in each other's way.
@@ -65,12 +80,12 @@ pub struct Contention {
     pub by_slot: u64,
 }
 
-/// As [`run_shuffled`], counting cycles in which candidates were held up. For statistics of tests.
+/// As [`run_shuffled`], with data or without, counting cycles in which candidates were held up. For statistics of tests.
 ///
 /// # Panics
 /// As [`run`].
 pub fn run_counting(
-    image: &WaferImage,
+    (image, data): (&WaferImage, Data),
     script: &HostScript,
     host: &mut dyn Host,
     limit: Cycle,
@@ -80,7 +95,7 @@ pub fn run_counting(
     let mut contention = Contention::default();
     let error = fabric::lint::errors(image).into_iter().next();
     assert!(error.is_none(), "the image cannot run: {error:?}");
-    let mut wafer = Wafer::new(image, script);
+    let mut wafer = Wafer::new(image, data, script);
     wafer.events = observer.sees_events().then(Vec::new);
     let mut order: Vec<usize> = (0..image.tiles.len()).collect();
     let mut random = seed;
@@ -168,7 +183,7 @@ struct Decided {
 }
 
 impl<'a> Wafer<'a> {
-    fn new(image: &'a WaferImage, script: &'a HostScript) -> Wafer<'a> {
+    fn new(image: &'a WaferImage, data: Data, script: &'a HostScript) -> Wafer<'a> {
         let tiles = 0..image.tiles.len();
         let mut clock = Clock::default();
         for wavelet in script.ports.iter().flatten() {
@@ -181,11 +196,11 @@ impl<'a> Wafer<'a> {
             script,
             routers: tiles.clone().map(|at| Router::new(image, at)).collect(),
             accounts: tiles.clone().map(|_| Account::default()).collect(),
-            pes: tiles.map(|at| Pe::new(image, at)).collect(),
+            pes: tiles.map(|at| Pe::new(image, at, data)).collect(),
             lanes: image.host_in.iter().map(|p| HostLane::new(image, p)).collect(),
             to_host: BTreeMap::new(),
             traps: BTreeMap::new(),
-            state: FinalState::initial(image),
+            state: FinalState::initial(image, data),
             clock,
             events: None,
         }

@@ -2,9 +2,10 @@
 
 use super::fifo::{Clock, Fifo, Wavelet};
 use crate::observe::What;
-use crate::run::{FinalState, WaitFor};
-use fabric::WaferImage;
+use crate::run::{Data, FinalState, WaitFor};
+use fabric::{PeIdx, WaferImage};
 use pe_isa::semantics::Issued;
+use pe_isa::void::{Draws, Registers};
 use pe_isa::{
     Color, Cycle, Cycles, Instr, OnDone, Operand, Program, Task, TaskKind, Thread, VecOp, Vector,
 };
@@ -67,6 +68,8 @@ pub(super) struct Pe<'a> {
     launch_from: Cycle,
     ///
     queue_cursor: usize,
+    /// D-4; none with data.
+    pub(super) draws: Option<Draws>,
     /// What it did in this cycle, for observers.
     pub(super) seen: Vec<What>,
 }
@@ -105,7 +108,8 @@ impl Acts {
 
 impl<'a> Pe<'a> {
     /// The PE of a tile at cycle 0; `None` where the tile has no program.
-    pub(super) fn new(image: &'a WaferImage, at: usize) -> Option<Pe<'a>> {
+    pub(super) fn new(image: &'a WaferImage, at: usize, data: Data) -> Option<Pe<'a>> {
+        let place = image.coord(PeIdx(at as u32));
         let program = image.program(fabric::PeIdx(at as u32))?;
         let pe = &image.machine.pe;
         let input = |(q, color): (usize, &Option<Color>)| {
@@ -129,6 +133,10 @@ impl<'a> Pe<'a> {
             thread_cursor: 0,
             launch_from: Cycle::ZERO,
             queue_cursor: 0,
+            draws: match data {
+                Data::Full => None,
+                Data::None { seed } => Some(Draws::new(seed, (place.x, place.y))),
+            },
             seen: Vec::new(),
         })
     }
@@ -379,7 +387,11 @@ impl<'a> Pe<'a> {
         match task.kind {
             TaskKind::Local => self.activated[launched] = false,
             TaskKind::Data(queue, reg) | TaskKind::Control(queue, reg) => {
-                state.regs[at][usize::from(reg.0)] = self.take(queue.0, t, clock).payload;
+                let payload = self.take(queue.0, t, clock).payload;
+                match state.void.get_mut(at) {
+                    Some(void) => Registers { bits: &mut state.regs[at], void }.set(reg, payload),
+                    None => state.regs[at][usize::from(reg.0)] = payload.bits,
+                }
                 state.pes[at].wavelets_in += 1;
             }
         }

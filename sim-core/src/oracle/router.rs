@@ -5,7 +5,7 @@ use super::{Contention, Decided, Wafer};
 use crate::observe::What;
 use fabric::{PeIdx, Port, Ports, WaferImage};
 use pe_isa::semantics::pop_switch_command;
-use pe_isa::{Color, Cycle, Cycles, Ratio};
+use pe_isa::{Color, Cycle, Cycles, Ratio, Word};
 use std::collections::BTreeMap;
 
 /// One router.
@@ -131,9 +131,10 @@ pub(super) fn fire(wafer: &mut Wafer, at: usize, firing: &Firing, t: Cycle) {
         if wavelet.control && positions > 1 {
             // S-2, S-3
             let now = router.selected[&color];
-            let (next, payload) = pop_switch_command(wavelet.payload, now, positions as u8);
+            let commands = wavelet.payload.bits().expect("D-3: switch commands are known");
+            let (next, payload) = pop_switch_command(commands, now, positions as u8);
             router.selected.insert(color, next);
-            wavelet.payload = payload;
+            wavelet.payload = Word::known(payload);
         }
         for out in tx.iter() {
             router.links[out.index()].depart(t, &mut wafer.clock);
@@ -159,7 +160,7 @@ fn deliver(wafer: &mut Wafer, at: usize, out: Port, color: Color, wavelet: Wavel
         let machine = &wafer.image.machine;
         let arrival = t + Cycles(machine.fabric.hop_cycles) + Cycles(machine.host_latency_cycles());
         let port = wafer.host_port(at, out, color);
-        wafer.to_host.insert((arrival, port), wavelet.payload);
+        wafer.to_host.insert((arrival, port), wavelet.payload.bits().unwrap_or(0)); // D-5
         wafer.clock.activity(arrival);
     }
 }
@@ -209,7 +210,8 @@ pub(super) fn send_from_host(wafer: &mut Wafer, port: usize, t: Cycle) {
     let next = wafer.script[port][lane.sent];
     lane.sent += 1;
     lane.link.depart(t, &mut wafer.clock);
-    let wavelet = Wavelet { control: next.control, payload: next.payload };
+    let payload = Word::known(next.payload); // D-5
+    let wavelet = Wavelet { control: next.control, payload };
     let (tile, key) = (lane.tile, lane.key);
     wafer.saw(t, tile, What::Enter { port: key.0, wavelet: wavelet.of(key.1) });
     push_mesh(wafer, tile, key, wavelet, t);

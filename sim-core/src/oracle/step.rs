@@ -5,10 +5,11 @@ use super::pe::{Effect, Op, Pe, Running, elements_per_step};
 use crate::observe::What;
 use crate::run::{FinalState, PeCounters};
 use fabric::Machine;
-use pe_isa::semantics::{Issued, PeMemory, alu, execute, issue};
+use pe_isa::semantics::{Issued, PeMemory, execute, issue};
+use pe_isa::void::{self, Draws, Registers};
 use pe_isa::{
-    AluOp, Cond, CostTable, Cycle, Cycles, Fault, Instr, Operand, REGISTERS, Src, TaskId, Thread,
-    Vector,
+    AluOp, Cond, CostTable, Cycle, Cycles, Decider, Fault, Instr, Operand, Src, TaskId, Thread,
+    Vector, Word,
 };
 
 /// What a step works on, besides the PE.
@@ -25,19 +26,54 @@ impl Bench<'_> {
         PeMemory { sram: &mut self.state.sram[self.at], regs: &mut self.state.regs[self.at] }
     }
 
-    fn regs(&mut self) -> &mut [u32; REGISTERS] {
-        &mut self.state.regs[self.at]
+    /// D-1: the void registers; none with data.
+    fn void(&self) -> u32 {
+        self.state.void.get(self.at).copied().unwrap_or(0)
     }
 
-    fn reg(&self, reg: pe_isa::Reg) -> u32 {
-        self.state.regs[self.at][usize::from(reg.0)]
+    fn reg(&self, reg: pe_isa::Reg) -> Word {
+        let at = usize::from(reg.0);
+        Word { bits: self.state.regs[self.at][at], void: self.void() >> at & 1 != 0 }
     }
 
-    fn src(&self, src: Src) -> u32 {
+    fn set(&mut self, reg: pe_isa::Reg, word: Word) {
+        let bits = &mut self.state.regs[self.at];
+        match self.state.void.get_mut(self.at) {
+            Some(void) => Registers { bits, void }.set(reg, word),
+            None => bits[usize::from(reg.0)] = word.bits,
+        }
+    }
+
+    fn src(&self, src: Src) -> Word {
         match src {
             Src::Reg(reg) => self.reg(reg),
-            Src::Imm(value) => value,
+            Src::Imm(value) => Word::known(value),
         }
+    }
+
+    /// D-3: a word that decides, which stands in a register if it is void.
+    fn decider(&self, src: Src, decider: fn(pe_isa::Reg) -> Decider) -> Result<u32, Fault> {
+        match (src, self.src(src).bits()) {
+            (_, Some(bits)) => Ok(bits),
+            (Src::Reg(reg), None) => Err(Fault::Void(decider(reg))),
+            (Src::Imm(value), None) => Ok(value),
+        }
+    }
+
+    /// Elements `first .. first + count` of an operation.
+    fn execute(
+        &mut self,
+        draws: &mut Option<Draws>,
+        issued: &Issued,
+        (first, count): (u32, u32),
+        fabric: [Word; 2],
+    ) -> Word {
+        let Some(draws) = draws else {
+            let [a, b] = fabric.map(|word| word.bits);
+            return Word::known(execute(issued, &mut self.memory(), first, count, a, b));
+        };
+        let (bits, void) = (&mut self.state.regs[self.at], &mut self.state.void[self.at]);
+        void::execute(issued, &mut Registers { bits, void }, draws, (first, count), fabric)
     }
 
     fn counters(&mut self) -> &mut PeCounters {
@@ -88,17 +124,21 @@ impl Pe<'_> {
         let mut next = running.pc + 1;
         let k = match instr {
             Instr::Vector(vector) => {
-                let regs = &bench.state.regs[bench.at];
-                let issued = issue(self.program, &vector, regs, self.sram_bytes)?;
+                let (regs, void) = (&bench.state.regs[bench.at], bench.void());
+                let issued = match self.draws {
+                    None => issue(self.program, &vector, regs, self.sram_bytes)?,
+                    Some(_) => void::issue(self.program, &vector, (regs, void), self.sram_bytes)?,
+                };
                 let operands = [vector.dst, vector.a, vector.b];
                 if operands.iter().any(|o| o.is_fabric()) {
                     self.issue_fabric(running, vector, issued, bench);
                     return Ok(1); // P-4
                 }
-                run_in_memory(&issued, bench)
+                self.run_in_memory(&issued, bench)
             }
             Instr::Branch { cond, ra, b, target } => {
-                if holds(cond, bench.reg(ra), bench.src(b)) {
+                let [a, b] = [Src::Reg(ra), b].map(|src| bench.decider(src, Decider::Branch)); // D-3
+                if holds(cond, a?, b?) {
                     next = target;
                     bench.cost().branch_taken_cycles
                 } else {
@@ -110,12 +150,20 @@ impl Pe<'_> {
                 bench.cost().branch_taken_cycles
             }
             Instr::Alu { op, rd, ra, b } => {
-                let result = alu(op, bench.reg(ra), bench.src(b))?;
-                bench.regs()[usize::from(rd.0)] = result;
+                let result = void::alu(op, bench.reg(ra), bench.src(b))?;
+                bench.set(rd, result);
                 match op {
                     AluOp::Div | AluOp::Rem => bench.cost().recip_cycles,
                     _ => bench.cost().scalar_cycles,
                 }
+            }
+            Instr::SendCtrl { queue, payload } => {
+                let payload = Word::known(bench.decider(payload, Decider::Control)?); // D-3
+                let wavelet = Wavelet { control: true, payload };
+                let end = bench.t + Cycles(bench.cost().scalar_cycles);
+                self.put(queue.0, end, wavelet, bench.clock); // F-5
+                bench.counters().wavelets_out += 1;
+                bench.cost().scalar_cycles
             }
             _ => {
                 self.scalar_step(instr, running, bench);
@@ -132,16 +180,10 @@ impl Pe<'_> {
         let end = bench.t + Cycles(bench.cost().scalar_cycles);
         let task = |id: TaskId| usize::from(id.0);
         match instr {
-            Instr::Li { rd, imm } => bench.regs()[usize::from(rd.0)] = imm,
+            Instr::Li { rd, imm } => bench.set(rd, Word::known(imm)),
             Instr::SelGt { rd, rs, ra, rb } => {
-                if f32::from_bits(bench.reg(ra)) > f32::from_bits(bench.reg(rb)) {
-                    bench.regs()[usize::from(rd.0)] = bench.reg(rs);
-                }
-            }
-            Instr::SendCtrl { queue, payload } => {
-                let wavelet = Wavelet { control: true, payload: bench.src(payload) };
-                self.put(queue.0, end, wavelet, bench.clock); // F-5
-                bench.counters().wavelets_out += 1;
+                let [a, b, taken, kept] = [ra, rb, rs, rd].map(|reg| bench.reg(reg));
+                bench.set(rd, void::select(a, b, taken, kept));
             }
             // K-2
             Instr::Activate(id) => self.effect = Some((end, Effect::Activate(task(id)))),
@@ -199,7 +241,7 @@ impl Pe<'_> {
             self.micro[thread - 1].take()
         }
         .expect("the thread has an operation");
-        let mut payloads = [0, 0];
+        let mut payloads = [Word::default(); 2];
         for (payload, source) in payloads.iter_mut().zip([op.vector.a, op.vector.b]) {
             if let Operand::FabIn(queue, _) = source {
                 *payload = self.take(queue.0, t, bench.clock).payload;
@@ -207,8 +249,7 @@ impl Pe<'_> {
             }
         }
         let count = elements_per_step(&op.vector).min(op.issued.total - op.done);
-        let memory = &mut bench.memory();
-        let payload = execute(&op.issued, memory, op.done, count, payloads[0], payloads[1]);
+        let payload = bench.execute(&mut self.draws, &op.issued, (op.done, count), payloads);
         let k = bench.cost().step_cycles(&op.issued, count);
         let end = t + Cycles(k);
         if let Operand::FabOut(queue, _) = op.vector.dst {
@@ -233,15 +274,14 @@ impl Pe<'_> {
         }
         k
     }
-}
 
-/// A memory-only operation, element by element (N-3). Returns its cost (C-1).
-fn run_in_memory(issued: &Issued, bench: &mut Bench) -> u64 {
-    let mut memory = bench.memory();
-    for element in 0..issued.total {
-        execute(issued, &mut memory, element, 1, 0, 0);
+    /// A memory-only operation, element by element (N-3). Returns its cost (C-1).
+    fn run_in_memory(&mut self, issued: &Issued, bench: &mut Bench) -> u64 {
+        for element in 0..issued.total {
+            bench.execute(&mut self.draws, issued, (element, 1), [Word::default(); 2]);
+        }
+        bench.cost().memory_cycles(issued)
     }
-    bench.cost().memory_cycles(issued)
 }
 
 fn holds(cond: Cond, a: u32, b: u32) -> bool {

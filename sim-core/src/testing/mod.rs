@@ -25,7 +25,7 @@ pub use record::{Mark, Record, watched};
 
 use crate::engine::Engine;
 use crate::observe::Observer;
-use crate::run::{Host, HostScript, HostWavelet, Outcome};
+use crate::run::{Data, Host, HostScript, HostWavelet, Outcome};
 use fabric::WaferImage;
 use pe_isa::Cycle;
 use std::num::NonZeroUsize;
@@ -55,6 +55,43 @@ pub fn flow(
     crate::engine::run(image, script, host, limit, observer)
 }
 
+/// What runs without data are made with.
+pub const NO_DATA: Data = Data::None { seed: 11 };
+
+/// The oracle, without data.
+pub fn oracle_without_data(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    crate::oracle::run_with(image, NO_DATA, script, host, limit, observer)
+}
+
+/// The engine, without data.
+pub fn engine_without_data(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    let engine = Engine::load_for(image, NO_DATA, NonZeroUsize::MIN);
+    engine.outcome(script, host, limit, observer)
+}
+
+/// The same without data.
+pub fn flow_without_data(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    crate::engine::run_for(image, (NO_DATA, NonZeroUsize::MIN), script, host, limit, observer).0
+}
+
 /// The engine cut into three domains, on two threads.
 pub fn thirds(
     image: &WaferImage,
@@ -63,9 +100,23 @@ pub fn thirds(
     limit: Cycle,
     observer: &mut dyn Observer,
 ) -> Outcome {
+    in_thirds(image, Data::Full).outcome(script, host, limit, observer)
+}
+
+/// The same without data.
+pub fn thirds_without_data(
+    image: &WaferImage,
+    script: &HostScript,
+    host: &mut dyn Host,
+    limit: Cycle,
+    observer: &mut dyn Observer,
+) -> Outcome {
+    in_thirds(image, NO_DATA).outcome(script, host, limit, observer)
+}
+
+fn in_thirds(image: &WaferImage, data: Data) -> Engine {
     let cuts = [1, 2].map(|n| n * image.tiles.len() as u32 / 3);
-    let two = NonZeroUsize::MIN.saturating_add(1);
-    Engine::load_cut(image, &cuts, two).outcome(script, host, limit, observer)
+    Engine::load_cut(image, data, &cuts, NonZeroUsize::MIN.saturating_add(1))
 }
 
 /// The engine with each tile a domain of its own, on seven threads.
@@ -78,7 +129,7 @@ pub fn shattered(
 ) -> Outcome {
     let cuts: Vec<u32> = (1..image.tiles.len() as u32).collect();
     let seven = NonZeroUsize::MIN.saturating_add(6);
-    Engine::load_cut(image, &cuts, seven).outcome(script, host, limit, observer)
+    Engine::load_cut(image, Data::Full, &cuts, seven).outcome(script, host, limit, observer)
 }
 
 /// A run to be made.

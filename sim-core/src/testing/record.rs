@@ -2,9 +2,11 @@
 
 use super::{Case, Runner};
 use crate::observe::{Event, Observer};
-use crate::run::{Answers, Host, HostScript, HostWavelet, Outcome, StopReason, Verdict};
+use crate::run::{
+    Answers, FinalState, Host, HostScript, HostWavelet, Outcome, StopReason, Verdict,
+};
 use fabric::{PeIdx, WaferImage};
-use pe_isa::{Cycle, Cycles};
+use pe_isa::{Cycle, Cycles, REGISTERS};
 
 /// A mark that a PE has passed, with a hash of its SRAM at that moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,6 +232,10 @@ impl Record {
                 let (x, y) = (s.links[at], o.links[at]);
                 return Some(format!("tile {at}: links {x:?} and {y:?}"));
             }
+            if s.void.get(at) != o.void.get(at) {
+                let (x, y) = (s.void.get(at), o.void.get(at));
+                return Some(format!("tile {at}: void registers {x:x?} and {y:x?}"));
+            }
             if s.regs[at] != o.regs[at] {
                 return Some(format!("tile {at}: {:x?} and {:x?}", s.regs[at], o.regs[at]));
             }
@@ -241,4 +247,64 @@ impl Record {
         }
         (self != other).then(|| "the records differ in shape".to_string())
     }
+
+    /// How a run without data differs from this one, the same with data, but for what it does not know; `None` where it does
+    /// not. What searches find (rule D-4) is in the registers `found`, which are left out, as is what the host received.
+    pub fn difference_without_data(&self, void: &Record, found: u32) -> Option<String> {
+        let (a, b) = (&self.outcome, &void.outcome);
+        let known = Record {
+            outcome: Outcome {
+                state: FinalState {
+                    sram: b.state.sram.clone(),
+                    regs: self.known_registers(void, found),
+                    void: b.state.void.clone(),
+                    ..a.state.clone()
+                },
+                ..a.clone()
+            },
+            received: void.received.clone(),
+            marks: zip(&self.marks, &void.marks)
+                .map(|(m, v)| Mark { sram: v.sram, ..*m })
+                .collect(),
+            events: zip(&self.events, &void.events).map(|(e, v)| known_event(e, v)).collect(),
+            answers: self.answers.clone(),
+        };
+        let places = |record: &Record| {
+            record.received.iter().map(|&(t, port, _)| (t, port)).collect::<Vec<_>>()
+        };
+        if places(self) != places(void) {
+            return Some(format!("host: {:?} and {:?}", self.received, void.received));
+        }
+        known.difference(void)
+    }
+
+    /// The registers, those replaced that are void in the other record or among `found`.
+    fn known_registers(&self, void: &Record, found: u32) -> Vec<[u32; REGISTERS]> {
+        let (a, b) = (&self.outcome.state, &void.outcome.state);
+        let mut regs = a.regs.clone();
+        for (at, regs) in regs.iter_mut().enumerate() {
+            for (r, bits) in regs.iter_mut().enumerate() {
+                if (b.void[at] | found) >> r & 1 != 0 {
+                    *bits = b.regs[at][r];
+                }
+            }
+        }
+        regs
+    }
+}
+
+/// Pairs, as many as there are of the first.
+fn zip<'a, T>(one: &'a [T], other: &'a [T]) -> impl Iterator<Item = (&'a T, &'a T)> {
+    one.iter().enumerate().map(|(at, x)| (x, other.get(at).unwrap_or(x)))
+}
+
+/// An event with data, its payload replaced where it is void in the other one.
+fn known_event(event: &Event, void: &Event) -> Event {
+    let mut event = *event;
+    if let (Some(wavelet), Some(other)) = (event.what.wavelet_mut(), void.what.wavelet())
+        && other.void
+    {
+        (wavelet.payload, wavelet.void) = (other.payload, true);
+    }
+    event
 }

@@ -3,6 +3,7 @@
 
 mod account_rules;
 mod costs;
+mod data_rules;
 mod end_rules;
 mod fabric_rules;
 mod harness;

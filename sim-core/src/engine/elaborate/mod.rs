@@ -15,9 +15,10 @@ use crate::engine::pe::{Memory, Pe};
 use crate::engine::stream::Stream;
 use crate::engine::wheel::{Bucket, Wheel};
 use crate::engine::{Layout, Tiles};
-use crate::run::PeCounters;
+use crate::run::{Data, PeCounters};
 use fabric::{Machine, PeIdx, Port, RouteSet, WaferImage};
 use numbers::Sizes;
+use pe_isa::void::Draws;
 use pe_isa::{Color, PeMemory, Reg, TaskKind};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -96,6 +97,8 @@ fn port_bits(ports: impl Iterator<Item = Port>) -> u8 {
 /// Elaboration of a domain in progress.
 struct Builder<'a> {
     image: &'a WaferImage,
+    /// Of draws, without data.
+    seed: u64,
     layout: &'a Layout,
     /// Where the domains but the first begin.
     cuts: &'a [u32],
@@ -108,7 +111,7 @@ struct Builder<'a> {
 }
 
 /// Elaborates `image`, which the linter has found free of errors.
-pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain>) {
+pub(super) fn elaborate(image: &WaferImage, data: Data, cut: Cut<'_>) -> (Layout, Vec<Domain>) {
     debug_assert!(
         fabric::lint::errors(image).is_empty(),
         "the image has lint errors: {:?}",
@@ -116,9 +119,10 @@ pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain
     );
     let mut rivals = Vec::new();
     let plans = image.route_sets.iter().map(|set| Plan::new(set, &mut rivals)).collect();
+    let constants = Constants::new(&image.machine, data);
     let mut layout = Layout {
-        codes: codes(image),
-        constants: Constants::new(&image.machine),
+        codes: codes(image, &constants),
+        constants,
         plans,
         rivals,
         tiles: Tiles::default(),
@@ -131,7 +135,7 @@ pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain
     let mut domains = Vec::with_capacity(sizes.len());
     let mut proxies = Vec::with_capacity(sizes.len());
     for sizes in sizes {
-        let mut builder = Builder::new(image, &layout, &cuts, sizes);
+        let mut builder = Builder::new((image, data), &layout, &cuts, sizes);
         for tile in builder.tiles.clone().map(PeIdx) {
             builder.router_fifos(tile);
             builder.pe(tile);
@@ -148,7 +152,7 @@ pub(super) fn elaborate(image: &WaferImage, cut: Cut<'_>) -> (Layout, Vec<Domain
 }
 
 /// The programs, with the least that all tiles with a program give it.
-fn codes(image: &WaferImage) -> Vec<Code> {
+fn codes(image: &WaferImage, constants: &Constants) -> Vec<Code> {
     let mut limits = vec![(u32::MAX, 0); image.programs.len()];
     for tile in &image.tiles {
         if let Some(program) = tile.program {
@@ -158,9 +162,8 @@ fn codes(image: &WaferImage) -> Vec<Code> {
             *params = named.max().unwrap_or(0).max(*params);
         }
     }
-    let cost = &image.machine.pe.cost;
     let codes = image.programs.iter().zip(limits);
-    codes.map(|(p, (sram, params))| Code::new(p, sram, params, cost)).collect()
+    codes.map(|(p, (sram, params))| Code::new(p, sram, params, constants)).collect()
 }
 
 fn idle_params(image: &WaferImage) -> Vec<(usize, Reg, u32)> {
@@ -210,7 +213,7 @@ fn delays(machine: &Machine) -> [Delays; 5] {
 
 impl<'a> Builder<'a> {
     fn new(
-        image: &'a WaferImage,
+        (image, data): (&'a WaferImage, Data),
         layout: &'a Layout,
         cuts: &'a [u32],
         sizes: Sizes,
@@ -226,6 +229,10 @@ impl<'a> Builder<'a> {
         net.gates.reserve_exact(sizes.programs);
         Builder {
             image,
+            seed: match data {
+                Data::Full => 0,
+                Data::None { seed } => seed,
+            },
             layout,
             cuts,
             tiles: sizes.tiles,
@@ -294,12 +301,14 @@ impl<'a> Builder<'a> {
         let code = &self.layout.codes[program.0 as usize];
         let first = self.pes.last().map_or(0, |pe| pe.memory.end);
         let sram = first + code.registers as u32;
-        let memory = Memory { first, sram, end: sram + image.tile(tile).sram_bytes / 4 };
+        let sram_bytes = image.tile(tile).sram_bytes;
+        let has_data = self.layout.constants.has_data;
+        let memory = Memory { first, sram, end: sram + if has_data { sram_bytes / 4 } else { 0 } };
         let PeMemory { regs, sram } = memory.of(&mut self.memory);
         for &(reg, value) in &image.tile(tile).params {
             regs[usize::from(reg.0)] = value;
         }
-        for segment in &image.tile(tile).data {
+        for segment in image.tile(tile).data.iter().filter(|_| has_data) {
             let from = segment.address as usize / 4;
             sram[from..from + segment.words.len()].copy_from_slice(&segment.words);
         }
@@ -346,6 +355,9 @@ impl<'a> Builder<'a> {
             ending: 0,
             ops: Vec::new(),
             memory,
+            sram_bytes,
+            void: 0,
+            draws: Draws::new(self.seed, (image.coord(tile).x, image.coord(tile).y)),
             counters: PeCounters::default(),
             accounted: 0,
         });

@@ -48,7 +48,8 @@ impl Sizes {
         if let Some(program) = tile.program {
             self.programs += 1;
             let registers = layout.codes[program.0 as usize].registers;
-            self.memory += registers + tile.sram_bytes as usize / 4;
+            let sram = if layout.constants.has_data { tile.sram_bytes as usize / 4 } else { 0 };
+            self.memory += registers + sram;
         }
     }
 }

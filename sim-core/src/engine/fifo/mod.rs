@@ -9,6 +9,7 @@ mod store;
 
 use super::net::Outs;
 use super::wheel::Actor;
+use pe_isa::Word;
 
 /// What a FIFO stands in front of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,13 +51,50 @@ enum Credits {
 /// sees that. Times are ticks since the engine's epoch.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    /// Arrival or freedom; the top bit marks a control wavelet.
+    /// Arrival or freedom, and [`Marks`].
     stamp: u32,
     payload: u32,
 }
 
-/// Marks a control wavelet in [`Slot::stamp`].
-const CONTROL: u32 = 1 << 31;
+/// What a wavelet is beside its payload: the upper bits of [`Slot::stamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Marks(u32);
+
+impl Marks {
+    /// Of a data wavelet whose payload is known.
+    pub(super) const PLAIN: Marks = Marks(0);
+    pub(super) const CONTROL: Marks = Marks(1 << 31);
+    /// Of a data wavelet whose payload is void (rule D-1).
+    pub(super) const VOID: Marks = Marks(1 << 30);
+    /// The bits of all marks; below them are ticks.
+    const ALL: u32 = 3 << 30;
+
+    #[inline(always)]
+    pub(super) fn is_control(self) -> bool {
+        self.0 & Marks::CONTROL.0 != 0
+    }
+
+    #[inline(always)]
+    pub(super) fn is_void(self) -> bool {
+        self.0 & Marks::VOID.0 != 0
+    }
+
+    /// Of a data wavelet with this payload.
+    #[inline(always)]
+    pub(super) fn of(word: Word) -> Marks {
+        Marks(u32::from(word.void) << 30)
+    }
+
+    /// A payload with these marks.
+    #[inline(always)]
+    pub(super) fn word(self, payload: u32) -> Word {
+        Word { bits: payload, void: self.is_void() }
+    }
+
+    pub(super) fn of_host(control: bool) -> Marks {
+        if control { Marks::CONTROL } else { Marks::PLAIN }
+    }
+}
 
 /// Slots in the FIFO itself. What stands behind the first four wavelets is spilled.
 const INLINE: u16 = 4;
@@ -66,15 +104,23 @@ const INLINE: u16 = 4;
 pub(super) struct Wavelet {
     /// The tick from which it can be the head (rule F-1).
     pub(super) arrival: u32,
+    /// 0 where it is void.
     pub(super) payload: u32,
-    pub(super) control: bool,
+    pub(super) marks: Marks,
+}
+
+impl Wavelet {
+    #[inline(always)]
+    pub(super) fn is_control(&self) -> bool {
+        self.marks.is_control()
+    }
 }
 
 /// What has left a FIFO, and what it leaves behind.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
     pub(super) payload: u32,
-    pub(super) control: bool,
+    pub(super) marks: Marks,
     /// Somebody may wait for the slot.
     pub(super) is_awaited: bool,
     /// Arrival of the next wavelet, or [`Taken::NOTHING`].
@@ -267,9 +313,9 @@ impl Fifo {
         }
         let slot = self.slots[usize::from(self.head & 3)];
         Some(Wavelet {
-            arrival: slot.stamp & !CONTROL,
+            arrival: slot.stamp & !Marks::ALL,
             payload: slot.payload,
-            control: slot.stamp & CONTROL != 0,
+            marks: Marks(slot.stamp & Marks::ALL),
         })
     }
 
@@ -278,8 +324,8 @@ impl Fifo {
     #[inline(always)]
     pub(super) fn hold_head(&mut self, tick: u32) {
         let slot = &mut self.slots[usize::from(self.head & 3)];
-        if slot.stamp & !CONTROL < tick && self.len > 0 {
-            slot.stamp = slot.stamp & CONTROL | tick;
+        if slot.stamp & !Marks::ALL < tick && self.len > 0 {
+            slot.stamp = slot.stamp & Marks::ALL | tick;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! All FIFOs: sending, taking, credits.
 
 use super::{
-    AWAITED, CONTENDED, CONTROL, Credits, Delays, Fifo, FifoSpec, Fifos, INLINE, Room, Slot, Stage,
+    AWAITED, CONTENDED, Credits, Delays, Fifo, FifoSpec, Fifos, INLINE, Marks, Room, Slot, Stage,
     Taken, Wavelet,
 };
 use crate::engine::wheel::Actor;
@@ -119,8 +119,7 @@ impl Fifos {
     pub(in crate::engine) fn push(&mut self, at: u32, wavelet: Wavelet) -> &mut Fifo {
         let fifo = &mut self.list[at as usize];
         debug_assert!(fifo.len < fifo.capacity);
-        let control = if wavelet.control { CONTROL } else { 0 };
-        let slot = Slot { stamp: wavelet.arrival | control, payload: wavelet.payload };
+        let slot = Slot { stamp: wavelet.arrival | wavelet.marks.0, payload: wavelet.payload };
         if fifo.len < INLINE {
             fifo.slots[fifo.tail()] = slot;
         } else {
@@ -166,10 +165,10 @@ impl Fifos {
         }
         fifo.len -= 1;
         let empty = fifo.len == 0;
-        let next = fifo.slots[usize::from(fifo.head & 3)].stamp & !CONTROL;
+        let next = fifo.slots[usize::from(fifo.head & 3)].stamp & !Marks::ALL;
         let taken = Taken {
             payload: slot.payload,
-            control: slot.stamp & CONTROL != 0,
+            marks: Marks(slot.stamp & Marks::ALL),
             is_awaited,
             next: if empty { Taken::NOTHING } else { next },
         };
@@ -208,15 +207,15 @@ impl Fifos {
     }
 
     /// Moves all times `span` ticks towards zero; what is longer ago stays at zero. Done at least
-    /// every 2^30 cycles, so that the counts of departures keep within 32 bits.
+    /// every 2^29 cycles, so that the counts of departures keep within 32 bits.
     pub(in crate::engine) fn rebase(&mut self, span: u32) {
         self.departed.resize(self.list.len(), 0);
         for (total, fifo) in self.departed.iter_mut().zip(&mut self.list) {
             *total += u64::from(std::mem::take(&mut fifo.departed));
         }
         let earlier = |stamp: &mut u32| {
-            let control = *stamp & CONTROL;
-            *stamp = control | (*stamp & !CONTROL).saturating_sub(span);
+            let marks = *stamp & Marks::ALL;
+            *stamp = marks | (*stamp & !Marks::ALL).saturating_sub(span);
         };
         for fifo in &mut self.list {
             fifo.slots.iter_mut().for_each(|slot| earlier(&mut slot.stamp));
@@ -267,8 +266,9 @@ mod tests {
                 let here = fifos[at].head().filter(|w| w.arrival <= tick);
                 assert_eq!(fifos[at].head(), literal.queue.front().copied());
                 if free > 0 && below(3) > 0 {
-                    let control = below(2) == 0;
-                    let wavelet = Wavelet { arrival: tick + 2, payload: below(99) as u32, control };
+                    let kinds = [Marks::PLAIN, Marks::CONTROL, Marks::VOID];
+                    let marks = kinds[below(3) as usize];
+                    let wavelet = Wavelet { arrival: tick + 2, payload: below(99) as u32, marks };
                     literal.queue.push_back(wavelet);
                     literal.sent += 1;
                     fifos.push(at, wavelet);

@@ -2,8 +2,9 @@
 
 use crate::engine::pe::{Memory, Op};
 use crate::engine::stream::is_by_words;
-use pe_isa::VecOp;
 use pe_isa::semantics::{self, Place};
+use pe_isa::void::{self, Draws, Registers};
+use pe_isa::{VecOp, Word};
 
 /// Where the words of an operand are, step by step.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,35 @@ pub(super) fn carry_out(
         let count = op.lanes.min(op.issued.total - next);
         let word = input.get(n).copied().unwrap_or(0);
         let out = semantics::execute(&op.issued, &mut memory, next, count, word, 0);
+        if let Some(place) = output.get_mut(n) {
+            *place = out;
+        }
+    }
+}
+
+/// The same without data (rule D-2).
+pub(super) fn carry_out_void(
+    op: &Op,
+    wavelets: usize,
+    input: &[Word],
+    output: &mut [Word],
+    (regs, draws): (&mut Registers<'_>, &mut Draws),
+) {
+    let in_sram = |place: &Place| matches!(place, Place::Mem { .. });
+    let issued = &op.issued;
+    // What goes into SRAM is lost, and what comes of it is void.
+    if in_sram(&issued.dst) {
+        return;
+    }
+    let is_void = in_sram(&issued.a) || in_sram(&issued.b);
+    if is_void && matches!(issued.dst, Place::Fabric(_)) {
+        return output.fill(Word::VOID);
+    }
+    for n in 0..wavelets {
+        let next = op.next + n as u32 * op.lanes;
+        let count = op.lanes.min(issued.total - next);
+        let word = input.get(n).copied().unwrap_or_default();
+        let out = void::execute(issued, regs, draws, (next, count), [word, Word::default()]);
         if let Some(place) = output.get_mut(n) {
             *place = out;
         }

@@ -4,6 +4,7 @@ use super::wires::{BEHIND, Contested, Left, Line, NONE, Rival, Wires};
 use crate::engine::fifo::Stage;
 use crate::engine::net::{Net, Out};
 use crate::engine::pe::bits;
+use pe_isa::Word;
 
 /// Output ports that are links.
 const LINKS: u8 = 15;
@@ -67,7 +68,10 @@ impl Wires {
         wires.lay_rings();
         for (port, script) in net.host_in.iter().zip((scripts..).step_by(2)) {
             for word in &port.script {
-                wires.leave(script, Left { time: word.cycle.0 as u32, payload: word.payload });
+                wires.leave(
+                    script,
+                    Left { time: word.cycle.0 as u32, word: Word::known(word.payload) },
+                );
             }
         }
         Some(wires)

@@ -9,6 +9,8 @@ use super::trees::Leaf;
 use super::wires::{Left, NONE};
 use super::{Flow, bulk};
 use crate::engine::pe::{self, Op};
+use pe_isa::Word;
+use pe_isa::void::Registers;
 
 /// An operation that takes part.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,6 +39,8 @@ pub(super) struct Table {
     pub(super) parts: Vec<Part>,
     pub(super) times: Vec<i32>,
     pub(super) payloads: Vec<u32>,
+    /// The same without data.
+    pub(super) words: Vec<Word>,
     /// Departures, those before the vector's first: from an input queue, an output queue, a ramp.
     pub(super) taken: Vec<i32>,
     pub(super) risen: Vec<i32>,
@@ -63,10 +67,11 @@ impl Flow<'_> {
 
     /// All operations that take part, senders before receivers, and for how many wavelets.
     fn gather(&self, table: &mut Table, at: u32) -> usize {
-        let Table { parts, times, payloads, .. } = table;
+        let Table { parts, times, payloads, words, .. } = table;
         parts.clear();
         times.clear();
         payloads.clear();
+        words.clear();
         let mut wavelets = u32::MAX;
         let mut part = |pe: u32, from| {
             let op = self.op(pe);
@@ -96,14 +101,22 @@ impl Flow<'_> {
         let op = pe.ops[0].as_mut().expect("a running operation");
         let (full, input) = (op.step_cycles, op.a);
         let taken = from.map(|(n, _)| table.parts[n as usize].payloads as usize);
+        let taken = taken.map_or(0..0, |at| at..at + wavelets);
         let begin = table.payloads.len();
         table.parts[n].payloads = begin as u32;
-        if out != NONE {
-            table.payloads.resize(begin + wavelets, 0);
+        let end_of_payloads = if out == NONE { begin } else { begin + wavelets };
+        if self.layout.constants.has_data {
+            table.payloads.resize(end_of_payloads, 0);
+            let (before, own) = table.payloads.split_at_mut(begin);
+            bulk::carry_out(op, wavelets, &before[taken], own, &mut domain.memory, pe.memory);
+        } else {
+            table.words.resize(end_of_payloads, Word::VOID);
+            table.payloads.resize(end_of_payloads, 0);
+            let (before, own) = table.words.split_at_mut(begin);
+            let bits = &mut domain.memory[pe.memory.regs()];
+            let regs = &mut Registers { bits, void: &mut pe.void };
+            bulk::carry_out_void(op, wavelets, &before[taken], own, (regs, &mut pe.draws));
         }
-        let (before, own) = table.payloads.split_at_mut(begin);
-        let words = taken.map_or(&[][..], |at| &before[at..at + wavelets]);
-        bulk::carry_out(op, wavelets, words, own, &mut domain.memory, pe.memory);
         op.next += (count * op.lanes).min(op.issued.total - op.next);
         op.ready_at = end as u64;
         let is_done = op.next == op.issued.total;
@@ -171,7 +184,7 @@ impl Flow<'_> {
             wires.lines[node.line as usize].left += lag - kept as u32;
             for n in from..to {
                 let time = wires.departure(&wires.lines[up as usize], n).time + node.behind;
-                wires.leave(node.line, Left { time, payload: 0 });
+                wires.leave(node.line, Left { time, word: Word::default() });
             }
         }
     }

@@ -6,7 +6,8 @@ use crate::cycles::Spent;
 use crate::engine::Layout;
 use crate::engine::domain::Domain;
 use crate::engine::pe::{NONE, Op, Pe, bits};
-use pe_isa::{Instr, Thread, semantics};
+use pe_isa::void::{self, Registers};
+use pe_isa::{Instr, Thread, Word, semantics};
 
 /// What a process does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,11 +177,19 @@ impl Flow<'_> {
         let op = pe.ops[thread].as_mut().expect("a running operation");
         let (inputs, dst) = ([op.a, op.b], op.dst);
         let count = op.lanes.min(op.issued.total - op.next);
-        let payloads =
-            inputs.map(|queue| if queue == NONE { 0 } else { self.wires.take(queue, now as u32) });
+        let words = inputs.map(|queue| match queue {
+            NONE => Word::default(),
+            queue => self.wires.take(queue, now as u32),
+        });
         pe.counters.wavelets_in += inputs.iter().filter(|&&queue| queue != NONE).count() as u64;
-        let [a, b] = payloads;
-        let out = semantics::execute(&op.issued, &mut pe.memory.of(memory), op.next, count, a, b);
+        let out = if self.layout.constants.has_data {
+            let [a, b] = words.map(|word| word.bits);
+            let memory = &mut pe.memory.of(memory);
+            Word::known(semantics::execute(&op.issued, memory, op.next, count, a, b))
+        } else {
+            let regs = &mut Registers { bits: &mut memory[pe.memory.regs()], void: &mut pe.void };
+            void::execute(&op.issued, regs, &mut pe.draws, (op.next, count), words)
+        };
         let cost = match count == op.lanes {
             true => op.step_cycles,
             false => self.layout.constants.cost.step_cycles(&op.issued, count),
@@ -192,7 +201,7 @@ impl Flow<'_> {
         if dst != NONE {
             pe.counters.wavelets_out += 1;
             let steps = self.wires.lines[dst as usize].upstream;
-            self.wires.leave(steps, Left { time: (now + cost) as u32, payload: out });
+            self.wires.leave(steps, Left { time: (now + cost) as u32, word: out });
         }
         if is_done {
             pe.complete(thread, now + cost);

@@ -4,11 +4,13 @@
 //! and, for the room behind, the departure of an earlier one from each FIFO behind. So all departures follow from a few
 //! numbers, in any order in which these are known: no calendar is needed.
 
+use pe_isa::Word;
+
 /// A departure.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Left {
     pub(super) time: u32,
-    pub(super) payload: u32,
+    pub(super) word: Word,
 }
 
 /// No line.
@@ -115,7 +117,7 @@ impl Wires {
         let (first, mask) = (line.first, u32::from(line.mask));
         for (n, &time) in times[times.len() - kept..].iter().enumerate() {
             let place = first + ((from + n as u32) & mask);
-            self.sent[place as usize] = Left { time: (time + later) as u32, payload: 0 };
+            self.sent[place as usize] = Left { time: (time + later) as u32, word: Word::default() };
         }
     }
 
@@ -154,14 +156,14 @@ impl Wires {
             return None;
         }
         let sent = self.departure(up, line.left);
-        Some(Left { time: sent.time + u32::from(line.latency), payload: sent.payload })
+        Some(Left { time: sent.time + u32::from(line.latency), word: sent.word })
     }
 
-    /// Takes the first wavelet of an input queue at `time` and returns its payload.
-    pub(super) fn take(&mut self, at: u32, time: u32) -> u32 {
-        let payload = self.head(at).expect("a ready step").payload;
-        self.leave(at, Left { time, payload: 0 });
-        payload
+    /// Takes the first wavelet of an input queue at `time` and returns what it carries.
+    pub(super) fn take(&mut self, at: u32, time: u32) -> Word {
+        let word = self.head(at).expect("a ready step").word;
+        self.leave(at, Left { time, word: Word::default() });
+        word
     }
 
     /// From when on the next wavelet into `at` finds a slot, if known.
@@ -232,9 +234,9 @@ impl Wires {
                 later = Some(time);
                 break;
             }
-            self.sent[(own_first + (j & own_mask)) as usize] = Left { time, payload: sent.payload };
+            self.sent[(own_first + (j & own_mask)) as usize] = Left { time, word: sent.word };
             if host != NONE {
-                self.to_host.push((time + self.host_cycles, host, sent.payload));
+                self.to_host.push((time + self.host_cycles, host, sent.word.bits));
             }
             if contested != NONE {
                 self.pass(contested, (time, time));
