@@ -52,7 +52,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let check = check.map(|weights| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
     progress.end();
-    let report = RunReport { defects, ..job.report(weights, &compiled, &finished, started)? };
+    let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
     print_result(args, &report, check.as_deref())
 }
 
@@ -195,6 +195,7 @@ impl Job {
 
     fn report(
         &self,
+        args: &RunArgs,
         weights: Option<&Weights>,
         compiled: &Compiled,
         finished: &Finished,
