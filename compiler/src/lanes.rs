@@ -6,10 +6,9 @@ use crate::emit::FEEDBACK_WORDS;
 use crate::error::CompileError;
 use crate::lines::TileRoutes;
 use crate::place::Stage;
+use crate::ways;
 use fabric::{Machine, PeCoord, Port, Ports, Route};
 use pe_isa::Color;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 /// Where a lane begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +45,26 @@ pub(crate) struct Lanes {
     pub(crate) answers: Lane,
     /// New tokens, head to first port; none where the host sends them there.
     pub(crate) feedback: Option<Lane>,
-    /// From each stage to the port of the next.
-    pub(crate) items: Vec<Lane>,
-    /// From each port but the first to the one before.
-    pub(crate) grants: Vec<Lane>,
+    /// From each stage but the last to the ports of the next, by column.
+    pub(crate) transfers: Vec<Vec<Transfer>>,
+}
+
+/// The lanes of a column between a stage and the next.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// From the stage's exit row to the next one's port.
+    pub(crate) item: Lane,
+    /// Back.
+    pub(crate) grant: Lane,
 }
 
 impl Lanes {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Lane> {
         let single = [&self.prompts, &self.answers];
-        single.into_iter().chain(&self.feedback).chain(&self.items).chain(&self.grants)
+        let transfers = self.transfers.iter().flatten();
+        let pairs = transfers.flat_map(|transfer| [&transfer.item, &transfer.grant]);
+        single.into_iter().chain(&self.feedback).chain(pairs)
     }
 }
 
@@ -70,24 +78,21 @@ pub(crate) fn lay(
     (slots, logits_to_host): (u32, bool),
 ) -> Result<Lanes, CompileError> {
     let machine = ground.machine;
-    let mut router = LaneRouter { ground, stages };
+    let mut router = LaneRouter { ground };
     let host = End::Host(PeCoord::new(0, 0));
-    let first = End::Pe(stages[0].port);
+    let first = End::Pe(stages[0].port(0));
     let head = stages.last().expect("there are at least three stages");
     let root = End::Pe(head.tile(head.width / 2, head.height / 2));
-    let mut items = Vec::new();
-    let mut grants = Vec::new();
-    for pair in stages.windows(2) {
-        let exit = End::Pe(pair[0].tile(pair[0].width - 1, 0));
-        items.push(router.lane(exit, End::Pe(pair[1].port))?);
-        grants.push(router.lane(End::Pe(pair[1].port), End::Pe(pair[0].port))?);
-    }
+    let pairs = stages.windows(2).map(|pair| {
+        let columns = 0..pair[0].width;
+        columns.map(|column| router.transfer(&pair[0], &pair[1], column)).collect()
+    });
+    let transfers = pairs.collect::<Result<_, CompileError>>()?;
     let lanes = Lanes {
-        prompts: router.lane(host, first)?,
-        answers: router.lane(root, host)?,
-        feedback: (!logits_to_host).then(|| router.lane(root, first)).transpose()?,
-        items,
-        grants,
+        prompts: router.lane(host, first, None)?,
+        answers: router.lane(root, host, None)?,
+        feedback: (!logits_to_host).then(|| router.lane(root, first, None)).transpose()?,
+        transfers,
     };
     if let Some(feedback) = &lanes.feedback {
         check_feedback(feedback, machine, slots)?;
@@ -109,103 +114,163 @@ fn check_feedback(lane: &Lane, machine: &Machine, slots: u32) -> Result<(), Comp
     Ok(())
 }
 
+/// How far beyond the ends of a lane between stages a way is looked for before it may go anywhere, tiles.
+const MARGINS: [u32; 3] = [2, 8, 32];
+/// Cost of a tile in no stage's window, in that of one of the ends' stages, in another's; of equally long paths the one with
+/// fewer other lanes is taken.
+const COSTS: [u32; 3] = [32, 96, 2048];
+
 /// Finds paths and gives out colors.
 struct LaneRouter<'a, 'g> {
     ground: &'a mut Ground<'g>,
-    stages: &'a [Stage],
 }
 
 impl LaneRouter<'_, '_> {
-    fn index(&self, at: PeCoord) -> usize {
-        (at.y * self.ground.machine.width + at.x) as usize
+    /// The lanes of a column between two stages.
+    fn transfer(
+        &mut self,
+        from: &Stage,
+        to: &Stage,
+        column: u32,
+    ) -> Result<Transfer, CompileError> {
+        let path = self.beaten(from, to, column);
+        let (exit, port) = (End::Pe(from.exit(column)), End::Pe(to.port(column)));
+        let back = path.clone().map(|path| path.into_iter().rev().collect());
+        Ok(Transfer { item: self.lane(exit, port, path)?, grant: self.lane(port, exit, back)? })
     }
 
-    /// A lane from one end to the other on the cheapest path: corridors before the ends' own rectangles, those before
-    /// the rectangles of others.
+    /// The usual path of a column from one stage to the next: straight on, or through the corridor behind the exit row. The
+    /// paths of a turn lie within one another; each corridor row has equally many.
+    fn beaten(&self, from: &Stage, to: &Stage, column: u32) -> Option<Vec<PeCoord>> {
+        let (start, end) = (from.exit(column), to.port(column));
+        let on = from.cell.lie.port(Port::South);
+        let (along, aside) = match on {
+            Port::North | Port::South => (start.y.abs_diff(end.y), start.x.abs_diff(end.x)),
+            _ => (start.x.abs_diff(end.x), start.y.abs_diff(end.y)),
+        };
+        let mut path = vec![start];
+        if from.cell.lie == to.cell.lie {
+            self.walk(&mut path, on, along)?;
+        } else {
+            let towards = to.cell.lie.port(Port::South);
+            let inner = if from.cell.lie.turned { column } else { from.width - 1 - column };
+            let depth = 1 + inner * self.room(start, on).min(from.width) / from.width;
+            self.walk(&mut path, on, depth)?;
+            self.walk(&mut path, from.cell.lie.aside(), aside)?;
+            let &last = path.last()?;
+            let back = last.x.abs_diff(end.x) + last.y.abs_diff(end.y);
+            self.walk(&mut path, towards, back)?;
+        }
+        (path.last() == Some(&end)).then_some(path)
+    }
+
+    /// Tiles from `at` to the edge of the grid.
+    fn room(&self, at: PeCoord, port: Port) -> u32 {
+        let machine = self.ground.machine;
+        match port {
+            Port::North => at.y,
+            Port::West => at.x,
+            Port::South => machine.height - 1 - at.y,
+            _ => machine.width - 1 - at.x,
+        }
+    }
+
+    /// Continues a path over `steps` live links in one direction.
+    fn walk(&self, path: &mut Vec<PeCoord>, port: Port, steps: u32) -> Option<()> {
+        let machine = self.ground.machine;
+        for _ in 0..steps {
+            let &at = path.last()?;
+            if self.ground.map.is_dead_behind(at, port) {
+                return None;
+            }
+            path.push(at.neighbour(port, machine.width, machine.height)?);
+        }
+        Some(())
+    }
+
+    /// A lane from one end to the other on this path, if it has a color to spare; else on the cheapest one that has: corridors
+    /// before the ends' own rectangles, those before the rectangles of others.
     ///
     /// # Errors
     /// When dead links leave no path, or no color of the machine is free on the whole path.
-    fn lane(&mut self, from: End, to: End) -> Result<Lane, CompileError> {
-        let colors = self.ground.machine.fabric.colors;
-        let Some(path) = self.path(from.tile(), to.tile()) else {
-            return Err(CompileError::one(format!(
-                "dead links cut tile {} off from tile {}, which have to exchange tokens",
-                from.tile(),
-                to.tile()
-            )));
-        };
-        let free = path.iter().fold(u32::MAX, |set, &at| set & self.ground.colors.free(at, None));
-        let color = (0..colors).find(|&c| free & (1 << c) != 0);
-        let Some(color) = color.map(Color) else {
-            return Err(CompileError::one(format!(
-                "no color is left for the lane from tile {} to tile {}: all {} are in use on its way \
-                 (--set machine.fabric.colors, or a larger grid)",
-                from.tile(),
-                to.tile(),
-                colors
-            )));
+    fn lane(
+        &mut self,
+        from: End,
+        to: End,
+        path: Option<Vec<PeCoord>>,
+    ) -> Result<Lane, CompileError> {
+        let is_between_stages = !matches!((from, to), (End::Host(_), _) | (_, End::Host(_)));
+        let beaten = path.and_then(|path| Some((self.color_of(&path)?, path)));
+        let ends = (from.tile(), to.tile());
+        let near = || MARGINS.iter().find_map(|&margin| self.colored(ends, margin));
+        let found = beaten.or_else(|| if is_between_stages { near() } else { None });
+        let (color, path) = match found {
+            Some(found) => found,
+            None => self.anywhere(ends)?,
         };
         path.iter().for_each(|&at| self.ground.colors.take(at, color));
         Ok(Lane { from, to, path, color })
     }
 
-    /// Dijkstra's algorithm; ties go to the lower tile index.
-    fn path(&self, from: PeCoord, to: PeCoord) -> Option<Vec<PeCoord>> {
-        let machine = self.ground.machine;
-        let own = |at: PeCoord| self.stages.iter().position(|s| s.contains(at) || s.port == at);
-        let own = [own(from), own(to)];
-        let inside = |at: PeCoord, stage: usize| self.stages[stage].contains(at);
-        let cost = |at: PeCoord| match self.ground.colors.owner(at).filter(|&s| inside(at, s)) {
-            None => 1u64,
-            stage if own.contains(&stage) => 3,
-            Some(_) => 64,
-        };
-        let mut best = vec![u64::MAX; machine.tiles()];
-        let mut before = vec![u32::MAX; machine.tiles()];
-        let mut open = BinaryHeap::new();
-        best[self.index(from)] = 0;
-        open.push(Reverse((0u64, from.y, from.x)));
-        while let Some(Reverse((spent, y, x))) = open.pop() {
-            let at = PeCoord::new(x, y);
-            if at == to {
-                break;
-            }
-            if spent > best[self.index(at)] {
-                continue;
-            }
-            for port in Port::MESH {
-                let Some(next) = at.neighbour(port, machine.width, machine.height) else {
-                    continue;
-                };
-                if self.ground.map.is_dead_behind(at, port) {
-                    continue;
-                }
-                let tile = self.index(next);
-                let total = spent + cost(next);
-                if total < best[tile] {
-                    best[tile] = total;
-                    before[tile] = self.index(at) as u32;
-                    open.push(Reverse((total, next.y, next.x)));
-                }
-            }
-        }
-        self.trace(from, to, &before)
+    /// A color that is free on a whole path.
+    fn color_of(&self, path: &[PeCoord]) -> Option<Color> {
+        let free = path.iter().fold(u32::MAX, |set, &at| set & self.ground.colors.free(at, None));
+        (free != 0).then(|| Color(free.trailing_zeros() as u8))
     }
 
-    fn trace(&self, from: PeCoord, to: PeCoord, before: &[u32]) -> Option<Vec<PeCoord>> {
-        let width = self.ground.machine.width;
-        let mut path = vec![to];
-        let mut at = to;
-        while at != from {
-            let previous = before[self.index(at)];
-            if previous == u32::MAX {
-                return None;
-            }
-            at = PeCoord::new(previous % width, previous / width);
-            path.push(at);
+    /// The cheapest path that has a color, near its ends and not through other stages.
+    fn colored(&self, ends: (PeCoord, PeCoord), margin: u32) -> Option<(Color, Vec<PeCoord>)> {
+        let ways = (0..self.ground.machine.fabric.colors).map(Color).filter_map(|color| {
+            let path = self.path(ends, margin, Some(color))?;
+            Some((path.len(), color, path))
+        });
+        ways.min_by_key(|(len, color, _)| (*len, *color)).map(|(_, color, path)| (color, path))
+    }
+
+    fn anywhere(&self, ends: (PeCoord, PeCoord)) -> Result<(Color, Vec<PeCoord>), CompileError> {
+        let (from, to) = ends;
+        let Some(path) = self.path(ends, u32::MAX / 2, None) else {
+            return Err(CompileError::one(format!(
+                "dead links cut tile {from} off from tile {to}, which have to exchange tokens"
+            )));
+        };
+        let shortest = self.color_of(&path).map(|color| (color, path));
+        shortest.or_else(|| self.colored(ends, u32::MAX / 2)).ok_or_else(|| {
+            let colors = self.ground.machine.fabric.colors;
+            CompileError::one(format!(
+                "no color is left for the lane from tile {from} to tile {to}: all {colors} are in use on its way \
+                 (--set machine.fabric.colors, or a larger grid)"
+            ))
+        })
+    }
+
+    /// The cheapest path, on tiles where a color is free if one is named. Only with the largest margin does it go through
+    /// the windows of stages that it does not begin or end in.
+    fn path(
+        &self,
+        (from, to): (PeCoord, PeCoord),
+        margin: u32,
+        color: Option<Color>,
+    ) -> Option<Vec<PeCoord>> {
+        let colors = &self.ground.colors;
+        let is_free =
+            |at: PeCoord| color.is_none_or(|color| colors.free(at, None) & 1 << color.0 != 0);
+        let own = [from, to].map(|at| colors.owner(at));
+        let is_far = !MARGINS.contains(&margin);
+        let cost = |at: PeCoord| {
+            let place = match colors.owner(at) {
+                None => COSTS[0],
+                stage if own.contains(&stage) => COSTS[1],
+                Some(_) if is_far => COSTS[2],
+                Some(_) => return None,
+            };
+            is_free(at).then(|| place + colors.in_use(at))
+        };
+        if !is_free(from) {
+            return None;
         }
-        path.reverse();
-        Some(path)
+        let links = ways::cheapest(self.ground, (from, to), margin, cost)?;
+        Some(links.into_iter().map(|(at, _)| at).chain([to]).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 //! The passes, in order, one module each:
 //!
 //! 1. `check`: what the graph may contain;
-//! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`) and past dead PEs
-//!    (`pack`, `seams`);
+//! 2. `place`: layers to stages, stages to rectangles of tiles in `bands`, by predicted time (`estimate`) and past dead
+//!    PEs (`pack`, `seams`);
 //! 3. `tiling`: which elements of every tensor each PE holds;
 //! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines`;
 //! 5. `layout`: SRAM addresses, of them the KV `cache`;
@@ -22,6 +22,7 @@
 
 mod asm;
 mod assemble;
+mod bands;
 mod cache;
 mod check;
 mod colors;

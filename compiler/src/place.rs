@@ -1,15 +1,15 @@
-//! Pass 2, place: stages become rectangles of tiles, each with a port tile, and corridors between them.
+//! Pass 2, place: stages become rectangles of tiles, each behind a row of ports, in `bands`.
 //!
-//! On a grid of at least two rows and two columns, column 0 and one row above each band of rectangles are corridors:
-//! they hold the ports and carry the lanes between stages. On a single row or column, port and rectangle follow
-//! one another and lanes pass through the rectangles' routers. Dead PEs are stepped over (`pack`, `seams`).
+//! A rectangle has its columns and rows in the order in which items go through them: the *port row* lies before row 0, the
+//! *exit row* is the last. In every other band all this is turned by 180 degrees; on grids of few rows, rows and columns are
+//! exchanged. Dead PEs are stepped over (`pack`, `seams`).
 
+use crate::bands::{self, Bands};
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
 use crate::options::{Goal, Mapping};
 use crate::pack::{Cell, Live, pack};
-use crate::seams::Gaps;
-use fabric::{DefectMap, Machine, PeCoord, Port};
+use fabric::{DefectMap, Machine, PeCoord, Port, Position, Route};
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -24,61 +24,114 @@ pub(crate) enum Work {
     Head,
 }
 
+/// How a rectangle lies on the grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Lie {
+    /// By 180 degrees.
+    pub(crate) turned: bool,
+    /// Rows and columns of the grid are exchanged.
+    pub(crate) transposed: bool,
+}
+
+impl Lie {
+    /// The grid's name for a side of the rectangle's tiles, by which south is where items go.
+    pub(crate) fn port(self, port: Port) -> Port {
+        let port = if self.turned { port.opposite() } else { port };
+        match (self.transposed, port) {
+            (true, Port::North) => Port::West,
+            (true, Port::West) => Port::North,
+            (true, Port::South) => Port::East,
+            (true, Port::East) => Port::South,
+            (_, same) => same,
+        }
+    }
+
+    /// The side of the grid on which the next band lies.
+    pub(crate) fn aside(self) -> Port {
+        if self.transposed { Port::South } else { Port::East }
+    }
+
+    /// A route in a rectangle, as it is on the grid.
+    pub(crate) fn route(self, route: &Route) -> Route {
+        let position = |p: &Position| Position {
+            rx: self.port(p.rx),
+            tx: p.tx.iter().map(|tx| self.port(tx)).collect(),
+        };
+        Route { color: route.color, positions: route.positions.iter().map(position).collect() }
+    }
+
+    /// The tile of the grid for one that is counted with rows and columns exchanged where they are.
+    fn tile(self, at: PeCoord) -> PeCoord {
+        if self.transposed { PeCoord::new(at.y, at.x) } else { at }
+    }
+}
+
 /// A stage on the grid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stage {
     pub(crate) work: Work,
-    /// North-west corner of the rectangle's window.
-    pub(crate) origin: PeCoord,
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// The tile that holds the stage's next item; next to the north-west tile unless dead PEs are in between.
-    pub(crate) port: PeCoord,
-    /// Side of the north-west tile on which the port lies.
-    pub(crate) entry: Port,
-    /// Tiles of the window that are not the rectangle's.
-    pub(crate) gaps: Gaps,
+    pub(crate) cell: Cell,
 }
 
 impl Stage {
     /// The tile in column `c`, row `r` of the rectangle.
     pub(crate) fn tile(&self, c: u32, r: u32) -> PeCoord {
-        self.gaps.tile(self.origin, c, r)
+        self.at(c, r + 1)
     }
 
-    /// Columns and rows of the window: the rectangle with the tiles that it leaves out.
-    pub(crate) fn window(&self) -> (u32, u32) {
-        (self.width + self.gaps.spare, self.gaps.window_rows(self.height))
+    /// The tile of the port of column `c`.
+    pub(crate) fn port(&self, c: u32) -> PeCoord {
+        self.at(c, 0)
+    }
+
+    /// Where items leave column `c`.
+    pub(crate) fn exit(&self, c: u32) -> PeCoord {
+        self.tile(c, self.height - 1)
+    }
+
+    /// The tile in column `c`, the port row being row 0.
+    fn at(&self, c: u32, r: u32) -> PeCoord {
+        let Cell { corner, lie, gaps } = &self.cell;
+        let (c, r) = if lie.turned { (self.width - 1 - c, self.height - r) } else { (c, r) };
+        lie.tile(gaps.tile(*corner, c, r))
+    }
+
+    /// North-west corner, columns and rows of the window: rectangle and port row with the tiles that they leave out.
+    pub(crate) fn window(&self) -> (PeCoord, u32, u32) {
+        let Cell { corner, lie, gaps } = &self.cell;
+        let (width, height) = (self.width + gaps.spare, gaps.window_rows(self.height + 1));
+        let size = lie.tile(PeCoord::new(width, height));
+        (lie.tile(*corner), size.x, size.y)
     }
 
     /// Whether the window holds a tile.
     pub(crate) fn contains(&self, at: PeCoord) -> bool {
-        let (width, height) = self.window();
-        (self.origin.x..self.origin.x + width).contains(&at.x)
-            && (self.origin.y..self.origin.y + height).contains(&at.y)
+        let (corner, width, height) = self.window();
+        (corner.x..corner.x + width).contains(&at.x)
+            && (corner.y..corner.y + height).contains(&at.y)
+    }
+
+    /// North-west corner, columns and rows of the smallest area that holds the rectangle.
+    pub(crate) fn area(&self) -> (PeCoord, u32, u32) {
+        let ends = [self.tile(0, 0), self.exit(self.width - 1)];
+        let (corner, width, height) = self.window();
+        let rows = ends.map(|at| if self.cell.lie.transposed { at.x } else { at.y });
+        let (first, last) = (rows[0].min(rows[1]), rows[0].max(rows[1]));
+        match self.cell.lie.transposed {
+            true => (PeCoord::new(first, corner.y), last - first + 1, height),
+            false => (PeCoord::new(corner.x, first), width, last - first + 1),
+        }
     }
 }
 
-/// How a grid is cut into equal cells, each a rectangle with its port.
+/// How a grid is cut into equal rectangles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) layers_per_stage: u32,
     pub(crate) width: u32,
     pub(crate) height: u32,
-}
-
-/// Number of cells of this size that the grid holds where nothing is dead.
-pub(crate) fn cells(machine: &Machine, width: u32, height: u32) -> u32 {
-    let (grid_w, grid_h) = (machine.width, machine.height);
-    if width == 0 || height == 0 || width > grid_w || height > grid_h {
-        return 0;
-    }
-    match (grid_w, grid_h) {
-        (_, 1) if height == 1 => grid_w / (width + 1),
-        (1, _) if width == 1 => grid_h / (height + 1),
-        (_, 1) | (1, _) => 0,
-        _ => ((grid_w - 1) / width) * (grid_h / (height + 1)),
-    }
 }
 
 /// The stages of a model of `layers` layers.
@@ -105,11 +158,9 @@ pub(crate) fn place(
         return Err(does_not_fit(machine, map, estimate, mapping));
     };
     let works = partition(estimate.layers(), cut.layers_per_stage);
-    let stages = works.into_iter().zip(cells).map(|(work, cell)| {
-        let Cell { origin, port, entry, gaps } = cell;
-        Stage { work, origin, width: cut.width, height: cut.height, port, entry, gaps }
-    });
-    Ok((cut, stages.collect()))
+    let (width, height) = (cut.width, cut.height);
+    let stages = works.into_iter().zip(cells);
+    Ok((cut, stages.map(|(work, cell)| Stage { work, width, height, cell }).collect()))
 }
 
 fn best_cut(
@@ -123,7 +174,7 @@ fn best_cut(
     let mut best: Option<(u128, Cut, Vec<Cell>)> = None;
     for cut in candidates(machine, estimate.layers(), mapping) {
         let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
-        if cells(machine, cut.width, cut.height) < stages || refused.contains(&cut) {
+        if Bands::of(machine, &cut, stages).is_none() || refused.contains(&cut) {
             continue;
         }
         // Most candidates are worse than the best so far and need no look at their SRAM.
@@ -143,7 +194,7 @@ fn best_cut(
 /// What a cut is judged by; less is better.
 fn score(estimate: &Estimate, goal: Goal, cut: &Cut, stages: u32) -> u128 {
     let cycles = u128::from(estimate.cycles(cut));
-    let pes = u128::from(stages) * (u128::from(cut.width) * u128::from(cut.height) + 1);
+    let pes = u128::from(stages) * u128::from(cut.width) * (u128::from(cut.height) + 1);
     match goal {
         Goal::Balanced => cycles.pow(3).saturating_mul(pes.pow(2)),
         Goal::Latency => cycles,
@@ -168,10 +219,11 @@ fn candidates(machine: &Machine, layers: usize, mapping: &Mapping) -> Vec<Cut> {
         0 => sizes(0, layers as u32),
         fixed => vec![fixed.min(layers as u32)],
     };
+    let (columns, rows) = bands::size(machine);
     let mut cuts = Vec::new();
     for &layers_per_stage in &shared {
-        for &height in &sizes(mapping.stage_height, machine.height) {
-            for &width in &sizes(mapping.stage_width, machine.width) {
+        for &height in &sizes(mapping.stage_height, rows) {
+            for &width in &sizes(mapping.stage_width, columns) {
                 cuts.push(Cut { layers_per_stage, width, height });
             }
         }
@@ -189,7 +241,7 @@ fn does_not_fit(
     let mut nearest: Option<(u64, String)> = None;
     for cut in candidates(machine, estimate.layers(), mapping) {
         let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
-        if cells(machine, cut.width, cut.height) < stages
+        if Bands::of(machine, &cut, stages).is_none()
             || pack(machine, &live, &cut, stages as usize).is_none()
         {
             continue;
@@ -214,7 +266,7 @@ fn does_not_fit(
     let mut diagnostics = vec![match nearest {
         Some((_, text)) => format!("the model does not fit: {text}; {grid}"),
         None => format!(
-            "the model does not fit: {} stages do not find room side by side; {grid}",
+            "the model does not fit: {} stages do not find room one behind another; {grid}",
             partition(estimate.layers(), estimate.layers() as u32).len()
         ),
     }];
@@ -235,8 +287,7 @@ fn smallest_square(machine: &Machine, estimate: &Estimate, mapping: &Mapping) ->
         let machine = Machine { width: side, height: side, ..machine.clone() };
         candidates(&machine, estimate.layers(), mapping).into_iter().any(|cut| {
             let stages = partition(estimate.layers(), cut.layers_per_stage).len() as u32;
-            cells(&machine, cut.width, cut.height) >= stages
-                && matches!(estimate.fit(&cut), Fit::Fits)
+            Bands::of(&machine, &cut, stages).is_some() && matches!(estimate.fit(&cut), Fit::Fits)
         })
     };
     let mut high = 2;

@@ -63,7 +63,7 @@ impl Plan {
         let planned = stages.iter().zip(&image.stages).map(|(stage, info)| PlannedStage {
             name: info.name.clone(),
             size: (stage.width, stage.height),
-            origin: stage.origin,
+            origin: stage.area().0,
             sram_max: stage_max(image, stage),
         });
         let used: Vec<usize> =

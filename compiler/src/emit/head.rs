@@ -1,12 +1,12 @@
 //! The program of a PE in the head stage: final norm, logits, and the largest of them, or all of them to the host.
 
 use crate::asm::{Asm, mem, n};
-use crate::emit::collective::reduce;
+use crate::emit::collective::{broadcast_reg, reduce};
 use crate::emit::layers::receive;
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{Formats, Place, f32_reg, marks, regs};
 use crate::layout::HeadLayout;
-use crate::lines::{COLUMN, LinePos, ROW};
+use crate::lines::{COLUMN, LinePos, READY, ROW};
 use crate::split::Split;
 use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
 
@@ -36,9 +36,11 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
     let vocab = stage.vocab.len(place.row);
     let mut asm = Asm::new();
     let next_item = asm.here();
-    receive(&mut asm, place, layout.x, hidden);
-    let at_root = row.is_root() && place.row == place.height / 2;
-    pass_end(&mut asm, place, &row);
+    let in_root_row = LinePos::centred(place.row, place.height, COLUMN).is_root();
+    if in_root_row {
+        asm.send(READY, regs::VOID);
+    }
+    receive(&mut asm, layout.x, hidden);
     linear::renew_unscale(&mut asm, &row);
     linear::prepare_norm(
         &mut asm,
@@ -73,30 +75,19 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
             if row.is_root() {
                 choose(&mut asm, stage, place);
             }
-            if at_root {
+            if row.is_root() && in_root_row {
                 answer(&mut asm, stage.to_host, feedback);
             }
         }
         None if row.is_root() => send_logits(&mut asm, stage, place),
         None => {}
     }
+    if in_root_row {
+        // The root has had everybody's sums: all are done.
+        broadcast_reg(&mut asm, &row, regs::VOID);
+    }
     asm.jump(next_item);
     asm.finish()
-}
-
-/// The item's end is known in the first row only; the root of the rectangle needs it. It goes down the root's
-/// column on the broadcast color, which the head does not use otherwise.
-fn pass_end(asm: &mut Asm, place: Place, row: &LinePos) {
-    let root_row = place.height / 2;
-    if !row.is_root() || root_row == 0 {
-        return;
-    }
-    let color = COLUMN.broadcast;
-    if place.row == 0 {
-        asm.send(color, regs::END);
-    } else if place.row == root_row {
-        asm.recv(regs::END, color);
-    }
 }
 
 /// Logits of the row on its root: sums times the norm's factor, plus bias, capped.
