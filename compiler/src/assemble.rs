@@ -12,7 +12,7 @@ use crate::estimate::Estimate;
 use crate::fill::{self, Filler};
 use crate::lanes::{Lanes, add_routes};
 use crate::layout::HeadLayout;
-use crate::lines::{LinePos, ROW, TileRoutes};
+use crate::lines::TileRoutes;
 use crate::place::{Stage, Work};
 use crate::split::Split;
 use crate::tiling::LayerTiling;
@@ -246,7 +246,7 @@ impl Assembler<'_> {
         };
         let mut parts = Vec::new();
         for (place, node) in places(stage) {
-            if LinePos::centred(place.column, w, ROW).is_root() {
+            if place.in_row.is_root() {
                 let pe = self.image.index(tile_of(stage, node));
                 parts.push((pe, logits, vocab.len(place.row)));
             }
@@ -275,6 +275,9 @@ impl Assembler<'_> {
 fn places(stage: &Stage) -> impl Iterator<Item = (Place, Node)> {
     let (width, height) = (stage.width, stage.height);
     let places = (0..height).flat_map(move |row| (0..width).map(move |column| (column, row)));
-    let place = move |(column, row)| Place { column, row, width, height };
+    let place = move |(column, row)| {
+        let (in_row, in_column) = (stage.in_row(column), stage.in_column(row));
+        Place { column, row, width, height, in_row, in_column }
+    };
     places.map(place).enumerate().map(|(node, place)| (place, node))
 }

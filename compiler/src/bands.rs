@@ -43,7 +43,7 @@ impl Bands {
     /// The bands for `wanted` stages on so many `rows`: one if they find room in it; else the corridors get all rows that
     /// the stages leave over.
     pub(crate) fn new(machine: &Machine, rows: u32, cut: &Cut, wanted: u32) -> Option<Bands> {
-        let each = cut.height + 1;
+        let each = cut.height.checked_add(1)?;
         if wanted <= rows / each {
             return Some(Bands { stages: wanted, before: 0, corridor: 0 });
         }
@@ -60,8 +60,8 @@ impl Bands {
     pub(crate) fn of(machine: &Machine, cut: &Cut, wanted: u32) -> Option<Bands> {
         let (columns, rows) = size(machine);
         let bands = Bands::new(machine, rows, cut, wanted)?;
-        let needed = wanted.div_ceil(bands.stages) * cut.width;
-        (needed <= columns - first_column(columns)).then_some(bands)
+        let room = (columns - first_column(columns)) / cut.width;
+        (wanted.div_ceil(bands.stages) <= room).then_some(bands)
     }
 
     /// How often items turn on their way through so many stages.

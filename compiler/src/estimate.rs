@@ -6,7 +6,8 @@ use crate::emit::mlp::deals_activation;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
-use crate::place::Cut;
+use crate::place::{Cut, Work};
+use crate::roots::{self, Roots};
 use crate::split::Split;
 use crate::tiling::{LayerDims, LayerTiling, MlpDims, MlpTiling};
 use fabric::Machine;
@@ -255,14 +256,16 @@ impl Estimate<'_> {
         setup + rate.cycles_for(rows * columns) + cost.row_cycles * rows
     }
 
-    /// A sum to the middle of a line and a broadcast from there.
+    /// The roots of a stage's lines.
+    pub(crate) fn roots(&self, cut: &Cut, work: &Work) -> Roots {
+        Roots::new(self.machine, cut, work, (&self.dims, self.vocab, &self.kinds))
+    }
+
+    /// A sum along a line and a broadcast of the result.
     fn line(&self, len: u32, elements: u32) -> u64 {
         if len <= 1 {
             return 0;
         }
-        let f = &self.machine.fabric;
-        let ramp = self.machine.pe.ramp_cycles;
-        let per_link = f.hop_cycles + 2 * ramp + 1;
-        u64::from(len / 2) * (per_link + f.hop_cycles) + 4 * u64::from(elements) + 40
+        roots::sum_cycles(self.machine, len, elements) + 2 * u64::from(elements) + 40
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn lay(
     let host = End::Host(PeCoord::new(0, 0));
     let first = End::Pe(stages[0].port(0));
     let head = stages.last().expect("there are at least three stages");
-    let root = End::Pe(head.tile(head.width / 2, head.height / 2));
+    let root = End::Pe(head.tile(head.roots.row, head.roots.column));
     let pairs = stages.windows(2).map(|pair| {
         let columns = 0..pair[0].width;
         columns.map(|column| router.transfer(&pair[0], &pair[1], column)).collect()

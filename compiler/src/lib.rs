@@ -6,7 +6,7 @@
 //! 2. `place`: layers to stages, stages to rectangles of tiles in `bands`, by predicted time (`estimate`) and past dead
 //!    PEs (`pack`, `seams`);
 //! 3. `tiling`: which elements of every tensor each PE holds;
-//! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines`;
+//! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines` to their `roots`;
 //! 5. `layout`: SRAM addresses, of them the KV `cache`;
 //! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
 //! 7. `lanes`: paths and colors between stages;
@@ -43,6 +43,7 @@ mod pack;
 mod place;
 mod plan;
 mod protocol;
+mod roots;
 mod seams;
 mod split;
 mod tiling;

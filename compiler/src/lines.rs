@@ -1,7 +1,7 @@
 //! Pass 4, collectives on a line of PEs: how they are routed.
 //!
 //! A line is a row of a rectangle, a column, or the rows of a column that share a head. Sums run as two chains
-//! from both ends to the root in the middle; results are broadcast from the root. A chain alternates
+//! from both ends to the root ([`crate::roots`]); results are broadcast from the root. A chain alternates
 //! between two colors, because a router takes a color from one port only; the colors are dealt so that the root's two
 //! neighbours send on different ones.
 

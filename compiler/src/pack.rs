@@ -111,6 +111,7 @@ fn pack_bands(
 mod tests {
     use super::*;
     use crate::place::{Stage, Work};
+    use crate::roots::Roots;
     use fabric::{Defects, Port};
     use std::collections::BTreeSet;
 
@@ -122,7 +123,8 @@ mod tests {
     fn packed(machine: &Machine, (width, height): (u32, u32), wanted: usize) -> Option<Vec<Stage>> {
         let cut = Cut { layers_per_stage: 1, width, height };
         let cells = pack(machine, &Live::new(machine, &DefectMap::of(machine)), &cut, wanted)?;
-        let stage = |cell| Stage { work: Work::Embed, width, height, cell };
+        let stage =
+            |cell| Stage { work: Work::Embed, width, height, cell, roots: Roots::default() };
         Some(cells.into_iter().map(stage).collect())
     }
 

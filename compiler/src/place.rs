@@ -7,8 +7,10 @@
 use crate::bands::{self, Bands};
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
+use crate::lines::{COLUMN, LinePos, ROW};
 use crate::options::{Goal, Mapping};
 use crate::pack::{Cell, Live, pack};
+use crate::roots::Roots;
 use fabric::{DefectMap, Machine, PeCoord, Port, Position, Route};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -73,6 +75,7 @@ pub(crate) struct Stage {
     pub(crate) width: u32,
     pub(crate) height: u32,
     pub(crate) cell: Cell,
+    pub(crate) roots: Roots,
 }
 
 impl Stage {
@@ -89,6 +92,16 @@ impl Stage {
     /// Where items leave column `c`.
     pub(crate) fn exit(&self, c: u32) -> PeCoord {
         self.tile(c, self.height - 1)
+    }
+
+    /// The place of column `c` in its row.
+    pub(crate) fn in_row(&self, c: u32) -> LinePos {
+        LinePos { at: c, len: self.width, root: self.roots.row, colors: ROW }
+    }
+
+    /// The place of row `r` in its column.
+    pub(crate) fn in_column(&self, r: u32) -> LinePos {
+        LinePos { at: r, len: self.height, root: self.roots.column, colors: COLUMN }
     }
 
     /// The tile in column `c`, the port row being row 0.
@@ -160,7 +173,11 @@ pub(crate) fn place(
     let works = partition(estimate.layers(), cut.layers_per_stage);
     let (width, height) = (cut.width, cut.height);
     let stages = works.into_iter().zip(cells);
-    Ok((cut, stages.map(|(work, cell)| Stage { work, width, height, cell }).collect()))
+    let stage = |(work, cell)| {
+        let roots = estimate.roots(&cut, &work);
+        Stage { work, width, height, cell, roots }
+    };
+    Ok((cut, stages.map(stage).collect()))
 }
 
 fn best_cut(

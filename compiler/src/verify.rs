@@ -128,6 +128,7 @@ mod tests {
     use crate::lanes::End;
     use crate::pack::Cell;
     use crate::place::Lie;
+    use crate::roots::Roots;
     use crate::seams::Gaps;
     use fabric::Defects;
     use std::panic::catch_unwind;
@@ -167,7 +168,13 @@ mod tests {
         let machine = fabric::presets::preset("wse3-64").expect("a preset");
         let stage = |work, x| {
             let (corner, lie, gaps) = (PeCoord::new(x, 0), Lie::default(), Gaps::default());
-            Stage { work, width: 2, height: 1, cell: Cell { corner, lie, gaps } }
+            Stage {
+                work,
+                width: 2,
+                height: 1,
+                cell: Cell { corner, lie, gaps },
+                roots: Roots::default(),
+            }
         };
         let good = [stage(Work::Embed, 0), stage(Work::Layers(0..2), 2), stage(Work::Head, 4)];
         let map = DefectMap::of(&machine);

@@ -2,7 +2,7 @@
 //! ways and colors the wires take between them where some are dead, is for `detour` to say.
 
 use crate::estimate::Estimate;
-use crate::lines::{BLOCK, COLUMN, INGRESS, LinePos, READY, ROW, TileRoutes};
+use crate::lines::{BLOCK, INGRESS, LinePos, READY, ROW, TileRoutes};
 use crate::place::{Stage, Work};
 use crate::tiling::LayerTiling;
 use fabric::{PeCoord, Port, Ports, Route};
@@ -50,8 +50,7 @@ impl Wires {
                 let routes = &mut wires.routes[(row * stage.width + column) as usize];
                 match &stage.work {
                     Work::Embed => {
-                        let line = LinePos::centred(row, stage.height, COLUMN);
-                        line.route(routes, Port::North, Port::South);
+                        stage.in_column(row).route(routes, Port::North, Port::South);
                     }
                     Work::Layers(_) => layers(stage, &tiling, (column, row), routes),
                     Work::Head => head(stage, (column, row), routes),
@@ -66,7 +65,7 @@ impl Wires {
 /// The row from which a stage's port row is told that all is done.
 pub(crate) fn ready_row(stage: &Stage) -> u32 {
     match stage.work {
-        Work::Head => LinePos::centred(0, stage.height, COLUMN).root,
+        Work::Head => stage.roots.column,
         _ => stage.height - 1,
     }
 }
@@ -106,17 +105,16 @@ fn transfer(stage: &Stage, row: u32, routes: &mut TileRoutes) {
 fn layers(stage: &Stage, tiling: &LayerTiling, (column, row): (u32, u32), routes: &mut TileRoutes) {
     let heads = tiling.row_heads(row);
     let within = row - heads.block_start;
-    LinePos::centred(column, stage.width, ROW).route(routes, Port::West, Port::East);
-    LinePos::centred(row, stage.height, COLUMN).route(routes, Port::North, Port::South);
+    stage.in_row(column).route(routes, Port::West, Port::East);
+    stage.in_column(row).route(routes, Port::North, Port::South);
     LinePos::centred(within, heads.block_len, BLOCK).route(routes, Port::North, Port::South);
 }
 
 fn head(stage: &Stage, (column, row): (u32, u32), routes: &mut TileRoutes) {
-    let line = LinePos::centred(column, stage.width, ROW);
+    let line = stage.in_row(column);
     line.route_chain(routes, Port::West, Port::East);
     if line.is_root() {
-        let roots = LinePos::centred(row, stage.height, COLUMN);
-        roots.route_chain(routes, Port::North, Port::South);
+        stage.in_column(row).route_chain(routes, Port::North, Port::South);
     }
     if row == ready_row(stage) {
         line.route_broadcast(routes, Port::West, Port::East);

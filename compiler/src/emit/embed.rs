@@ -6,7 +6,7 @@ use crate::emit::layers::{exit_of, send_on};
 use crate::emit::port::TransferColors;
 use crate::emit::{Formats, Place, f32_reg, regs};
 use crate::layout::EmbedLayout;
-use crate::lines::{COLUMN, INGRESS, LinePos, READY};
+use crate::lines::{INGRESS, READY};
 use crate::split::Split;
 use pe_isa::{AluOp, DType, Operand, Program, Reg, Src, VecOp};
 
@@ -29,7 +29,7 @@ pub(crate) struct EmbedStage {
 /// of its rows, with zero otherwise; the column's sum is the embedding. So all ids take the same time. A table of positions is
 /// dealt, and its rows are added, in the same way.
 pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
-    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let column = place.in_column;
     let hidden = stage.hidden.len(place.column);
     let mut asm = Asm::new();
     let next_item = asm.here();

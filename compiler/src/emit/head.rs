@@ -6,7 +6,7 @@ use crate::emit::layers::receive;
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{Formats, Place, f32_reg, marks, regs};
 use crate::layout::HeadLayout;
-use crate::lines::{COLUMN, LinePos, READY, ROW};
+use crate::lines::READY;
 use crate::split::Split;
 use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
 
@@ -30,13 +30,13 @@ pub(crate) struct HeadStage {
 
 /// The program of the PE at `place`.
 pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
-    let row = LinePos::centred(place.column, place.width, ROW);
+    let row = place.in_row;
     let layout = &stage.layout;
     let hidden = stage.hidden.len(place.column);
     let vocab = stage.vocab.len(place.row);
     let mut asm = Asm::new();
     let next_item = asm.here();
-    let in_root_row = LinePos::centred(place.row, place.height, COLUMN).is_root();
+    let in_root_row = place.in_column.is_root();
     if in_root_row {
         asm.send(READY, regs::VOID);
     }
@@ -111,7 +111,7 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
 /// All logits to the host, behind a word that says whose they are, in the order of the ids: what comes from the north has
 /// lower ids than this row, what comes from the south has higher ones.
 fn send_logits(asm: &mut Asm, stage: &HeadStage, place: Place) {
-    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let column = place.in_column;
     if column.is_root() {
         asm.send(stage.to_host, regs::WHERE);
     }
@@ -138,7 +138,7 @@ fn choose(asm: &mut Asm, stage: &HeadStage, place: Place) {
     let base = Operand::Reg(regs::VOCAB, DType::U32);
     let shape = [n(stage.vocab.len(place.row))];
     asm.vec(VecOp::ArgMax, &shape, f32_reg(regs::A), logits, base);
-    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let column = place.in_column;
     let (value, id) = (regs::C, regs::D);
     if let Some(color) = column.low_arrival() {
         asm.recv(value, color);

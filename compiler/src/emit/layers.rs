@@ -5,7 +5,7 @@ use crate::emit::linear::NormAt;
 use crate::emit::port::TransferColors;
 use crate::emit::{Formats, Place, attention, cache, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
-use crate::lines::{COLUMN, INGRESS, LinePos, READY, ROW};
+use crate::lines::{INGRESS, LinePos, READY};
 use crate::tiling::{LayerTiling, RowHeads};
 use models::{Block, DecoderGraph, Norm, Residual};
 use pe_isa::{AluOp, Cond, DType, Program, Src, VecOp};
@@ -41,8 +41,8 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     let pe = Pe {
         stage,
         place,
-        row: LinePos::centred(place.column, place.width, ROW),
-        column: LinePos::centred(place.row, place.height, COLUMN),
+        row: place.in_row,
+        column: place.in_column,
         heads: stage.tiling.row_heads(place.row),
         hidden: stage.tiling.hidden.len(place.column),
     };

@@ -18,6 +18,7 @@ pub(crate) mod mlp;
 pub(crate) mod port;
 pub(crate) mod router;
 
+use crate::lines::LinePos;
 use crate::options::Numerics;
 use pe_isa::{Operand, Reg};
 
@@ -128,6 +129,10 @@ pub(crate) struct Place {
     pub(crate) row: u32,
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// Its place in its row.
+    pub(crate) in_row: LinePos,
+    /// Its place in its column.
+    pub(crate) in_column: LinePos,
 }
 
 /// What all emitters need to know.
