@@ -82,7 +82,7 @@ fn is_a_run_reported_that_the_whole_wafer_has_no_room_for() {
     // The head lies further off, so that the lane back to the embedding holds more requests than on the whole wafer.
     let model = model("models/stdlib-1m");
     let mut args = vec!["run", &model, "--max-new-tokens", "1", "--json"];
-    args.extend(["--prompt-ids", "5"].repeat(45));
+    args.extend(["--prompt-ids", "5"].repeat(50));
     args.extend(["--set", "machine.defects.rate=0.3"]);
     let call = wafersim(&args);
     assert_eq!(call.code, Some(0), "{}", call.err);

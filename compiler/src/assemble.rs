@@ -17,7 +17,7 @@ use crate::place::{Stage, Work};
 use crate::split::Split;
 use crate::tiling::LayerTiling;
 use crate::verify;
-use crate::wires::{Node, port_node, relay_place, tile_of};
+use crate::wires::{Node, in_port_row, port_node, tile_of};
 use fabric::{
     HostIn, HostOut, PeCoord, PeIdx, Port, Probe, ProgramId, RouteSetId, Segment, StageInfo,
     WaferImage,
@@ -107,7 +107,7 @@ impl Assembler<'_> {
         let sources = Sources { prompts: lanes.prompts.color, feedback };
         for (at, stage) in stages.iter().enumerate() {
             for column in 0..stage.width {
-                let ports = relay_place(column, stage.width);
+                let ports = in_port_row(column, stage.width);
                 let (program, words) = match at.checked_sub(1) {
                     Some(before) => {
                         let len = hidden.len(column);
@@ -115,7 +115,7 @@ impl Assembler<'_> {
                         (port::stage_port(lanes, len), len)
                     }
                     None if ports.is_root() => (port::first_port(sources, &ports, stage.width), 0),
-                    None => (port::relay(&ports), 0),
+                    None => (port::next_port(&ports), 0),
                 };
                 let node = port_node(stage, column);
                 self.set((at, node), program, Vec::new(), 4 * words, Vec::new());

@@ -71,22 +71,16 @@ pub(crate) fn ready_row(stage: &Stage) -> u32 {
 }
 
 /// The place of a column's port among those of the embedding, whose first one alone takes items.
-pub(crate) fn relay_place(column: u32, width: u32) -> LinePos {
+pub(crate) fn in_port_row(column: u32, width: u32) -> LinePos {
     LinePos { at: column, len: width, root: 0, colors: ROW }
 }
 
-/// A port's: items down the column, and up the column that all is done. The embedding's first port sends items down all
-/// columns, and hears through the others that all is done.
+/// A port's: items down the column, and up the column that all is done. The embedding's first port sends items to the others.
 fn port(stage: &Stage, column: u32, routes: &mut TileRoutes) {
-    let down = Ports::one(Port::South);
     if stage.work == Work::Embed {
-        let rx = if column == 0 { Port::Ramp } else { Port::West };
-        let tx = if column + 1 < stage.width { down.with(Port::East) } else { down };
-        routes.add(Route::fixed(INGRESS, rx, tx));
-        relay_place(column, stage.width).route_chain(routes, Port::West, Port::East);
-    } else {
-        routes.add(Route::fixed(INGRESS, Port::Ramp, down));
+        in_port_row(column, stage.width).route_broadcast(routes, Port::West, Port::East);
     }
+    routes.add(Route::fixed(INGRESS, Port::Ramp, Ports::one(Port::South)));
     routes.add(Route::fixed(READY, Port::South, Ports::one(Port::Ramp)));
 }
 

@@ -3,7 +3,7 @@
 use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{reduce, share_in_place};
 use crate::emit::layers::{exit_of, send_on};
-use crate::emit::port::TransferColors;
+use crate::emit::port::{ID, TransferColors};
 use crate::emit::{Formats, Place, f32_reg, regs};
 use crate::layout::EmbedLayout;
 use crate::lines::{INGRESS, READY};
@@ -33,7 +33,7 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     let hidden = stage.hidden.len(place.column);
     let mut asm = Asm::new();
     let next_item = asm.here();
-    let id = regs::A;
+    let id = ID;
     let exit = exit_of(&stage.transfers, place);
     if let Some(lanes) = exit {
         asm.recv(regs::VOID, lanes.grant);

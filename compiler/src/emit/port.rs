@@ -33,6 +33,9 @@ pub(crate) fn stage_port(lanes: TransferColors, len: u32) -> Program {
     asm.finish()
 }
 
+/// The token of an item of the embedding.
+pub(crate) const ID: Reg = regs::A;
+
 /// Where the embedding's first port gets items from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sources {
@@ -68,12 +71,19 @@ pub(crate) fn first_port(sources: Sources, ports: &LinePos, width: u32) -> Progr
 }
 
 fn pass_id(asm: &mut Asm, from: Color, ports: &LinePos, width: u32) {
-    let id: Reg = regs::A;
-    [regs::WHERE, regs::END, id].into_iter().for_each(|reg| asm.recv(reg, from));
+    [regs::WHERE, regs::END, ID].into_iter().for_each(|reg| asm.recv(reg, from));
     asm.li(regs::SCALE, 1.0f32.to_bits());
     share_position(asm, width);
-    await_columns(asm, ports);
-    HEADER.into_iter().chain([id]).for_each(|reg| asm.send(INGRESS, reg));
+    asm.recv(regs::VOID, READY);
+    if ports.len > 1 {
+        item().for_each(|reg| asm.send(ports.colors.broadcast, reg));
+    }
+    item().for_each(|reg| asm.send(INGRESS, reg));
+}
+
+/// An item of the embedding.
+fn item() -> impl Iterator<Item = Reg> {
+    HEADER.into_iter().chain([ID])
 }
 
 /// Divides the position by the number of columns, for the KV caches.
@@ -86,21 +96,13 @@ fn share_position(asm: &mut Asm, width: u32) {
     asm.alu(AluOp::Or, regs::SHARE, regs::SHARE, Src::Reg(regs::B));
 }
 
-/// Another port of the embedding: tells the one before when its column and those behind it are ready.
-pub(crate) fn relay(ports: &LinePos) -> Program {
+/// Another port of the embedding: passes down its column what the first port sends along the row.
+pub(crate) fn next_port(ports: &LinePos) -> Program {
     let mut asm = Asm::new();
     let next_item = asm.here();
-    await_columns(&mut asm, ports);
-    if let Some(before) = ports.outgoing() {
-        asm.send(before, regs::VOID);
-    }
+    asm.recv(regs::VOID, READY);
+    item().for_each(|reg| asm.recv(reg, ports.colors.broadcast));
+    item().for_each(|reg| asm.send(INGRESS, reg));
     asm.jump(next_item);
     asm.finish()
-}
-
-/// Waits until this column of the embedding and all behind it are ready.
-fn await_columns(asm: &mut Asm, ports: &LinePos) {
-    for color in [READY].into_iter().chain(ports.high_arrival()) {
-        asm.recv(regs::VOID, color);
-    }
 }
