@@ -110,9 +110,9 @@ impl Assembler<'_> {
                 let ports = in_port_row(column, stage.width);
                 let (program, words) = match at.checked_sub(1) {
                     Some(before) => {
-                        let len = hidden.len(column);
+                        let words = regs::HEADER.len() as u32 + hidden.len(column);
                         let lanes = self.transfers(before)[column as usize];
-                        (port::stage_port(lanes, len), len)
+                        (port::stage_port(lanes, words), words)
                     }
                     None if ports.is_root() => (port::first_port(sources, &ports, stage.width), 0),
                     None => (port::next_port(&ports), 0),

@@ -9,6 +9,7 @@ use crate::place::Stage;
 use crate::ways;
 use fabric::{Machine, PeCoord, Port, Ports, Route};
 use pe_isa::Color;
+use std::collections::BTreeMap;
 
 /// Where a lane begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +84,8 @@ pub(crate) fn lay(
     let first = End::Pe(stages[0].port(0));
     let head = stages.last().expect("there are at least three stages");
     let root = End::Pe(head.tile(head.roots.row, head.roots.column));
-    let pairs = stages.windows(2).map(|pair| {
-        let columns = 0..pair[0].width;
-        columns.map(|column| router.transfer(&pair[0], &pair[1], column)).collect()
-    });
-    let transfers = pairs.collect::<Result<_, CompileError>>()?;
+    let transfers = stages.windows(2).map(|pair| router.transfers(&pair[0], &pair[1]));
+    let transfers = transfers.collect::<Result<_, CompileError>>()?;
     let lanes = Lanes {
         prompts: router.lane(host, first, None)?,
         answers: router.lane(root, host, None)?,
@@ -126,17 +124,18 @@ struct LaneRouter<'a, 'g> {
 }
 
 impl LaneRouter<'_, '_> {
-    /// The lanes of a column between two stages.
-    fn transfer(
-        &mut self,
-        from: &Stage,
-        to: &Stage,
-        column: u32,
-    ) -> Result<Transfer, CompileError> {
-        let path = self.beaten(from, to, column);
-        let (exit, port) = (End::Pe(from.exit(column)), End::Pe(to.port(column)));
-        let back = path.clone().map(|path| path.into_iter().rev().collect());
-        Ok(Transfer { item: self.lane(exit, port, path)?, grant: self.lane(port, exit, back)? })
+    /// The lanes between two stages; those first that have their usual paths.
+    fn transfers(&mut self, from: &Stage, to: &Stage) -> Result<Vec<Transfer>, CompileError> {
+        let paths = (0..from.width).map(|column| (column, self.beaten(from, to, column)));
+        let (usual, others): (Vec<_>, Vec<_>) = paths.partition(|(_, path)| path.is_some());
+        let mut lanes = BTreeMap::new();
+        for (column, path) in usual.into_iter().chain(others) {
+            let (exit, port) = (End::Pe(from.exit(column)), End::Pe(to.port(column)));
+            let back = path.clone().map(|path| path.into_iter().rev().collect());
+            let item = self.lane(exit, port, path)?;
+            lanes.insert(column, Transfer { item, grant: self.lane(port, exit, back)? });
+        }
+        Ok(lanes.into_values().collect())
     }
 
     /// The usual path of a column from one stage to the next: straight on, or through the corridor behind the exit row. The

@@ -16,19 +16,17 @@ pub(crate) struct TransferColors {
     pub(crate) grant: Color,
 }
 
-/// The port of a column of layers or the head, with room for a slice of `len` elements at byte 0.
-pub(crate) fn stage_port(lanes: TransferColors, len: u32) -> Program {
+/// The port of a column of layers or the head, with room at byte 0 for an item's `words` words, the header's among them.
+pub(crate) fn stage_port(lanes: TransferColors, words: u32) -> Program {
     let mut asm = Asm::new();
-    let buffer = mem(0, &[1], DType::F32);
+    let buffer = mem(0, &[1], DType::U32);
     let next_item = asm.here();
     asm.send(lanes.grant, regs::VOID);
-    HEADER.into_iter().for_each(|reg| asm.recv(reg, lanes.item));
-    let source = asm.from(lanes.item, DType::F32);
-    asm.mov(&[n(len)], buffer.clone(), source);
+    let source = asm.from(lanes.item, DType::U32);
+    asm.mov(&[n(words)], buffer.clone(), source);
     asm.recv(regs::VOID, READY);
-    HEADER.into_iter().for_each(|reg| asm.send(INGRESS, reg));
-    let target = asm.to(INGRESS, DType::F32);
-    asm.mov(&[n(len)], target, buffer);
+    let target = asm.to(INGRESS, DType::U32);
+    asm.mov(&[n(words)], target, buffer);
     asm.jump(next_item);
     asm.finish()
 }
