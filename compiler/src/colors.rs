@@ -1,7 +1,7 @@
 //! Which colors are in use on which tile, and which are kept for whom.
 
 use crate::lines::FIRST_LANE;
-use crate::place::Stage;
+use crate::stage::Stage;
 use fabric::{Machine, PeCoord};
 use pe_isa::Color;
 

@@ -8,7 +8,7 @@
 use crate::colors::Colors;
 use crate::error::CompileError;
 use crate::lines::FIRST_LANE;
-use crate::place::Stage;
+use crate::stage::Stage;
 use crate::ways::{self, Way};
 use crate::wires::{Node, Wires, neighbour, port_node, tile_of};
 use fabric::{DefectMap, Machine, PeCoord, Port, Ports, Route};

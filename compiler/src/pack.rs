@@ -2,8 +2,9 @@
 //! of one stage is in line with the port row of the next.
 
 use crate::bands::{Bands, first_column, is_transposed, size};
-use crate::place::{Cut, Lie};
+use crate::place::Cut;
 use crate::seams::Gaps;
+use crate::stage::Lie;
 use fabric::{DefectMap, Machine, PeCoord};
 
 /// The live PEs of a grid, by row; rows and columns are exchanged where the bands have them so.
@@ -110,8 +111,8 @@ fn pack_bands(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::{Stage, Work};
     use crate::roots::Roots;
+    use crate::stage::{Stage, Work};
     use fabric::{Defects, Port};
     use std::collections::BTreeSet;
 

@@ -1,7 +1,8 @@
 //! The placement, for people.
 
 use crate::estimate::Estimate;
-use crate::place::{Cut, Stage, Work};
+use crate::place::Cut;
+use crate::stage::{Stage, Work};
 use fabric::{Machine, WaferImage};
 use std::collections::BTreeSet;
 use std::fmt;

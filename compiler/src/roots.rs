@@ -5,7 +5,8 @@
 //! and at that end where they are longer than the line.
 
 use crate::cache::LayerKind;
-use crate::place::{Cut, Work};
+use crate::place::Cut;
+use crate::stage::Work;
 use crate::tiling::{LayerDims, MlpTiling};
 use fabric::Machine;
 

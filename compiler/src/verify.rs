@@ -4,7 +4,7 @@
 use crate::detour::{self, Laid};
 use crate::lanes::Lane;
 use crate::lines::FIRST_LANE;
-use crate::place::{Stage, Work};
+use crate::stage::{Stage, Work};
 use crate::wires::{Wires, port_node, tile_of};
 use fabric::{DefectMap, Machine, PeCoord, Port, Route, Segment};
 use pe_isa::Color;
@@ -127,9 +127,9 @@ mod tests {
     use super::*;
     use crate::lanes::End;
     use crate::pack::Cell;
-    use crate::place::Lie;
     use crate::roots::Roots;
     use crate::seams::Gaps;
+    use crate::stage::Lie;
     use fabric::Defects;
     use std::panic::catch_unwind;
 

@@ -1,7 +1,7 @@
 //! Ways of nets through the fabric, on links that work and tiles that have their color to spare.
 
 use crate::detour::{Ground, Net};
-use crate::place::Stage;
+use crate::stage::Stage;
 use crate::wires::tile_of;
 use fabric::{PeCoord, Port};
 use pe_isa::Color;

@@ -3,7 +3,7 @@
 
 use crate::estimate::Estimate;
 use crate::lines::{BLOCK, INGRESS, LinePos, READY, ROW, TileRoutes};
-use crate::place::{Stage, Work};
+use crate::stage::{Stage, Work};
 use crate::tiling::LayerTiling;
 use fabric::{PeCoord, Port, Ports, Route};
 
