@@ -88,9 +88,9 @@ pub(crate) fn lay(
     let transfers = stages.windows(2).map(|pair| router.transfers(&pair[0], &pair[1]));
     let transfers = transfers.collect::<Result<_, CompileError>>()?;
     let lanes = Lanes {
-        prompts: router.lane(host, first, None)?,
-        answers: router.lane(root, host, None)?,
-        feedback: (!logits_to_host).then(|| router.lane(root, first, None)).transpose()?,
+        prompts: router.lane(host, first)?,
+        answers: router.lane(root, host)?,
+        feedback: (!logits_to_host).then(|| router.lane(root, first)).transpose()?,
         transfers,
     };
     if let Some(feedback) = &lanes.feedback {

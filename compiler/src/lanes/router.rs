@@ -33,8 +33,8 @@ impl LaneRouter<'_, '_> {
         for (column, path) in usual.into_iter().chain(others) {
             let (exit, port) = (End::Pe(from.exit(column)), End::Pe(to.port(column)));
             let back = path.clone().map(|path| path.into_iter().rev().collect());
-            let item = self.lane(exit, port, path)?;
-            lanes.insert(column, Transfer { item, grant: self.lane(port, exit, back)? });
+            let item = self.between(exit, port, path)?;
+            lanes.insert(column, Transfer { item, grant: self.between(port, exit, back)? });
         }
         Ok(lanes.into_values().collect())
     }
@@ -88,28 +88,39 @@ impl LaneRouter<'_, '_> {
         Some(())
     }
 
-    /// A lane from one end to the other on this path, if it has a color to spare; else on the cheapest one that has: corridors
-    /// before the ends' own rectangles, those before the rectangles of others.
+    /// A lane from one stage to another on this path, if there is one with a color to spare; else on the shortest one near its
+    /// ends that has, and goes through no other stage.
     ///
     /// # Errors
-    /// When dead links leave no path, or no color of the machine is free on the whole path.
-    pub(super) fn lane(
+    /// As [`LaneRouter::lane`].
+    fn between(
         &mut self,
         from: End,
         to: End,
         path: Option<Vec<PeCoord>>,
     ) -> Result<Lane, CompileError> {
-        let is_between_stages = !matches!((from, to), (End::Host(_), _) | (_, End::Host(_)));
-        let beaten = path.and_then(|path| Some((self.color_of(&path)?, path)));
         let ends = (from.tile(), to.tile());
+        let usual = path.and_then(|path| Some((self.color_of(&path)?, path)));
         let near = || MARGINS.iter().find_map(|&margin| self.colored(ends, margin));
-        let found = beaten.or_else(|| if is_between_stages { near() } else { None });
-        let (color, path) = match found {
-            Some(found) => found,
-            None => self.anywhere(ends)?,
-        };
+        match usual.or_else(near) {
+            Some(found) => Ok(self.take(from, to, found)),
+            None => self.lane(from, to),
+        }
+    }
+
+    /// A lane from one end to the other on the cheapest path: corridors before the ends' own rectangles, those before
+    /// the rectangles of others.
+    ///
+    /// # Errors
+    /// When dead links leave no path, or no color of the machine is free on a whole path.
+    pub(super) fn lane(&mut self, from: End, to: End) -> Result<Lane, CompileError> {
+        let found = self.anywhere((from.tile(), to.tile()))?;
+        Ok(self.take(from, to, found))
+    }
+
+    fn take(&mut self, from: End, to: End, (color, path): (Color, Vec<PeCoord>)) -> Lane {
         path.iter().for_each(|&at| self.ground.colors.take(at, color));
-        Ok(Lane { from, to, path, color })
+        Lane { from, to, path, color }
     }
 
     /// A color that is free on a whole path.
