@@ -33,9 +33,8 @@ pub(crate) fn first_column(columns: u32) -> u32 {
 pub(crate) struct Bands {
     /// Stages of each but the last.
     pub(crate) stages: u32,
-    /// Rows before the first stage's.
-    pub(crate) before: u32,
-    /// Rows in which one band turns to the next, at the end with fewer of them; 0 where there is one band.
+    /// Rows before the first stage's, and at least as many behind the last one's, in which one band turns to the next; 0 where
+    /// there is one band.
     pub(crate) corridor: u32,
 }
 
@@ -45,7 +44,7 @@ impl Bands {
     pub(crate) fn new(machine: &Machine, rows: u32, cut: &Cut, wanted: u32) -> Option<Bands> {
         let each = cut.height.checked_add(1)?;
         if wanted <= rows / each {
-            return Some(Bands { stages: wanted, before: 0, corridor: 0 });
+            return Some(Bands { stages: wanted, corridor: 0 });
         }
         // An item's lane and that of its grant, for each column.
         let lanes =
@@ -53,7 +52,7 @@ impl Bands {
         let least = cut.width.div_ceil(lanes.max(1));
         let stages = rows.checked_sub(2 * least)? / each;
         let corridor = rows.checked_sub(stages * each)? / 2;
-        (stages > 0 && lanes > 0).then_some(Bands { stages, before: corridor, corridor })
+        (stages > 0 && lanes > 0).then_some(Bands { stages, corridor })
     }
 
     /// The bands for `wanted` stages on a grid without defects, if it has room for them.

@@ -86,7 +86,7 @@ fn pack_bands(
     let rows = live.usable_rows(cut, gives_up);
     let bands = Bands::new(machine, rows.len() as u32, cut, wanted as u32)?;
     let each = cut.height as usize + 1;
-    let rows = &rows[bands.before as usize..][..bands.stages as usize * each];
+    let rows = &rows[bands.corridor as usize..][..bands.stages as usize * each];
     let mut cells = Vec::with_capacity(wanted);
     let mut from = first_column(live.width);
     let mut lie = Lie { turned: false, transposed: is_transposed(machine) };
