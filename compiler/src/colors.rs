@@ -1,7 +1,7 @@
 //! Which colors are in use on which tile, and which are kept for whom.
 
-use crate::lines::{FIRST_LANE, INGRESS};
-use crate::place::Stage;
+use crate::lines::FIRST_LANE;
+use crate::stage::Stage;
 use fabric::{Machine, PeCoord};
 use pe_isa::Color;
 
@@ -13,27 +13,24 @@ pub(crate) struct Colors {
     all: u32,
     /// By tile: colors that some route has there.
     taken: Vec<u32>,
-    /// By tile: colors that only the stage there may use.
-    kept: Vec<u32>,
-    /// By tile: the stage whose window or port it is; `u32::MAX` for none.
+    /// By tile: the stage in whose window it lies; `u32::MAX` for none.
     owner: Vec<u32>,
 }
 
 impl Colors {
-    /// All colors are free, but those of the collectives are kept for the stages.
+    /// All colors are free, but those of the stages are kept for them in their windows.
     pub(crate) fn new(machine: &Machine, stages: &[Stage]) -> Colors {
         let tiles = machine.tiles();
         let all = ((1u64 << machine.fabric.colors) - 1) as u32;
-        let (taken, kept, owner) = (vec![0; tiles], vec![0; tiles], vec![u32::MAX; tiles]);
-        let mut colors = Colors { width: machine.width, all, taken, kept, owner };
+        let (taken, owner) = (vec![0; tiles], vec![u32::MAX; tiles]);
+        let mut colors = Colors { width: machine.width, all, taken, owner };
         for (at, stage) in stages.iter().enumerate() {
-            let (width, height) = stage.window();
-            for y in stage.origin.y..stage.origin.y + height {
-                for x in stage.origin.x..stage.origin.x + width {
-                    colors.keep(PeCoord::new(x, y), at, (1 << FIRST_LANE) - 1);
+            let (corner, width, height) = stage.window();
+            for y in corner.y..corner.y + height {
+                for x in corner.x..corner.x + width {
+                    colors.keep(PeCoord::new(x, y), at);
                 }
             }
-            colors.keep(stage.port, at, 1 << INGRESS.0);
         }
         colors
     }
@@ -42,13 +39,12 @@ impl Colors {
         at.y as usize * self.width as usize + at.x as usize
     }
 
-    fn keep(&mut self, at: PeCoord, stage: usize, set: u32) {
+    fn keep(&mut self, at: PeCoord, stage: usize) {
         let at = self.index(at);
-        self.kept[at] = set;
         self.owner[at] = stage as u32;
     }
 
-    /// The stage whose window or port a tile is.
+    /// The stage in whose window a tile lies.
     pub(crate) fn owner(&self, at: PeCoord) -> Option<usize> {
         let owner = self.owner[self.index(at)];
         (owner != u32::MAX).then_some(owner as usize)
@@ -56,8 +52,8 @@ impl Colors {
 
     /// The colors, as a bit set, that a wire of `stage` (none for a lane) may take on a tile.
     pub(crate) fn free(&self, at: PeCoord, stage: Option<usize>) -> u32 {
-        let kept =
-            if stage.is_some() && stage == self.owner(at) { 0 } else { self.kept[self.index(at)] };
+        let owner = self.owner(at);
+        let kept = if owner.is_some() && owner != stage { (1 << FIRST_LANE) - 1 } else { 0 };
         self.all & !self.taken[self.index(at)] & !kept
     }
 

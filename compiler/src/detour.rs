@@ -8,7 +8,7 @@
 use crate::colors::Colors;
 use crate::error::CompileError;
 use crate::lines::FIRST_LANE;
-use crate::place::Stage;
+use crate::stage::Stage;
 use crate::ways::{self, Way};
 use crate::wires::{Node, Wires, neighbour, port_node, tile_of};
 use fabric::{DefectMap, Machine, PeCoord, Port, Ports, Route};
@@ -98,16 +98,12 @@ pub(crate) fn lay(
 
 /// Whether the stage has its tiles side by side and all links between them.
 fn is_whole(ground: &Ground<'_>, stage: &Stage) -> bool {
-    let machine = ground.machine;
-    let beside = stage.origin.neighbour(stage.entry, machine.width, machine.height);
-    stage.gaps.is_empty()
-        && beside == Some(stage.port)
-        && !ground.map.is_dead_behind(stage.origin, stage.entry)
-        && (0..port_node(stage)).all(|node| {
-            let mut inner = Port::MESH.iter().filter(|&&port| {
-                neighbour(stage, node, port).is_some_and(|next| next != port_node(stage))
-            });
-            inner.all(|&port| !ground.map.is_dead_behind(tile_of(stage, node), port))
+    let cell = &stage.cell;
+    cell.gaps.is_empty()
+        && (0..port_node(stage, stage.width)).all(|node| {
+            let mut inner =
+                Port::MESH.into_iter().filter(|&port| neighbour(stage, node, port).is_some());
+            inner.all(|port| !ground.map.is_dead_behind(tile_of(stage, node), cell.lie.port(port)))
         })
 }
 
@@ -117,7 +113,7 @@ fn as_it_is(ground: &mut Ground<'_>, stage: &Stage, wires: &Wires) -> Laid {
         let tile = tile_of(stage, node);
         for route in routes.iter() {
             ground.colors.take(tile, route.color);
-            laid.routes.push((tile, route.clone()));
+            laid.routes.push((tile, stage.cell.lie.route(route)));
         }
     }
     laid
@@ -125,12 +121,12 @@ fn as_it_is(ground: &mut Ground<'_>, stage: &Stage, wires: &Wires) -> Laid {
 
 /// Live PEs of the window that are not the stage's.
 fn spare_pes(map: &DefectMap, stage: &Stage) -> u64 {
-    let (width, height) = stage.window();
-    let columns = stage.origin.x..stage.origin.x + width;
-    let rows = stage.origin.y..stage.origin.y + height;
+    let (corner, width, height) = stage.window();
+    let columns = corner.x..corner.x + width;
+    let rows = corner.y..corner.y + height;
     let tiles = rows.flat_map(|y| columns.clone().map(move |x| PeCoord::new(x, y)));
     let live = tiles.filter(|&at| !map.is_dead(at)).count() as u64;
-    live - u64::from(stage.width * stage.height)
+    live - u64::from(stage.width * (stage.height + 1))
 }
 
 /// Takes a stage's wires apart.
@@ -217,19 +213,19 @@ impl Laid {
 }
 
 fn no_way(ground: &Ground<'_>, stage: &Stage, net: &Net) -> CompileError {
-    let (width, height) = stage.window();
+    let (corner, width, height) = stage.window();
     let last = net.sinks.last().copied().unwrap_or(net.source);
     let (from, to) = (tile_of(stage, net.source), tile_of(stage, last));
-    let is_here = |at: PeCoord| stage.contains(at) || at == stage.port;
     let beyond = |at: PeCoord, port| {
-        at.neighbour(port, ground.machine.width, ground.machine.height).is_some_and(is_here)
+        let next = at.neighbour(port, ground.machine.width, ground.machine.height);
+        next.is_some_and(|next| stage.contains(next))
     };
     let pes = ground.map.dead_pes().filter(|&at| stage.contains(at)).count();
-    let links = ground.map.dead_links().filter(|&(at, port)| is_here(at) || beyond(at, port));
+    let links =
+        ground.map.dead_links().filter(|&(at, port)| stage.contains(at) || beyond(at, port));
     CompileError::one(format!(
         "no way with a free color leads from tile {from} to tile {to} around the defects of the rectangle of {width} x \
-         {height} tiles at {}; dead PEs there: {pes}, dead links: {} (a larger grid leaves more to choose from)",
-        stage.origin,
+         {height} tiles at {corner}; dead PEs there: {pes}, dead links: {} (a larger grid leaves more to choose from)",
         links.count()
     ))
 }

@@ -1,13 +1,17 @@
 //! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
 
+use crate::bands::Bands;
 use crate::cache::LayerKind;
 use crate::emit::choice::MOST_OF_A_ROW;
 use crate::emit::mlp::deals_activation;
+use crate::emit::regs;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
 use crate::place::Cut;
+use crate::roots::{self, Roots};
 use crate::split::Split;
+use crate::stage::Work;
 use crate::tiling::{LayerDims, LayerTiling, MlpDims, MlpTiling};
 use fabric::Machine;
 use pe_isa::DType;
@@ -126,7 +130,7 @@ impl Estimate<'_> {
         let hidden = Split::new(self.dims.hidden, cut.width).max();
         let vocab = Split::new(self.vocab, cut.height).max();
         let layers = self.layers_bytes(cut, self.positions);
-        let port = 4 * u64::from(self.dims.hidden);
+        let port = 4 * (regs::HEADER.len() as u64 + u64::from(hidden));
         let stages = [
             ("layers", layers, self.data_bytes(cut.layers_per_stage)),
             ("embedding", self.embed_layout(cut.width, cut.height).bytes, self.data_bytes(0)),
@@ -192,11 +196,28 @@ impl Estimate<'_> {
         let layers: Vec<u64> = self.stages(cut).map(of_stage).collect();
         let slowest = layers.iter().copied().max().unwrap_or(0);
         let head = self.head_cycles(cut);
-        let (w, h) = (cut.width, cut.height);
-        let lane = u64::from(self.dims.hidden) * 3 + 8 * u64::from(w) + 2 * u64::from(h) + 60;
-        let stages = layers.len() as u64 + 2;
-        let token = layers.iter().sum::<u64>() + head + lane * stages;
-        token + PROMPT_PER_NEW * (slowest + lane)
+        let stages = layers.len() as u32 + 2;
+        let transfer = self.transfer_cycles(cut);
+        let token = layers.iter().sum::<u64>() + head + transfer * u64::from(stages);
+        token + self.turn_cycles(cut, stages) + PROMPT_PER_NEW * (slowest + transfer)
+    }
+
+    /// Cycles from one stage to the next: a column's slice to its port and from there down the column.
+    fn transfer_cycles(&self, cut: &Cut) -> u64 {
+        let slice = u64::from(self.dims.hidden.div_ceil(cut.width));
+        2 * slice + u64::from(cut.height) * self.machine.fabric.hop_cycles + 100
+    }
+
+    /// Cycles of all turns from band to band: lanes around one another, several on a row.
+    fn turn_cycles(&self, cut: &Cut, stages: u32) -> u64 {
+        let Some(bands) = Bands::of(self.machine, cut, stages) else { return 0 };
+        if bands.corridor == 0 {
+            return 0;
+        }
+        let slice = self.dims.hidden.div_ceil(cut.width);
+        let others = cut.width.div_ceil(bands.corridor) - 1;
+        let way = u64::from(2 * cut.width + bands.corridor) * self.machine.fabric.hop_cycles;
+        u64::from(bands.turns(stages)) * (u64::from(others * slice) + way)
     }
 
     /// Cycles of the head: multiply, sum, choose.
@@ -281,14 +302,16 @@ impl Estimate<'_> {
         setup + rate.cycles_for(rows * columns) + cost.row_cycles * rows
     }
 
-    /// A sum to the middle of a line and a broadcast from there.
+    /// The roots of a stage's lines.
+    pub(crate) fn roots(&self, cut: &Cut, work: &Work) -> Roots {
+        Roots::new(self.machine, cut, work, (&self.dims, self.vocab, &self.kinds))
+    }
+
+    /// A sum along a line and a broadcast of the result.
     fn line(&self, len: u32, elements: u32) -> u64 {
         if len <= 1 {
             return 0;
         }
-        let f = &self.machine.fabric;
-        let ramp = self.machine.pe.ramp_cycles;
-        let per_link = f.hop_cycles + 2 * ramp + 1;
-        u64::from(len / 2) * (per_link + f.hop_cycles) + 4 * u64::from(elements) + 40
+        roots::sum_cycles(self.machine, len, elements) + 2 * u64::from(elements) + 40
     }
 }

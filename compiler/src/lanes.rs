@@ -1,15 +1,16 @@
 //! Pass 7, lanes: single-source paths between stages, ports and host, each with a color that is free on all its
 //! tiles.
 
+mod router;
+
 use crate::detour::Ground;
 use crate::emit::FEEDBACK_WORDS;
 use crate::error::CompileError;
 use crate::lines::TileRoutes;
-use crate::place::Stage;
+use crate::stage::Stage;
 use fabric::{Machine, PeCoord, Port, Ports, Route};
 use pe_isa::Color;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use router::LaneRouter;
 
 /// Where a lane begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +47,26 @@ pub(crate) struct Lanes {
     pub(crate) answers: Lane,
     /// New tokens, head to first port; none where the host sends them there.
     pub(crate) feedback: Option<Lane>,
-    /// From each stage to the port of the next.
-    pub(crate) items: Vec<Lane>,
-    /// From each port but the first to the one before.
-    pub(crate) grants: Vec<Lane>,
+    /// From each stage but the last to the ports of the next, by column.
+    pub(crate) transfers: Vec<Vec<Transfer>>,
+}
+
+/// The lanes of a column between a stage and the next.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    /// From the stage's exit row to the next one's port.
+    pub(crate) item: Lane,
+    /// Back.
+    pub(crate) grant: Lane,
 }
 
 impl Lanes {
     /// All of them.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Lane> {
         let single = [&self.prompts, &self.answers];
-        single.into_iter().chain(&self.feedback).chain(&self.items).chain(&self.grants)
+        let transfers = self.transfers.iter().flatten();
+        let pairs = transfers.flat_map(|transfer| [&transfer.item, &transfer.grant]);
+        single.into_iter().chain(&self.feedback).chain(pairs)
     }
 }
 
@@ -70,24 +80,18 @@ pub(crate) fn lay(
     (slots, logits_to_host): (u32, bool),
 ) -> Result<Lanes, CompileError> {
     let machine = ground.machine;
-    let mut router = LaneRouter { ground, stages };
+    let mut router = LaneRouter { ground };
     let host = End::Host(PeCoord::new(0, 0));
-    let first = End::Pe(stages[0].port);
+    let first = End::Pe(stages[0].port(0));
     let head = stages.last().expect("there are at least three stages");
-    let root = End::Pe(head.tile(head.width / 2, head.height / 2));
-    let mut items = Vec::new();
-    let mut grants = Vec::new();
-    for pair in stages.windows(2) {
-        let exit = End::Pe(pair[0].tile(pair[0].width - 1, 0));
-        items.push(router.lane(exit, End::Pe(pair[1].port))?);
-        grants.push(router.lane(End::Pe(pair[1].port), End::Pe(pair[0].port))?);
-    }
+    let root = End::Pe(head.tile(head.roots.row, head.roots.column));
+    let transfers = stages.windows(2).map(|pair| router.transfers(&pair[0], &pair[1]));
+    let transfers = transfers.collect::<Result<_, CompileError>>()?;
     let lanes = Lanes {
         prompts: router.lane(host, first)?,
         answers: router.lane(root, host)?,
         feedback: (!logits_to_host).then(|| router.lane(root, first)).transpose()?,
-        items,
-        grants,
+        transfers,
     };
     if let Some(feedback) = &lanes.feedback {
         check_feedback(feedback, machine, slots)?;
@@ -107,106 +111,6 @@ fn check_feedback(lane: &Lane, machine: &Machine, slots: u32) -> Result<(), Comp
         )));
     }
     Ok(())
-}
-
-/// Finds paths and gives out colors.
-struct LaneRouter<'a, 'g> {
-    ground: &'a mut Ground<'g>,
-    stages: &'a [Stage],
-}
-
-impl LaneRouter<'_, '_> {
-    fn index(&self, at: PeCoord) -> usize {
-        (at.y * self.ground.machine.width + at.x) as usize
-    }
-
-    /// A lane from one end to the other on the cheapest path: corridors before the ends' own rectangles, those before
-    /// the rectangles of others.
-    ///
-    /// # Errors
-    /// When dead links leave no path, or no color of the machine is free on the whole path.
-    fn lane(&mut self, from: End, to: End) -> Result<Lane, CompileError> {
-        let colors = self.ground.machine.fabric.colors;
-        let Some(path) = self.path(from.tile(), to.tile()) else {
-            return Err(CompileError::one(format!(
-                "dead links cut tile {} off from tile {}, which have to exchange tokens",
-                from.tile(),
-                to.tile()
-            )));
-        };
-        let free = path.iter().fold(u32::MAX, |set, &at| set & self.ground.colors.free(at, None));
-        let color = (0..colors).find(|&c| free & (1 << c) != 0);
-        let Some(color) = color.map(Color) else {
-            return Err(CompileError::one(format!(
-                "no color is left for the lane from tile {} to tile {}: all {} are in use on its way \
-                 (--set machine.fabric.colors, or a larger grid)",
-                from.tile(),
-                to.tile(),
-                colors
-            )));
-        };
-        path.iter().for_each(|&at| self.ground.colors.take(at, color));
-        Ok(Lane { from, to, path, color })
-    }
-
-    /// Dijkstra's algorithm; ties go to the lower tile index.
-    fn path(&self, from: PeCoord, to: PeCoord) -> Option<Vec<PeCoord>> {
-        let machine = self.ground.machine;
-        let own = |at: PeCoord| self.stages.iter().position(|s| s.contains(at) || s.port == at);
-        let own = [own(from), own(to)];
-        let inside = |at: PeCoord, stage: usize| self.stages[stage].contains(at);
-        let cost = |at: PeCoord| match self.ground.colors.owner(at).filter(|&s| inside(at, s)) {
-            None => 1u64,
-            stage if own.contains(&stage) => 3,
-            Some(_) => 64,
-        };
-        let mut best = vec![u64::MAX; machine.tiles()];
-        let mut before = vec![u32::MAX; machine.tiles()];
-        let mut open = BinaryHeap::new();
-        best[self.index(from)] = 0;
-        open.push(Reverse((0u64, from.y, from.x)));
-        while let Some(Reverse((spent, y, x))) = open.pop() {
-            let at = PeCoord::new(x, y);
-            if at == to {
-                break;
-            }
-            if spent > best[self.index(at)] {
-                continue;
-            }
-            for port in Port::MESH {
-                let Some(next) = at.neighbour(port, machine.width, machine.height) else {
-                    continue;
-                };
-                if self.ground.map.is_dead_behind(at, port) {
-                    continue;
-                }
-                let tile = self.index(next);
-                let total = spent + cost(next);
-                if total < best[tile] {
-                    best[tile] = total;
-                    before[tile] = self.index(at) as u32;
-                    open.push(Reverse((total, next.y, next.x)));
-                }
-            }
-        }
-        self.trace(from, to, &before)
-    }
-
-    fn trace(&self, from: PeCoord, to: PeCoord, before: &[u32]) -> Option<Vec<PeCoord>> {
-        let width = self.ground.machine.width;
-        let mut path = vec![to];
-        let mut at = to;
-        while at != from {
-            let previous = before[self.index(at)];
-            if previous == u32::MAX {
-                return None;
-            }
-            at = PeCoord::new(previous % width, previous / width);
-            path.push(at);
-        }
-        path.reverse();
-        Some(path)
-    }
 }
 
 impl Lane {

@@ -3,10 +3,10 @@
 //! The passes, in order, one module each:
 //!
 //! 1. `check`: what the graph may contain;
-//! 2. `place`: layers to stages, stages to rectangles of tiles, by predicted time (`estimate`) and past dead PEs
-//!    (`pack`, `seams`);
+//! 2. `place`: layers to stages, each `stage` to a rectangle of tiles in `bands`, by predicted time (`estimate`) and past
+//!    dead PEs (`pack`, `seams`);
 //! 3. `tiling`: which elements of every tensor each PE holds;
-//! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines`;
+//! 4. `wires`: what is wired to what inside a stage, by the collectives on its `lines` to their `roots`;
 //! 5. `layout`: SRAM addresses, of them the KV `cache`;
 //! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
 //! 7. `lanes`: paths and colors between stages;
@@ -22,6 +22,7 @@
 
 mod asm;
 mod assemble;
+mod bands;
 mod cache;
 mod check;
 mod colors;
@@ -42,8 +43,10 @@ mod pack;
 mod place;
 mod plan;
 mod protocol;
+mod roots;
 mod seams;
 mod split;
+mod stage;
 mod tiling;
 mod verify;
 mod ways;
@@ -63,7 +66,8 @@ use estimate::Estimate;
 use fabric::{DefectMap, Finding, Machine, WaferImage};
 use lanes::Lanes;
 use models::{DecoderGraph, Weights};
-use place::{Cut, Stage};
+use place::Cut;
+use stage::Stage;
 use wires::Wires;
 
 /// A model on a wafer.

@@ -1,7 +1,7 @@
 //! Pass 4, collectives on a line of PEs: how they are routed.
 //!
 //! A line is a row of a rectangle, a column, or the rows of a column that share a head. Sums run as two chains
-//! from both ends to the root in the middle; results are broadcast from the root. A chain alternates
+//! from both ends to the root ([`crate::roots`]); results are broadcast from the root. A chain alternates
 //! between two colors, because a router takes a color from one port only; the colors are dealt so that the root's two
 //! neighbours send on different ones.
 
@@ -29,16 +29,12 @@ pub(crate) const COLUMN: LineColors =
 /// Colors of collectives along the rows of a column that share a head.
 pub(crate) const BLOCK: LineColors =
     LineColors { even: Color(6), odd: Color(7), broadcast: Color(8) };
-/// From a stage's port along its first row.
+/// From each port down its column.
 pub(crate) const INGRESS: Color = Color(9);
-/// From the first row down the columns.
-pub(crate) const INGRESS_COLUMN: Color = Color(10);
-/// Along the first row to its last tile, from even positions.
-pub(crate) const EGRESS_EVEN: Color = Color(11);
-/// Along the first row to its last tile, from odd positions.
-pub(crate) const EGRESS_ODD: Color = Color(12);
+/// Up each column to its port.
+pub(crate) const READY: Color = Color(10);
 /// Colors from here on are free for lanes everywhere.
-pub(crate) const FIRST_LANE: u8 = 13;
+pub(crate) const FIRST_LANE: u8 = 11;
 
 /// A PE's place in a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,40 +145,4 @@ impl TileRoutes {
     pub(crate) fn finish(self) -> fabric::RouteSet {
         fabric::RouteSet { routes: self.0.into_values().collect() }
     }
-}
-
-/// Routes of the ingress and egress of a rectangle on the tile in column `c`, row `r`. `entry` is the port of the
-/// north-west tile on which the stage's port tile lies; `sends_on` says whether the stage's result leaves along the first
-/// row (all but the head).
-pub(crate) fn route_edges(
-    routes: &mut TileRoutes,
-    (c, r): (u32, u32),
-    (width, height): (u32, u32),
-    entry: Port,
-    sends_on: bool,
-) {
-    if r == 0 {
-        let rx = if c == 0 { entry } else { Port::West };
-        let tx = Ports::one(Port::Ramp);
-        let tx = if c + 1 < width { tx.with(Port::East) } else { tx };
-        routes.add(Route::fixed(INGRESS, rx, tx));
-        if height > 1 {
-            routes.add(Route::fixed(INGRESS_COLUMN, Port::Ramp, Ports::one(Port::South)));
-        }
-        if sends_on && c > 0 {
-            routes.add(Route::fixed(egress(c - 1), Port::West, Ports::one(Port::Ramp)));
-        }
-        if sends_on && c + 1 < width {
-            routes.add(Route::fixed(egress(c), Port::Ramp, Ports::one(Port::East)));
-        }
-    } else {
-        let tx = Ports::one(Port::Ramp);
-        let tx = if r + 1 < height { tx.with(Port::South) } else { tx };
-        routes.add(Route::fixed(INGRESS_COLUMN, Port::North, tx));
-    }
-}
-
-/// The color on which column `c` of the first row sends towards the last one.
-pub(crate) fn egress(c: u32) -> Color {
-    if c.is_multiple_of(2) { EGRESS_EVEN } else { EGRESS_ODD }
 }

@@ -1,85 +1,22 @@
-//! Pass 2, place: stages become rectangles of tiles, each with a port tile, and corridors between them.
-//!
-//! On a grid of at least two rows and two columns, column 0 and one row above each band of rectangles are corridors:
-//! they hold the ports and carry the lanes between stages. On a single row or column, port and rectangle follow
-//! one another and lanes pass through the rectangles' routers. Dead PEs are stepped over (`pack`, `seams`).
+//! Pass 2, place: stages become rectangles of tiles, each behind a row of ports, in `bands`. Dead PEs are stepped over
+//! (`pack`, `seams`).
 
+use crate::bands::{self, Bands};
 use crate::emit::choice::MOST_OF_A_ROW;
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit};
 use crate::options::{Goal, Mapping};
 use crate::pack::{Cell, Live, pack};
-use crate::seams::Gaps;
-use fabric::{DefectMap, Machine, PeCoord, Port};
+use crate::stage::{Stage, Work};
+use fabric::{DefectMap, Machine};
 use std::fmt::Write as _;
-use std::ops::Range;
 
-/// What a stage computes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Work {
-    /// Token id to residual stream.
-    Embed,
-    /// Some layers, one after another.
-    Layers(Range<usize>),
-    /// Residual stream to token id.
-    Head,
-}
-
-/// A stage on the grid.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stage {
-    pub(crate) work: Work,
-    /// North-west corner of the rectangle's window.
-    pub(crate) origin: PeCoord,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
-    /// The tile that holds the stage's next item; next to the north-west tile unless dead PEs are in between.
-    pub(crate) port: PeCoord,
-    /// Side of the north-west tile on which the port lies.
-    pub(crate) entry: Port,
-    /// Tiles of the window that are not the rectangle's.
-    pub(crate) gaps: Gaps,
-}
-
-impl Stage {
-    /// The tile in column `c`, row `r` of the rectangle.
-    pub(crate) fn tile(&self, c: u32, r: u32) -> PeCoord {
-        self.gaps.tile(self.origin, c, r)
-    }
-
-    /// Columns and rows of the window: the rectangle with the tiles that it leaves out.
-    pub(crate) fn window(&self) -> (u32, u32) {
-        (self.width + self.gaps.spare, self.gaps.window_rows(self.height))
-    }
-
-    /// Whether the window holds a tile.
-    pub(crate) fn contains(&self, at: PeCoord) -> bool {
-        let (width, height) = self.window();
-        (self.origin.x..self.origin.x + width).contains(&at.x)
-            && (self.origin.y..self.origin.y + height).contains(&at.y)
-    }
-}
-
-/// How a grid is cut into equal cells, each a rectangle with its port.
+/// How a grid is cut into equal rectangles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) layers_per_stage: u32,
     pub(crate) width: u32,
     pub(crate) height: u32,
-}
-
-/// Number of cells of this size that the grid holds where nothing is dead.
-pub(crate) fn cells(machine: &Machine, width: u32, height: u32) -> u32 {
-    let (grid_w, grid_h) = (machine.width, machine.height);
-    if width == 0 || height == 0 || width > grid_w || height > grid_h {
-        return 0;
-    }
-    match (grid_w, grid_h) {
-        (_, 1) if height == 1 => grid_w / (width + 1),
-        (1, _) if width == 1 => grid_h / (height + 1),
-        (_, 1) | (1, _) => 0,
-        _ => ((grid_w - 1) / width) * (grid_h / (height + 1)),
-    }
 }
 
 /// The stages of a model of `layers` layers.
@@ -106,11 +43,13 @@ pub(crate) fn place(
         return Err(does_not_fit(machine, map, estimate, mapping));
     };
     let works = partition(estimate.layers(), cut.layers_per_stage);
-    let stages = works.into_iter().zip(cells).map(|(work, cell)| {
-        let Cell { origin, port, entry, gaps } = cell;
-        Stage { work, origin, width: cut.width, height: cut.height, port, entry, gaps }
-    });
-    Ok((cut, stages.collect()))
+    let (width, height) = (cut.width, cut.height);
+    let stages = works.into_iter().zip(cells);
+    let stage = |(work, cell)| {
+        let roots = estimate.roots(&cut, &work);
+        Stage { work, width, height, cell, roots }
+    };
+    Ok((cut, stages.map(stage).collect()))
 }
 
 fn best_cut(
@@ -124,7 +63,7 @@ fn best_cut(
     let mut best: Option<(u128, Cut, Vec<Cell>)> = None;
     for cut in candidates(machine, estimate.layers(), mapping) {
         let stages = stages_of(estimate, &cut);
-        if cells(machine, cut.width, cut.height) < stages || refused.contains(&cut) {
+        if Bands::of(machine, &cut, stages).is_none() || refused.contains(&cut) {
             continue;
         }
         // Most candidates are worse than the best so far and need no look at their SRAM.
@@ -150,7 +89,7 @@ fn stages_of(estimate: &Estimate, cut: &Cut) -> u32 {
 /// What a cut is judged by; less is better.
 fn score(estimate: &Estimate, goal: Goal, cut: &Cut, stages: u32) -> u128 {
     let cycles = u128::from(estimate.cycles(cut));
-    let pes = u128::from(stages) * (u128::from(cut.width) * u128::from(cut.height) + 1);
+    let pes = u128::from(stages) * u128::from(cut.width) * (u128::from(cut.height) + 1);
     match goal {
         Goal::Balanced => cycles.pow(3).saturating_mul(pes.pow(2)),
         Goal::Latency => cycles,
@@ -175,10 +114,11 @@ fn candidates(machine: &Machine, layers: usize, mapping: &Mapping) -> Vec<Cut> {
         0 => sizes(0, layers as u32),
         fixed => vec![fixed.min(layers as u32)],
     };
+    let (columns, rows) = bands::size(machine);
     let mut cuts = Vec::new();
     for &layers_per_stage in &shared {
-        for &height in &sizes(mapping.stage_height, machine.height) {
-            for &width in &sizes(mapping.stage_width, machine.width) {
+        for &height in &sizes(mapping.stage_height, rows) {
+            for &width in &sizes(mapping.stage_width, columns) {
                 cuts.push(Cut { layers_per_stage, width, height });
             }
         }
@@ -196,7 +136,7 @@ fn does_not_fit(
     let mut nearest: Option<(u64, String)> = None;
     let mut candidates: Vec<(u64, Cut)> = candidates(machine, estimate.layers(), mapping)
         .into_iter()
-        .filter(|cut| cells(machine, cut.width, cut.height) >= stages_of(estimate, cut))
+        .filter(|cut| Bands::of(machine, cut, stages_of(estimate, cut)).is_some())
         .map(|cut| (estimate.least_over(&cut), cut))
         .collect();
     candidates.sort_by_key(|(least, _)| *least);
@@ -222,7 +162,7 @@ fn does_not_fit(
     let mut diagnostics = vec![match nearest {
         Some((_, text)) => format!("the model does not fit: {text}; {grid}"),
         None => format!(
-            "the model does not fit: {} stages do not find room side by side; {grid}",
+            "the model does not fit: {} stages do not find room one behind another; {grid}",
             partition(estimate.layers(), estimate.layers() as u32).len()
         ),
     }];
@@ -263,7 +203,7 @@ fn smallest_square(machine: &Machine, estimate: &Estimate, mapping: &Mapping) ->
     let fits = |side: u32| {
         let machine = Machine { width: side, height: side, ..machine.clone() };
         candidates(&machine, estimate.layers(), mapping).into_iter().any(|cut| {
-            cells(&machine, cut.width, cut.height) >= stages_of(estimate, &cut)
+            Bands::of(&machine, &cut, stages_of(estimate, &cut)).is_some()
                 && estimate.least_over(&cut) == 0
                 && matches!(estimate.fit(&cut), Fit::Fits)
         })

@@ -1,7 +1,8 @@
 //! The placement, for people.
 
 use crate::estimate::Estimate;
-use crate::place::{Cut, Stage, Work};
+use crate::place::Cut;
+use crate::stage::{Stage, Work};
 use fabric::{Machine, WaferImage};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -63,7 +64,7 @@ impl Plan {
         let planned = stages.iter().zip(&image.stages).map(|(stage, info)| PlannedStage {
             name: info.name.clone(),
             size: (stage.width, stage.height),
-            origin: stage.origin,
+            origin: stage.area().0,
             sram_max: stage_max(image, stage),
         });
         let used: Vec<usize> =

@@ -47,6 +47,16 @@ impl Gaps {
         Gaps { spare, columns: seams.concat(), rows }
     }
 
+    /// Those of some of the rows.
+    pub(crate) fn of_rows(&self, rows: std::ops::Range<usize>) -> Gaps {
+        let spare = self.spare as usize;
+        let columns = self.columns[rows.start * spare..rows.end * spare].to_vec();
+        let rows = self.rows.get(rows).unwrap_or_default();
+        let consecutive = rows.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        let rows = if consecutive { Vec::new() } else { rows.to_vec() };
+        Gaps { spare: self.spare, columns, rows }
+    }
+
     /// Whether the rectangle is one without gaps.
     pub(crate) fn is_empty(&self) -> bool {
         self.spare == 0 && self.rows.is_empty()

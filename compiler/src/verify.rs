@@ -3,9 +3,9 @@
 
 use crate::detour::{self, Laid};
 use crate::lanes::Lane;
-use crate::lines::{FIRST_LANE, INGRESS};
-use crate::place::{Stage, Work};
-use crate::wires::{Wires, tile_of};
+use crate::lines::FIRST_LANE;
+use crate::stage::{Stage, Work};
+use crate::wires::{Wires, port_node, tile_of};
 use fabric::{DefectMap, Machine, PeCoord, Port, Route, Segment};
 use pe_isa::Color;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,12 +32,10 @@ pub(crate) fn placement(machine: &Machine, map: &DefectMap, layers: usize, stage
         assert!(taken.insert(at), "tile {at} is given out twice");
     };
     for stage in stages {
-        take(stage.port);
-        for row in 0..stage.height {
-            for at in (0..stage.width).map(|column| stage.tile(column, row)) {
-                assert!(stage.contains(at), "tile {at} lies outside of its window");
-                take(at);
-            }
+        for node in 0..port_node(stage, stage.width) {
+            let at = tile_of(stage, node);
+            assert!(stage.contains(at), "tile {at} lies outside of its window");
+            take(at);
         }
     }
 }
@@ -75,7 +73,7 @@ pub(crate) fn laid(machine: &Machine, map: &DefectMap, stage: &Stage, wires: &Wi
             assert_eq!(known, color, "a receiver's color on {}", tile_of(stage, sink));
         }
     }
-    assert_eq!(walked, routes.len(), "routes that no net of the stage at {} has", stage.origin);
+    assert_eq!(walked, routes.len(), "routes that no net of the stage at {} has", stage.port(0));
 }
 
 /// After lanes: each goes from neighbour to neighbour over live links and visits no tile twice; on no tile does its color
@@ -101,8 +99,7 @@ pub(crate) fn lanes<'a>(
             let before = owners.insert((tile, lane.color.0), at);
             assert!(before.is_none(), "color {} is taken twice on {tile}", lane.color);
             for stage in stages {
-                let reserved = stage.contains(tile) && lane.color.0 < FIRST_LANE
-                    || stage.port == tile && lane.color == INGRESS;
+                let reserved = stage.contains(tile) && lane.color.0 < FIRST_LANE;
                 assert!(!reserved, "color {} belongs to the stage on {tile}", lane.color);
             }
         }
@@ -129,7 +126,10 @@ pub(crate) fn segments(at: PeCoord, bytes: u32, segments: &[Segment]) {
 mod tests {
     use super::*;
     use crate::lanes::End;
+    use crate::pack::Cell;
+    use crate::roots::Roots;
     use crate::seams::Gaps;
+    use crate::stage::Lie;
     use fabric::Defects;
     use std::panic::catch_unwind;
 
@@ -166,14 +166,15 @@ mod tests {
     #[test]
     fn is_a_tile_that_is_given_out_twice_caught() {
         let machine = fabric::presets::preset("wse3-64").expect("a preset");
-        let stage = |work, x| Stage {
-            work,
-            origin: PeCoord::new(x, 1),
-            width: 2,
-            height: 1,
-            port: PeCoord::new(x, 0),
-            entry: Port::North,
-            gaps: Gaps::default(),
+        let stage = |work, x| {
+            let (corner, lie, gaps) = (PeCoord::new(x, 0), Lie::default(), Gaps::default());
+            Stage {
+                work,
+                width: 2,
+                height: 1,
+                cell: Cell { corner, lie, gaps },
+                roots: Roots::default(),
+            }
         };
         let good = [stage(Work::Embed, 0), stage(Work::Layers(0..2), 2), stage(Work::Head, 4)];
         let map = DefectMap::of(&machine);

@@ -1,12 +1,12 @@
 //! Ways of nets through the fabric, on links that work and tiles that have their color to spare.
 
 use crate::detour::{Ground, Net};
-use crate::place::Stage;
+use crate::stage::Stage;
 use crate::wires::tile_of;
 use fabric::{PeCoord, Port};
 use pe_isa::Color;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 
 /// How far from the straight line between two tiles a way is looked for, tiles; one after another.
 const MARGINS: [u32; 3] = [1, 3, 9];
@@ -39,7 +39,7 @@ pub(crate) fn around(
 }
 
 /// Tiles and ports that lead from each to the next.
-type Links = Vec<(PeCoord, Port)>;
+pub(crate) type Links = Vec<(PeCoord, Port)>;
 
 struct Search<'a> {
     ground: &'a Ground<'a>,
@@ -137,52 +137,72 @@ impl<'a> Search<'a> {
         MARGINS.iter().find_map(|&margin| self.within(margin, from, to))
     }
 
-    /// Dijkstra's algorithm in the ends' bounding box with a margin; ties go to the north, then to the west.
     fn within(&self, margin: u32, from: PeCoord, to: PeCoord) -> Option<Links> {
-        let range = |a: u32, b: u32| a.min(b).saturating_sub(margin)..=a.max(b) + margin;
-        let (columns, rows) = (range(from.x, to.x), range(from.y, to.y));
-        let mut best: BTreeMap<PeCoord, (u32, Port)> = BTreeMap::new();
-        let mut open = BinaryHeap::from([Reverse((0, from.y, from.x))]);
-        while let Some(Reverse((spent, y, x))) = open.pop() {
-            let at = PeCoord::new(x, y);
-            if at == to {
-                return Some(trace(&best, from, to, |at, port| self.next(at, port)));
-            }
-            if best.get(&at).is_some_and(|&(least, _)| spent > least) {
-                continue;
-            }
-            for port in Port::MESH {
-                let Some(next) = self.next(at, port) else { continue };
-                let inside = columns.contains(&next.x) && rows.contains(&next.y);
-                let is_open = next == to || next != from && self.is_open(next);
-                if !inside || !is_open || self.ground.map.is_dead_behind(at, port) {
-                    continue;
-                }
-                let total = spent + LINK_WEIGHT + self.ground.colors.in_use(next);
-                if best.get(&next).is_none_or(|&(least, _)| total < least) {
-                    best.insert(next, (total, port));
-                    open.push(Reverse((total, next.y, next.x)));
-                }
-            }
-        }
-        None
+        let cost = |at| {
+            let is_open = at == to || at != from && self.is_open(at);
+            is_open.then(|| LINK_WEIGHT + self.ground.colors.in_use(at))
+        };
+        cheapest(self.ground, (from, to), margin, cost)
     }
 }
 
-/// Follows the ports by which tiles were reached back to `from`.
-fn trace(
-    best: &BTreeMap<PeCoord, (u32, Port)>,
-    from: PeCoord,
-    to: PeCoord,
-    next: impl Fn(PeCoord, Port) -> Option<PeCoord>,
-) -> Links {
-    let mut links = Vec::new();
-    let mut at = to;
-    while at != from {
-        let port = best[&at].1;
-        at = next(at, port.opposite()).expect("a way stays on the grid");
-        links.push((at, port));
+/// The cheapest way from one tile to another in their bounding box with a margin; `cost` is that of a step to a tile, none where
+/// there is no way. Dijkstra's algorithm; ties go to the north, then to the west.
+pub(crate) fn cheapest(
+    ground: &Ground<'_>,
+    (from, to): (PeCoord, PeCoord),
+    margin: u32,
+    cost: impl Fn(PeCoord) -> Option<u32>,
+) -> Option<Links> {
+    let (width, height) = (ground.machine.width, ground.machine.height);
+    let low = PeCoord::new(
+        from.x.min(to.x).saturating_sub(margin),
+        from.y.min(to.y).saturating_sub(margin),
+    );
+    let columns = (from.x.max(to.x).saturating_add(margin) + 1).min(width) - low.x;
+    let rows = (from.y.max(to.y).saturating_add(margin) + 1).min(height) - low.y;
+    let index = |at: PeCoord| {
+        let (x, y) = (at.x.checked_sub(low.x)?, at.y.checked_sub(low.y)?);
+        (x < columns && y < rows).then(|| (y * columns + x) as usize)
+    };
+    let mut best = vec![(u32::MAX, Port::Ramp); (columns * rows) as usize];
+    let mut open = BinaryHeap::from([Reverse((0, from.y, from.x))]);
+    while let Some(Reverse((spent, y, x))) = open.pop() {
+        let at = PeCoord::new(x, y);
+        if at == to {
+            let before = |at: PeCoord| {
+                let port = best[index(at)?].1;
+                Some((at.neighbour(port.opposite(), width, height)?, port))
+            };
+            let mut links: Links =
+                std::iter::successors(
+                    before(to),
+                    |&(at, _)| {
+                        if at == from { None } else { before(at) }
+                    },
+                )
+                .collect();
+            links.reverse();
+            return Some(links);
+        }
+        if index(at).is_some_and(|at| spent > best[at].0) {
+            continue;
+        }
+        for port in Port::MESH {
+            let next = at.neighbour(port, width, height);
+            let Some((next, tile)) = next.and_then(|next| Some((next, index(next)?))) else {
+                continue;
+            };
+            if next == from || ground.map.is_dead_behind(at, port) {
+                continue;
+            }
+            let Some(cost) = cost(next) else { continue };
+            let total = spent + cost;
+            if total < best[tile].0 {
+                best[tile] = (total, port);
+                open.push(Reverse((total, next.y, next.x)));
+            }
+        }
     }
-    links.reverse();
-    links
+    None
 }

@@ -2,12 +2,13 @@
 
 use crate::asm::{Asm, mem, n};
 use crate::emit::collective::{reduce, share_in_place};
-use crate::emit::layers::send_on;
+use crate::emit::layers::{exit_of, send_on};
+use crate::emit::port::{ID, TransferColors};
 use crate::emit::{Formats, Place, f32_reg, regs};
 use crate::layout::EmbedLayout;
-use crate::lines::{COLUMN, INGRESS, INGRESS_COLUMN, LinePos};
+use crate::lines::{INGRESS, READY};
 use crate::split::Split;
-use pe_isa::{AluOp, Color, DType, Operand, Program, Reg, Src, VecOp};
+use pe_isa::{AluOp, DType, Operand, Program, Reg, Src, VecOp};
 
 /// The embedding stage, as its programs need it.
 #[derive(Debug, Clone)]
@@ -20,20 +21,25 @@ pub(crate) struct EmbedStage {
     pub(crate) formats: Formats,
     /// Factor on the looked-up row.
     pub(crate) scale: f32,
-    /// Color of the lane to the next stage.
-    pub(crate) lane: Color,
+    /// Lanes to the next stage, by column.
+    pub(crate) transfers: Vec<TransferColors>,
 }
 
 /// The program of the PE at `place`. Every PE reads some row of its tile and multiplies it with the scale if the id is one
 /// of its rows, with zero otherwise; the column's sum is the embedding. So all ids take the same time. A table of positions is
 /// dealt, and its rows are added, in the same way.
 pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
-    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let column = place.in_column;
     let hidden = stage.hidden.len(place.column);
     let mut asm = Asm::new();
     let next_item = asm.here();
-    let id = regs::A;
-    receive(&mut asm, stage, place, id);
+    let id = ID;
+    let exit = exit_of(&stage.transfers, place);
+    if let Some(lanes) = exit {
+        asm.recv(regs::VOID, lanes.grant);
+        asm.send(READY, regs::VOID);
+    }
+    regs::HEADER.into_iter().chain([id]).for_each(|reg| asm.recv(reg, INGRESS));
     let shape = [n(hidden)];
     let x = mem(stage.layout.x, &[1], DType::F32);
     let weights = stage.formats.numerics.weights;
@@ -52,8 +58,8 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     }
     reduce(&mut asm, &column, VecOp::Add, &shape, &x, DType::F32);
     share_in_place(&mut asm, &column, &shape, &x);
-    if place.row == 0 {
-        send_on(&mut asm, place, stage.layout.x, hidden, stage.lane);
+    if let Some(lanes) = exit {
+        send_on(&mut asm, lanes, stage.layout.x, hidden);
     }
     asm.jump(next_item);
     asm.finish()
@@ -73,18 +79,4 @@ fn find(asm: &mut Asm, index: Reg, (first, rows): (Reg, u32), row_bytes: u32) {
     asm.alu(AluOp::Min, ROW, ROW, Src::Imm(rows.saturating_sub(1)));
     asm.alu(AluOp::Mul, ROW, ROW, Src::Imm(row_bytes));
     asm.mov(&[n(1)], f32_reg(IS_MINE), Operand::Reg(is_mine, DType::U32));
-}
-
-/// Receives an item's header and token id; the first row passes down what the others need.
-fn receive(asm: &mut Asm, stage: &EmbedStage, place: Place, id: Reg) {
-    let needed = stage.positions.map(|_| regs::WHERE).into_iter().chain([id]);
-    if place.row > 0 {
-        return needed.for_each(|reg| asm.recv(reg, INGRESS_COLUMN));
-    }
-    for reg in [regs::WHERE, regs::END, regs::SCALE, regs::SHARE, id] {
-        asm.recv(reg, INGRESS);
-    }
-    if place.height > 1 {
-        needed.for_each(|reg| asm.send(INGRESS_COLUMN, reg));
-    }
 }

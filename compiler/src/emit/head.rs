@@ -1,12 +1,12 @@
 //! The program of a PE in the head stage: final norm, logits, and the largest of them, or all of them to the host.
 
 use crate::asm::{Asm, mem, n};
-use crate::emit::collective::reduce;
+use crate::emit::collective::{broadcast_reg, reduce};
 use crate::emit::layers::receive;
 use crate::emit::linear::{self, NormAt, TileAt};
 use crate::emit::{Formats, Place, f32_reg, marks, regs};
 use crate::layout::HeadLayout;
-use crate::lines::{COLUMN, INGRESS_COLUMN, LinePos, ROW};
+use crate::lines::READY;
 use crate::split::Split;
 use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
 
@@ -30,15 +30,17 @@ pub(crate) struct HeadStage {
 
 /// The program of the PE at `place`.
 pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
-    let row = LinePos::centred(place.column, place.width, ROW);
+    let row = place.in_row;
     let layout = &stage.layout;
     let hidden = stage.hidden.len(place.column);
     let vocab = stage.vocab.len(place.row);
     let mut asm = Asm::new();
     let next_item = asm.here();
-    receive(&mut asm, place, layout.x, hidden);
-    let at_root = row.is_root() && place.row == place.height / 2;
-    pass_end(&mut asm, place, &row);
+    let in_root_row = place.in_column.is_root();
+    if in_root_row {
+        asm.send(READY, regs::VOID);
+    }
+    receive(&mut asm, layout.x, hidden);
     linear::renew_unscale(&mut asm, &row);
     linear::prepare_norm(
         &mut asm,
@@ -73,41 +75,19 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
             if row.is_root() {
                 choose(&mut asm, stage, place);
             }
-            if at_root {
+            if row.is_root() && in_root_row {
                 answer(&mut asm, stage.to_host, feedback);
             }
         }
         None if row.is_root() => send_logits(&mut asm, stage, place),
         None => {}
     }
-    if place.row == 0 && place.height > 1 {
-        await_slice(&mut asm, layout.x);
+    if in_root_row {
+        // The root has had everybody's sums: all are done.
+        broadcast_reg(&mut asm, &row, regs::VOID);
     }
     asm.jump(next_item);
     asm.finish()
-}
-
-/// Waits until the slice is on its way down (see [`receive`]). The rows need nothing of each other but for the choice, so that the
-/// first one could be ready for the next item before that, and its header overtake the slice. An operation of no elements is
-/// issued when its microthread is idle (rule P-4).
-fn await_slice(asm: &mut Asm, x: u32) {
-    let down = asm.to(INGRESS_COLUMN, DType::F32);
-    asm.mov_async(0, &[n(0)], down, mem(x, &[1], DType::F32));
-}
-
-/// The item's end is known in the first row only; the root of the rectangle needs it. It goes down the root's
-/// column on the broadcast color, which the head does not use otherwise.
-fn pass_end(asm: &mut Asm, place: Place, row: &LinePos) {
-    let root_row = place.height / 2;
-    if !row.is_root() || root_row == 0 {
-        return;
-    }
-    let color = COLUMN.broadcast;
-    if place.row == 0 {
-        asm.send(color, regs::END);
-    } else if place.row == root_row {
-        asm.recv(regs::END, color);
-    }
 }
 
 /// Logits of the row on its root: sums times the norm's factor, plus bias, capped.
@@ -131,7 +111,7 @@ fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
 /// All logits to the host, behind a word that says whose they are, in the order of the ids: what comes from the north has
 /// lower ids than this row, what comes from the south has higher ones.
 fn send_logits(asm: &mut Asm, stage: &HeadStage, place: Place) {
-    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let column = place.in_column;
     if column.is_root() {
         asm.send(stage.to_host, regs::WHERE);
     }
@@ -158,7 +138,7 @@ fn choose(asm: &mut Asm, stage: &HeadStage, place: Place) {
     let base = Operand::Reg(regs::VOCAB, DType::U32);
     let shape = [n(stage.vocab.len(place.row))];
     asm.vec(VecOp::ArgMax, &shape, f32_reg(regs::A), logits, base);
-    let column = LinePos::centred(place.row, place.height, COLUMN);
+    let column = place.in_column;
     let (value, id) = (regs::C, regs::D);
     if let Some(color) = column.low_arrival() {
         asm.recv(value, color);

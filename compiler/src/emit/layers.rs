@@ -3,12 +3,13 @@
 use crate::asm::{Asm, Mem, Op, mem, n};
 use crate::emit::collective::{broadcast, broadcast_reg, copy_of, reduce};
 use crate::emit::linear::NormAt;
+use crate::emit::port::TransferColors;
 use crate::emit::{Formats, Place, attention, cache, f32_reg, linear, marks, mlp, regs};
 use crate::layout::LayersLayout;
-use crate::lines::{self, COLUMN, INGRESS, INGRESS_COLUMN, LinePos, ROW};
+use crate::lines::{INGRESS, LinePos, READY};
 use crate::tiling::{LayerTiling, RowHeads};
 use models::{Block, DecoderGraph, Norm, Residual};
-use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Size, Src, VecOp};
+use pe_isa::{AluOp, Cond, DType, Program, Src, VecOp};
 use std::ops::Range;
 
 /// A stage of layers, as its programs need it.
@@ -19,8 +20,8 @@ pub(crate) struct LayersStage<'a> {
     pub(crate) tiling: LayerTiling,
     pub(crate) layout: LayersLayout,
     pub(crate) formats: Formats,
-    /// Color of the lane to the next stage.
-    pub(crate) lane: Color,
+    /// Lanes to the next stage, by column.
+    pub(crate) transfers: Vec<TransferColors>,
     /// Whether only items that want a token go on from here.
     pub(crate) only_wanted: bool,
 }
@@ -41,14 +42,22 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     let pe = Pe {
         stage,
         place,
-        row: LinePos::centred(place.column, place.width, ROW),
-        column: LinePos::centred(place.row, place.height, COLUMN),
+        row: place.in_row,
+        column: place.in_column,
         heads: stage.tiling.row_heads(place.row),
         hidden: stage.tiling.hidden.len(place.column),
     };
     let mut asm = Asm::new();
     let next_item = asm.here();
-    receive(&mut asm, place, stage.layout.x, pe.hidden);
+    let exit = exit_of(&stage.transfers, place);
+    if let Some(lanes) = exit {
+        asm.recv(regs::VOID, lanes.grant);
+    }
+    let ready = asm.here();
+    if exit.is_some() {
+        asm.send(READY, regs::VOID);
+    }
+    receive(&mut asm, stage.layout.x, pe.hidden);
     asm.mark(marks::ITEM);
     unpack(&mut asm, &pe);
     linear::renew_unscale(&mut asm, &pe.row);
@@ -64,51 +73,27 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
         attention::emit(&mut asm, &pe, local, block);
         mlp::emit(&mut asm, &pe, local, block);
     }
-    if place.row == 0 {
+    if let Some(lanes) = exit {
         if stage.only_wanted {
             asm.alu(AluOp::Shr, regs::A, regs::WHERE, Src::Imm(super::WANTED_BIT));
-            asm.branch(Cond::Eq, regs::A, Src::Imm(0), next_item);
+            asm.branch(Cond::Eq, regs::A, Src::Imm(0), ready);
         }
-        send_on(&mut asm, place, stage.layout.x, pe.hidden, stage.lane);
+        send_on(&mut asm, lanes, stage.layout.x, pe.hidden);
     }
     asm.jump(next_item);
     asm.finish()
 }
 
-/// Receives an item: header into registers, the residual slice of `len` elements to `x`. The first row takes it from
-/// the stage's port and passes each column's slice down, while it goes on: nobody may receive the next item before that is done.
-/// In a stage of layers the sums along the columns see to it, to which every row adds after it has its slice.
-pub(crate) fn receive(asm: &mut Asm, place: Place, x: u32, len: u32) {
-    let slice = mem(x, &[1], DType::F32);
-    if place.row > 0 {
-        for reg in [regs::WHERE, regs::SCALE, regs::SHARE] {
-            asm.recv(reg, INGRESS_COLUMN);
-        }
-        let source = asm.from(INGRESS_COLUMN, DType::F32);
-        return asm.mov(&[n(len)], slice, source);
-    }
-    for reg in [regs::WHERE, regs::END, regs::SCALE, regs::SHARE] {
-        asm.recv(reg, INGRESS);
-    }
-    if place.height > 1 {
-        for reg in [regs::WHERE, regs::SCALE, regs::SHARE] {
-            asm.send(INGRESS_COLUMN, reg);
-        }
-    }
-    let void = Operand::Reg(regs::VOID, DType::U32);
-    let words = asm.from(INGRESS, DType::U32);
+/// The lanes of a PE of the exit row.
+pub(crate) fn exit_of(transfers: &[TransferColors], place: Place) -> Option<TransferColors> {
+    (place.row + 1 == place.height).then(|| transfers[place.column as usize])
+}
+
+/// Receives an item from the column's port: header into registers, the residual slice of `len` elements to `x`.
+pub(crate) fn receive(asm: &mut Asm, x: u32, len: u32) {
+    regs::HEADER.into_iter().for_each(|reg| asm.recv(reg, INGRESS));
     let source = asm.from(INGRESS, DType::F32);
-    if place.column > 0 {
-        asm.mov(&[Size::Reg(regs::BEFORE)], void, words);
-    }
-    asm.mov(&[n(len)], slice.clone(), source);
-    if place.height > 1 {
-        let down = asm.to(INGRESS_COLUMN, DType::F32);
-        asm.mov_async(0, &[n(len)], down, slice);
-    }
-    if place.column + 1 < place.width {
-        asm.mov(&[Size::Reg(regs::BEHIND)], void, words);
-    }
+    asm.mov(&[n(len)], mem(x, &[1], DType::F32), source);
 }
 
 /// Splits the header into registers.
@@ -119,20 +104,10 @@ fn unpack(asm: &mut Asm, pe: &Pe) {
     cache::locate(asm, pe, &pe.stage.layout.layers[0].cache);
 }
 
-/// Passes the item to the next stage: along the first row, each PE forwards what comes from the west and adds its slice.
-pub(crate) fn send_on(asm: &mut Asm, place: Place, x: u32, len: u32, lane: Color) {
-    let last = place.column + 1 == place.width;
-    let out = if last { lane } else { lines::egress(place.column) };
-    if place.column == 0 {
-        for reg in [regs::WHERE, regs::END, regs::SCALE] {
-            asm.send(out, reg);
-        }
-    } else {
-        let source = asm.from(lines::egress(place.column - 1), DType::U32);
-        let target = asm.to(out, DType::U32);
-        asm.mov(&[Size::Reg(regs::FORWARD)], target, source);
-    }
-    let target = asm.to(out, DType::F32);
+/// Passes the column's part of the item to the next stage.
+pub(crate) fn send_on(asm: &mut Asm, lanes: TransferColors, x: u32, len: u32) {
+    regs::HEADER.into_iter().for_each(|reg| asm.send(lanes.item, reg));
+    let target = asm.to(lanes.item, DType::F32);
     asm.mov(&[n(len)], target, mem(x, &[1], DType::F32));
 }
 

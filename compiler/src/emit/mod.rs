@@ -1,8 +1,8 @@
 //! Pass 8, programs: what each PE executes, written with the builder in `asm`.
 //!
-//! Every program is one task that loops over items for ever. An item's words: on lanes between stages *where* (position, slot
+//! Every program is one task that loops over items for ever. The words of an item in each column: *where* (position, slot
 //! and whether a token is wanted), *end* (the position that is not to be fed back any more), *scale* (the last norm's factor,
-//! f32), then the residual stream; inside a rectangle also *share* (position divided by the columns, and the remainder).
+//! f32), *share* (position divided by the columns, and the remainder), then the column's slice of the residual stream.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
@@ -19,6 +19,7 @@ pub(crate) mod mlp;
 pub(crate) mod port;
 pub(crate) mod router;
 
+use crate::lines::LinePos;
 use crate::options::Numerics;
 use pe_isa::{Operand, Reg};
 
@@ -33,6 +34,8 @@ pub(crate) mod regs {
     pub(crate) const SCALE: Reg = Reg(2);
     /// Item: position / columns in bits 0–19, position mod columns in 20–31.
     pub(crate) const SHARE: Reg = Reg(3);
+    /// What an item begins with, in this order.
+    pub(crate) const HEADER: [Reg; 4] = [WHERE, END, SCALE, SHARE];
     /// Position.
     pub(crate) const POSITION: Reg = Reg(4);
     /// Byte offset of the slot in the key and value caches of the layers at work.
@@ -59,12 +62,6 @@ pub(crate) mod regs {
     pub(crate) const VOID: Reg = Reg(15);
     /// Parameter: this PE's column.
     pub(crate) const COLUMN: Reg = Reg(16);
-    /// Parameter: words of the residual stream before this column's slice.
-    pub(crate) const BEFORE: Reg = Reg(17);
-    /// Parameter: words behind it.
-    pub(crate) const BEHIND: Reg = Reg(18);
-    /// Parameter: header and residual words before this column's slice.
-    pub(crate) const FORWARD: Reg = Reg(19);
     /// Parameter: first vocabulary entry of this row.
     pub(crate) const VOCAB: Reg = Reg(20);
     /// Parameters of the gather of the MLP's inner vector.
@@ -93,8 +90,6 @@ pub(crate) mod regs {
     pub(crate) const CHOSEN: [Reg; 4] = [Reg(27), Reg(29), Reg(30), Reg(31)];
 }
 
-/// Words of an item before the residual stream, on lanes.
-pub(crate) const HEADER_WORDS: u32 = 3;
 /// Words of a new token on its way back to the embedding.
 pub(crate) const FEEDBACK_WORDS: u32 = 3;
 /// Bits of a position in [`regs::WHERE`].
@@ -143,6 +138,10 @@ pub(crate) struct Place {
     pub(crate) row: u32,
     pub(crate) width: u32,
     pub(crate) height: u32,
+    /// Its place in its row.
+    pub(crate) in_row: LinePos,
+    /// Its place in its column.
+    pub(crate) in_column: LinePos,
 }
 
 /// What all emitters need to know.

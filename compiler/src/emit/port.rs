@@ -1,104 +1,108 @@
-//! The programs of port tiles. A port holds one item for its stage, so that stages drain completely between
-//! items and a slow successor never stalls a stage half-way: an item enters the rectangle only when the next port has
-//! room for what will come out of it.
+//! The programs of ports. A column's port holds its slice of one item for the stage, so that stages drain completely between
+//! items and a slow successor never stalls a stage half-way: an item enters the rectangle only when the exit row is done
+//! with the item before and has been granted room for what will come out of it.
 
 use crate::asm::{Asm, mem, n};
-use crate::emit::regs;
-use crate::lines::INGRESS;
-use pe_isa::{AluOp, Color, Cond, DType, Operand, Program, Reg, Src};
+use crate::emit::regs::{self, HEADER};
+use crate::lines::{INGRESS, LinePos, READY};
+use pe_isa::{AluOp, Color, Cond, DType, Program, Reg, Src};
 
-/// Lanes that end or begin at a port.
+/// The colors of a column's lanes between a stage and the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PortLanes {
-    /// Items arrive here (from the host, at the first port).
-    pub(crate) items: Color,
-    /// New tokens arrive here; first port only, and not where the host sends them with the prompts.
-    pub(crate) feedback: Option<Color>,
-    /// Grants go to the port before; all but the first.
-    pub(crate) grant_out: Option<Color>,
-    /// Grants come from the port behind; all but the last.
-    pub(crate) grant_in: Option<Color>,
-    /// Whether only items that want a token go on to the next port.
-    pub(crate) only_wanted: bool,
+pub(crate) struct TransferColors {
+    /// Items, to the next stage's port.
+    pub(crate) item: Color,
+    /// A word back whenever the port has room for one.
+    pub(crate) grant: Color,
 }
 
-/// The port before a stage of layers or the head, with room for an item of `hidden` elements at byte 0.
-pub(crate) fn stage_port(lanes: &PortLanes, hidden: u32, width: u32) -> Program {
+/// The port of a column of layers or the head, with room at byte 0 for a slice of `len` elements. The header, which decides what
+/// is done with the item, stays in registers.
+pub(crate) fn stage_port(lanes: TransferColors, len: u32) -> Program {
     let mut asm = Asm::new();
     let buffer = mem(0, &[1], DType::F32);
     let next_item = asm.here();
-    if let Some(color) = lanes.grant_out {
-        asm.send(color, regs::VOID);
-    }
-    for reg in [regs::WHERE, regs::END, regs::SCALE] {
-        asm.recv(reg, lanes.items);
-    }
-    let source = asm.from(lanes.items, DType::F32);
-    asm.mov(&[n(hidden)], buffer.clone(), source);
-    share_position(&mut asm, width);
-    await_grant(&mut asm, lanes);
-    for reg in [regs::WHERE, regs::END, regs::SCALE, regs::SHARE] {
-        asm.send(INGRESS, reg);
-    }
+    asm.send(lanes.grant, regs::VOID);
+    HEADER.into_iter().for_each(|reg| asm.recv(reg, lanes.item));
+    let source = asm.from(lanes.item, DType::F32);
+    asm.mov(&[n(len)], buffer.clone(), source);
+    asm.recv(regs::VOID, READY);
+    HEADER.into_iter().for_each(|reg| asm.send(INGRESS, reg));
     let target = asm.to(INGRESS, DType::F32);
-    asm.mov(&[n(hidden)], target, buffer);
+    asm.mov(&[n(len)], target, buffer);
     asm.jump(next_item);
     asm.finish()
 }
 
-/// The port of the embedding: first the items of the prompts from the host (after a word with their number), then what the
-/// head feeds back; or all items from the host.
-pub(crate) fn first_port(lanes: &PortLanes) -> Program {
+/// The token of an item of the embedding.
+pub(crate) const ID: Reg = regs::A;
+
+/// Where the embedding's first port gets items from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// Prompts from the host.
+    pub(crate) prompts: Color,
+    /// New tokens from the head; none where the host sends them with the prompts.
+    pub(crate) feedback: Option<Color>,
+}
+
+/// The embedding's first port: first the items of the prompts from the host (after a word with their number), then what the
+/// head feeds back; or all items from the host. `ports` is its place among the embedding's ports.
+pub(crate) fn first_port(sources: Sources, ports: &LinePos, width: u32) -> Program {
     let mut asm = Asm::new();
-    let (left, id) = (regs::D, regs::A);
-    let Some(feedback) = lanes.feedback else {
+    let left = regs::D;
+    let pass_id = |asm: &mut Asm, from| pass_id(asm, from, ports, width);
+    let Some(feedback) = sources.feedback else {
         let next_item = asm.here();
-        pass_id(&mut asm, lanes, lanes.items, id);
+        pass_id(&mut asm, sources.prompts);
         asm.jump(next_item);
         return asm.finish();
     };
-    asm.recv(left, lanes.items);
+    asm.recv(left, sources.prompts);
     let prompts = asm.here();
     let decode = asm.label();
     asm.branch(Cond::Eq, left, Src::Imm(0), decode);
     asm.alu(AluOp::Sub, left, left, Src::Imm(1));
-    pass_id(&mut asm, lanes, lanes.items, id);
+    pass_id(&mut asm, sources.prompts);
     asm.jump(prompts);
     asm.place(decode);
-    pass_id(&mut asm, lanes, feedback, id);
+    pass_id(&mut asm, feedback);
     asm.jump(decode);
     asm.finish()
 }
 
-fn pass_id(asm: &mut Asm, lanes: &PortLanes, from: Color, id: Reg) {
-    for reg in [regs::WHERE, regs::END, id] {
-        asm.recv(reg, from);
-    }
+fn pass_id(asm: &mut Asm, from: Color, ports: &LinePos, width: u32) {
+    [regs::WHERE, regs::END, ID].into_iter().for_each(|reg| asm.recv(reg, from));
     asm.li(regs::SCALE, 1.0f32.to_bits());
-    await_grant(asm, lanes);
-    for reg in [regs::WHERE, regs::END, regs::SCALE, regs::SHARE, id] {
-        asm.send(INGRESS, reg);
+    share_position(asm, width);
+    asm.recv(regs::VOID, READY);
+    if ports.len > 1 {
+        item().for_each(|reg| asm.send(ports.colors.broadcast, reg));
     }
+    item().for_each(|reg| asm.send(INGRESS, reg));
 }
 
-/// Divides the position by the number of columns, for the stage's KV cache.
+/// An item of the embedding.
+fn item() -> impl Iterator<Item = Reg> {
+    HEADER.into_iter().chain([ID])
+}
+
+/// Divides the position by the number of columns, for the KV caches.
 fn share_position(asm: &mut Asm, width: u32) {
-    asm.alu(AluOp::And, regs::A, regs::WHERE, Src::Imm(super::POSITION_MASK));
-    asm.alu(AluOp::Div, regs::SHARE, regs::A, Src::Imm(width));
-    asm.alu(AluOp::Rem, regs::B, regs::A, Src::Imm(width));
+    asm.alu(AluOp::And, regs::B, regs::WHERE, Src::Imm(super::POSITION_MASK));
+    asm.alu(AluOp::Div, regs::SHARE, regs::B, Src::Imm(width));
+    asm.alu(AluOp::Rem, regs::B, regs::B, Src::Imm(width));
     asm.alu(AluOp::Shl, regs::B, regs::B, Src::Imm(super::POSITION_BITS));
     asm.alu(AluOp::Or, regs::SHARE, regs::SHARE, Src::Reg(regs::B));
 }
 
-/// Waits until the next port has room, if the item will get there.
-fn await_grant(asm: &mut Asm, lanes: &PortLanes) {
-    let Some(color) = lanes.grant_in else { return };
-    let go = asm.label();
-    if lanes.only_wanted {
-        asm.alu(AluOp::Shr, regs::C, regs::WHERE, Src::Imm(super::WANTED_BIT));
-        asm.branch(Cond::Eq, regs::C, Src::Imm(0), go);
-    }
-    let source = asm.from(color, DType::U32);
-    asm.mov(&[n(1)], Operand::Reg(regs::VOID, DType::U32), source);
-    asm.place(go);
+/// Another port of the embedding: passes down its column what the first port sends along the row.
+pub(crate) fn next_port(ports: &LinePos) -> Program {
+    let mut asm = Asm::new();
+    let next_item = asm.here();
+    asm.recv(regs::VOID, READY);
+    item().for_each(|reg| asm.recv(reg, ports.colors.broadcast));
+    item().for_each(|reg| asm.send(INGRESS, reg));
+    asm.jump(next_item);
+    asm.finish()
 }

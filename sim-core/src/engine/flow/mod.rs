@@ -280,6 +280,10 @@ impl<'a> Flow<'a> {
     /// Decides the departures of a line that can be decided; those that may follow from them are listed.
     fn advance_line(&mut self, at: u32) {
         let horizon = u32::try_from(self.horizon).unwrap_or(u32::MAX);
+        let tree = self.trees.of[at as usize];
+        if tree != NONE {
+            self.settle(tree);
+        }
         let (count, later) = self.wires.advance(at, horizon);
         if let Some(time) = later {
             self.later.push((time.into(), Actor::Line(at)));

@@ -60,7 +60,7 @@ pub(super) struct Trees {
     leaves: Vec<Leaf>,
     /// Nodes that share outputs with others.
     contested: Vec<Node>,
-    /// The tree of each input and output queue.
+    /// The tree of each line but those of the host and steps.
     pub(super) of: Vec<u32>,
 }
 
@@ -112,6 +112,7 @@ impl Trees {
                 let node = Node { line: next, behind: at.behind + latency };
                 reach = reach.max(node.behind);
                 slack = slack.max(latency + u32::from(child.credit));
+                self.of[next as usize] = id;
                 self.nodes.push(node);
                 if child.contested != NONE {
                     self.contested.push(node);
@@ -120,6 +121,7 @@ impl Trees {
             }
         }
         self.of[queue as usize] = id;
+        self.of[up as usize] = id;
         self.list.push(Tree {
             pe: lines[queue as usize].pe,
             steps: lines[queue as usize].upstream,
