@@ -108,17 +108,17 @@ impl Assembler<'_> {
         for (at, stage) in stages.iter().enumerate() {
             for column in 0..stage.width {
                 let ports = in_port_row(column, stage.width);
-                let (program, words) = match at.checked_sub(1) {
+                let (program, len) = match at.checked_sub(1) {
                     Some(before) => {
-                        let words = hidden.len(column);
+                        let len = hidden.len(column);
                         let lanes = self.transfers(before)[column as usize];
-                        (port::stage_port(lanes, words), words)
+                        (port::stage_port(lanes, len), len)
                     }
                     None if ports.is_root() => (port::first_port(sources, &ports, stage.width), 0),
                     None => (port::next_port(&ports), 0),
                 };
                 let node = port_node(stage, column);
-                self.set((at, node), program, Vec::new(), 4 * words, Vec::new());
+                self.set((at, node), program, Vec::new(), 4 * len, Vec::new());
             }
         }
     }

@@ -4,7 +4,6 @@ use crate::bands::Bands;
 use crate::cache::LayerKind;
 use crate::emit::choice::MOST_OF_A_ROW;
 use crate::emit::mlp::deals_activation;
-use crate::emit::regs;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
@@ -130,7 +129,7 @@ impl Estimate<'_> {
         let hidden = Split::new(self.dims.hidden, cut.width).max();
         let vocab = Split::new(self.vocab, cut.height).max();
         let layers = self.layers_bytes(cut, self.positions);
-        let port = 4 * (regs::HEADER.len() as u64 + u64::from(hidden));
+        let port = 4 * u64::from(hidden);
         let stages = [
             ("layers", layers, self.data_bytes(cut.layers_per_stage)),
             ("embedding", self.embed_layout(cut.width, cut.height).bytes, self.data_bytes(0)),
