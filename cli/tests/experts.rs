@@ -11,7 +11,7 @@ use models::{
     Activation, Block, DecoderGraph, Experts, FeedForward, LinearRef, MlpKind, ModelDir, NormKind,
     Residual, Weighting,
 };
-use request::batch::{Change, assert_right, with_tensors};
+use request::batch::{Batch, Change, assert_right, check, with_tensors};
 use request::{Request, assert_answered, family_model as model, machine};
 use sim_core::NoObserver;
 
