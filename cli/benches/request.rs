@@ -24,7 +24,7 @@ fn main() {
         let machine = presets::preset(presets::DEFAULT).expect("a preset");
         let (image, script) = model::request(&model, &machine, &prompt, NEW);
         let tokens = Some(prompt.len() as u64 + u64::from(NEW));
-        (image, script, End { words: NEW as usize * model::TOKEN_WORDS, tokens, threads: None })
+        (image, script, End { words: NEW as usize * model::TOKEN_WORDS, tokens, ..End::default() })
     });
     meter.end();
 }
