@@ -1,7 +1,7 @@
 //! Is the code of real programs within what the estimate takes it for?
 
 use crate::check::check;
-use crate::place::Work;
+use crate::stage::Work;
 use crate::{Mapping, Numerics, Options, Wired, assemble, wire};
 use fabric::{DefectMap, Machine, PeIdx, presets};
 use models::{
@@ -48,7 +48,7 @@ fn codes(
         wire((&machine, map), &estimate, &options).expect("it can be placed");
     let placed = assemble::Placed { stages: &stages, laid: &laid, lanes: &lanes };
     let weights = model.weights().expect("weights are there");
-    let (image, _) = assemble::assemble(graph, weights, &estimate, &placed).expect("it fits");
+    let (image, _) = assemble::assemble(graph, Some(weights), &estimate, &placed).expect("it fits");
     let layers_at = |at| match stages.iter().find(|stage| stage.contains(at)).map(|s| &s.work) {
         Some(Work::Layers(layers)) => layers.len() as u32,
         _ => 0,
