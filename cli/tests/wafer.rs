@@ -4,8 +4,9 @@ mod request;
 
 use compiler::{Compiled, Mapping, Options};
 use models::ModelDir;
-use request::{LIMIT, Logits, Request, examples, ids, json, machine};
-use sim_core::{NoObserver, StopReason, oracle};
+use pe_isa::Cycle;
+use request::{LIMIT, Logits, Request, examples, family_model, ids, json, machine};
+use sim_core::{Engine, NoObserver, StopReason, oracle};
 
 /// Every prompt of the trained model's oracle of at most `longest` tokens, on one grid.
 fn assert_tokens(width: u32, height: u32, longest: usize) {
@@ -83,6 +84,26 @@ fn does_the_engine_agree_with_the_oracle_on_steps_of_a_model() {
         assert_eq!((&fast.stop, fast.cycle), (&literal.stop, literal.cycle));
         assert!(fast == literal, "{width} x {height}: the final states differ");
     }
+}
+
+#[test]
+fn does_a_model_without_a_calendar_stand_where_it_does_with_one() {
+    let model = family_model("gpt2");
+    let request = Request { prompt: (70..94).collect(), new: 6, eos: Vec::new() };
+    let compiled = request.compile(&model, &machine(64, 64), Mapping::default());
+    let script = request.script(&compiled);
+    let mut last = 0;
+    for limit in (1..=40).map(|n| Cycle(4_001 * n)) {
+        let load = || Engine::load(&compiled.image);
+        let (mut flow, mut calendar) = (load(), load());
+        // From some cycle on something competes.
+        let Some(stop) = flow.flow(&script, &mut Vec::new(), limit) else { break };
+        let want = calendar.run(&script, &mut Vec::new(), limit, &mut NoObserver);
+        assert_eq!(stop, want);
+        assert!(flow.final_state() == calendar.final_state(), "the states differ at {limit:?}");
+        last = limit.0;
+    }
+    assert!(last > 20_000, "something competes at cycle {last} already");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Random wafers of processes: each PE runs one task, and all take part in sums and broadcasts along rows and columns, as
 //! compiled models do.
 
-use super::Case;
 use super::generate::machine;
 use super::spec::{Bits, MachineSpec};
+use super::{Case, traffic};
 use crate::run::HostScript;
 use fabric::{HostOut, PeCoord, Port, Ports, Route, RouteSet, Segment, WaferImage};
 use pe_isa::{
@@ -209,10 +209,10 @@ impl Place {
                 let arrivals = self.arrivals(axis);
                 match (out, &arrivals[..]) {
                     (None, []) => {}
-                    (Some(out), []) => code.vec(VecOp::Mov, len, Code::to, out, own, Operand::None),
+                    (Some(out), []) => code.send(VecOp::Mov, len, out, own, Operand::None),
                     (Some(out), &[from]) => {
                         let input = code.input(from, dtype);
-                        code.vec(VecOp::Add, len, Code::to, out, input, own);
+                        code.send(VecOp::Add, len, out, input, own);
                     }
                     (Some(_), _) => unreachable!("only roots have two"),
                     (None, arrivals) => {
@@ -230,7 +230,7 @@ impl Place {
                 let color = COLORS[axis][2];
                 let result = code.mem(RESULT, dtype);
                 if self.at[axis] == self.roots[axis] {
-                    code.vec(VecOp::Mov, len, Code::to, color, result, Operand::None);
+                    code.send(VecOp::Mov, len, color, result, Operand::None);
                     return;
                 }
                 let first = if parts == 2 && len > 3 { (len / 2) & !1 } else { len };
@@ -250,7 +250,7 @@ impl Place {
             Phase::Tell => {
                 if self.at == [0, 0] {
                     let own = code.mem(RESULT, DType::F32);
-                    code.vec(VecOp::Mov, 2, Code::to, HOST, own, Operand::None);
+                    code.send(VecOp::Mov, 2, HOST, own, Operand::None);
                 }
             }
         }
@@ -292,16 +292,8 @@ impl Code {
         Operand::FabOut(OutQueue(Code::place(&mut self.outs, color)), dtype)
     }
 
-    fn vec(
-        &mut self,
-        op: VecOp,
-        len: u32,
-        to: fn(&mut Code, Color) -> Operand,
-        color: Color,
-        a: Operand,
-        b: Operand,
-    ) {
-        let dst = to(self, color);
+    fn send(&mut self, op: VecOp, len: u32, color: Color, a: Operand, b: Operand) {
+        let dst = self.to(color);
         self.store(op, len, dst, a, b);
     }
 
@@ -312,24 +304,7 @@ impl Code {
     }
 
     fn finish(self, rounds: u32) -> Program {
-        let mut instrs = vec![Instr::Li { rd: Reg(0), imm: 0 }];
-        instrs.extend(self.instrs);
-        instrs.push(Instr::Alu { op: AluOp::Add, rd: Reg(0), ra: Reg(0), b: Src::Imm(1) });
-        instrs.push(Instr::Branch { cond: Cond::Lt, ra: Reg(0), b: Src::Imm(rounds), target: 1 });
-        instrs.push(Instr::End);
-        Program {
-            instrs,
-            shapes: self.shapes,
-            dsds: self.dsds,
-            tasks: vec![Task {
-                kind: TaskKind::Local,
-                entry: 0,
-                priority: 0,
-                activated: true,
-                blocked: false,
-            }],
-            in_queues: self.ins.into_iter().map(Some).collect(),
-            out_queues: self.outs.into_iter().map(Some).collect(),
-        }
+        let vectors = (self.shapes, self.dsds);
+        traffic::looped(self.instrs, rounds, vectors, &self.ins, &self.outs)
     }
 }

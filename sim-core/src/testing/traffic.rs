@@ -23,22 +23,23 @@ fn vector(op: VecOp, dst: Operand, a: Operand, b: Operand) -> Instr {
     Instr::Vector(Vector { op, shape: ShapeId(0), dst, a, b, thread: Thread::Main })
 }
 
-/// A program that runs `body` in each round, over the vector at byte 0.
-fn looped(body: Vec<Instr>, traffic: Traffic, ins: &[Color], outs: &[Color]) -> Program {
+/// A process that runs `body` so many times, over these shapes and vectors.
+pub(super) fn looped(
+    body: Vec<Instr>,
+    rounds: u32,
+    (shapes, dsds): (Vec<Shape>, Vec<Dsd>),
+    ins: &[Color],
+    outs: &[Color],
+) -> Program {
     let mut instrs = vec![Instr::Li { rd: Reg(0), imm: 0 }];
     instrs.extend(body);
     instrs.push(Instr::Alu { op: AluOp::Add, rd: Reg(0), ra: Reg(0), b: Src::Imm(1) });
-    instrs.push(Instr::Branch {
-        cond: Cond::Lt,
-        ra: Reg(0),
-        b: Src::Imm(traffic.rounds),
-        target: 1,
-    });
+    instrs.push(Instr::Branch { cond: Cond::Lt, ra: Reg(0), b: Src::Imm(rounds), target: 1 });
     instrs.push(Instr::End);
     Program {
         instrs,
-        shapes: vec![Shape { extents: vec![Size::Imm(traffic.words)] }],
-        dsds: vec![Dsd { base: 0, offset: None, strides: vec![1], dtype: DType::F32 }],
+        shapes,
+        dsds,
         tasks: vec![Task {
             kind: TaskKind::Local,
             entry: 0,
@@ -49,6 +50,13 @@ fn looped(body: Vec<Instr>, traffic: Traffic, ins: &[Color], outs: &[Color]) -> 
         in_queues: ins.iter().copied().map(Some).collect(),
         out_queues: outs.iter().copied().map(Some).collect(),
     }
+}
+
+/// The same over the vector at byte 0.
+fn over_vector(body: Vec<Instr>, traffic: Traffic, ins: &[Color], outs: &[Color]) -> Program {
+    let shape = Shape { extents: vec![Size::Imm(traffic.words)] };
+    let dsd = Dsd { base: 0, offset: None, strides: vec![1], dtype: DType::F32 };
+    looped(body, traffic.rounds, (vec![shape], vec![dsd]), ins, outs)
 }
 
 /// In each row the first PE sends a vector to all others; then each column adds its vectors up along a chain to the
@@ -97,7 +105,7 @@ pub fn broadcast_reduce(machine: &Machine, traffic: Traffic) -> WaferImage {
                 _ => vector(VecOp::Add, memory, input(&mut ins, receive), memory),
             });
             routes.sort_by_key(|r| r.color);
-            let program = looped(body, traffic, &ins, &outs);
+            let program = over_vector(body, traffic, &ins, &outs);
             place(&mut image, PeCoord::new(x, y), Some(program), routes, traffic);
         }
     }
@@ -132,7 +140,7 @@ pub fn all_to_one(machine: &Machine, traffic: Traffic) -> WaferImage {
             });
             let own = Operand::FabOut(OutQueue(0), DType::F32);
             let send = vector(VecOp::Mov, own, Operand::Mem(DsdId(0)), Operand::None);
-            let program = (x > 0).then(|| looped(vec![send], traffic, &[], &[Color(x as u8)]));
+            let program = (x > 0).then(|| over_vector(vec![send], traffic, &[], &[Color(x as u8)]));
             let routes = routes.collect();
             let tile = place(&mut image, PeCoord::new(x, y), program, routes, traffic);
             if x == 0 {

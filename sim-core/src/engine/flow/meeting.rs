@@ -102,16 +102,15 @@ impl Flow<'_> {
         let (full, input) = (op.step_cycles, op.a);
         let taken = from.map(|(n, _)| table.parts[n as usize].payloads as usize);
         let taken = taken.map_or(0..0, |at| at..at + wavelets);
-        let begin = table.payloads.len();
+        let begin = table.payloads.len().max(table.words.len());
+        let sent = if out == NONE { 0 } else { wavelets };
         table.parts[n].payloads = begin as u32;
-        let end_of_payloads = if out == NONE { begin } else { begin + wavelets };
         if self.layout.constants.has_data {
-            table.payloads.resize(end_of_payloads, 0);
+            table.payloads.resize(begin + sent, 0);
             let (before, own) = table.payloads.split_at_mut(begin);
             bulk::carry_out(op, wavelets, &before[taken], own, &mut domain.memory, pe.memory);
         } else {
-            table.words.resize(end_of_payloads, Word::VOID);
-            table.payloads.resize(end_of_payloads, 0);
+            table.words.resize(begin + sent, Word::VOID);
             let (before, own) = table.words.split_at_mut(begin);
             let bits = &mut domain.memory[pe.memory.regs()];
             let regs = &mut Registers { bits, void: &mut pe.void };

@@ -27,6 +27,7 @@ impl Series {
 const LONG_AGO: i32 = i32::MIN / 2;
 
 /// What the steps of a part depend on.
+#[derive(Default)]
 struct Terms {
     /// When the first step can be taken, and what steps cost.
     ready: i32,
@@ -72,20 +73,7 @@ impl Flow<'_> {
             let count = (op.issued.total - op.next - 1) % op.lanes + 1;
             self.layout.constants.cost.step_cycles(&op.issued, count) as i32
         };
-        let mut terms = Terms {
-            ready,
-            full,
-            last_cost,
-            slots: 0,
-            credit: 0,
-            leaf: Leaf { line: NONE, pe: NONE, sent: 0, arrival: 0 },
-            queue_slots: 0,
-            queue_credit: 0,
-            up_slots: 0,
-            up_credit: 0,
-            up_latency: 0,
-            is_limited: false,
-        };
+        let mut terms = Terms { ready, full, last_cost, ..Terms::default() };
         table.taken.clear();
         let lines = &self.wires.lines;
         if let Some((_, leaf)) = part.from {
@@ -96,7 +84,7 @@ impl Flow<'_> {
                 return None;
             }
             terms.slots = usize::from(line.capacity);
-            terms.credit = i32::from(line.credit as i16);
+            terms.credit = i32::from(line.credit);
             terms.leaf = leaf;
             self.history(leaf.line, terms.slots, &mut table.taken);
         }
@@ -108,10 +96,10 @@ impl Flow<'_> {
                 return None;
             }
             terms.queue_slots = usize::from(queue.capacity);
-            terms.queue_credit = i32::from(queue.credit as i16);
+            terms.queue_credit = i32::from(queue.credit);
             terms.up_slots = usize::from(up.capacity);
-            terms.up_credit = i32::from(up.credit as i16);
-            terms.up_latency = i32::from(up.latency as i16);
+            terms.up_credit = i32::from(up.credit);
+            terms.up_latency = i32::from(up.latency);
             terms.is_limited = up.is_limited;
             let q = if up.is_limited { self.wires.q as usize } else { 0 };
             self.history(tree.queue, terms.queue_slots, &mut table.risen);
@@ -276,8 +264,7 @@ impl Flow<'_> {
             }
             let before = self.wires.departure(line, put - 1).time as i32;
             let here = first + node.behind as i32;
-            let room =
-                before + i32::from(line.credit as i16) <= here - i32::from(line.latency as i16);
+            let room = before + i32::from(line.credit) <= here - i32::from(line.latency);
             room && before + pause <= here
         })
     }

@@ -12,7 +12,7 @@ pub(super) struct Node {
 }
 
 /// An input queue at the end of a net.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Leaf {
     pub(super) line: u32,
     pub(super) pe: u32,
