@@ -7,8 +7,8 @@ use super::{Case, traffic};
 use crate::run::HostScript;
 use fabric::{HostOut, PeCoord, Port, Ports, Route, RouteSet, Segment, WaferImage};
 use pe_isa::{
-    AluOp, Color, Cond, Cycle, DType, Dsd, DsdId, InQueue, Instr, Operand, OutQueue, Program, Reg,
-    Shape, ShapeId, Size, Src, Task, TaskKind, Thread, VecOp, Vector,
+    Color, Cycle, DType, Dsd, DsdId, InQueue, Instr, Operand, OutQueue, Program, Shape, ShapeId,
+    Size, Thread, VecOp, Vector,
 };
 
 /// Random numbers.
