@@ -4,13 +4,15 @@
 //! steps of all these operations follow from one another, vector by vector and not wavelet by wavelet. What is computed
 //! holds if no FIFO on the way fills up; that is looked at before anything is changed.
 
+use super::lockstep::Grid;
 use super::series::Series;
 use super::trees::Leaf;
-use super::wires::{Left, NONE};
+use super::wires::{Left, NONE, Wires};
 use super::{Flow, bulk};
 use crate::engine::pe::{self, Op};
 use pe_isa::Word;
 use pe_isa::void::Registers;
+use std::ops::Range;
 
 /// An operation that takes part.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,6 +28,14 @@ pub(super) struct Part {
     pub(super) sent: Series,
     /// Where its payloads begin among all payloads.
     pub(super) payloads: u32,
+    pub(super) work: Work,
+}
+
+/// Steps of an operation that were taken at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Work {
+    pub(super) count: u32,
+    /// The cycle of the last of them, and its end.
     pub(super) last: i32,
     pub(super) end: i32,
     pub(super) launching: u32,
@@ -45,6 +55,27 @@ pub(super) struct Table {
     pub(super) taken: Vec<i32>,
     pub(super) risen: Vec<i32>,
     pub(super) sent: Vec<i32>,
+    pub(super) grid: Grid,
+}
+
+impl Table {
+    /// Payloads so far.
+    pub(super) fn len(&self) -> usize {
+        self.payloads.len().max(self.words.len())
+    }
+
+    /// One more payload, which is one of data or without.
+    pub(super) fn push(&mut self, word: Word, has_data: bool) {
+        if has_data {
+            self.payloads.push(word.bits);
+        } else {
+            self.words.push(word);
+        }
+    }
+
+    pub(super) fn word(&self, at: usize, has_data: bool) -> Word {
+        if has_data { Word::known(self.payloads[at]) } else { self.words[at] }
+    }
 }
 
 impl Flow<'_> {
@@ -52,10 +83,11 @@ impl Flow<'_> {
     pub(super) fn meet(&mut self, at: u32) -> bool {
         let mut table = std::mem::take(&mut self.table);
         let wavelets = self.gather(&mut table, at);
-        let done = (0..table.parts.len()).all(|n| self.evaluate(&mut table, n, wavelets));
-        if done {
+        let flows = (0..table.parts.len()).all(|n| self.evaluate(&mut table, n, wavelets));
+        if flows {
             (0..table.parts.len()).for_each(|n| self.carry_out(&mut table, n, wavelets));
         }
+        let done = flows || self.lockstep(&mut table);
         self.table = table;
         done
     }
@@ -93,18 +125,52 @@ impl Flow<'_> {
 
     /// Carries out part `n`, as computed.
     fn carry_out(&mut self, table: &mut Table, n: usize, wavelets: usize) {
-        let part = table.parts[n];
-        let Part { pe: at, out, from, last, end, .. } = part;
-        let count = wavelets as u32;
-        let domain = &mut *self.domain;
-        let pe = &mut domain.pes[at as usize];
-        let op = pe.ops[0].as_mut().expect("a running operation");
-        let (full, input) = (op.step_cycles, op.a);
+        let Part { pe: at, out, from, work, .. } = table.parts[n];
+        let input = self.op(at).a;
+        let full = self.op(at).step_cycles as i32;
         let taken = from.map(|(n, _)| table.parts[n as usize].payloads as usize);
         let taken = taken.map_or(0..0, |at| at..at + wavelets);
-        let begin = table.payloads.len().max(table.words.len());
-        let sent = if out == NONE { 0 } else { wavelets };
-        table.parts[n].payloads = begin as u32;
+        table.parts[n].payloads = table.len() as u32;
+        self.compute(table, at, wavelets, taken, out != NONE);
+        let part = table.parts[n];
+        if from.is_some() {
+            self.note(input, &table.times, part.steps, wavelets);
+        }
+        if out != NONE {
+            let tree = &mut self.trees.list[out as usize];
+            tree.lag += wavelets as u32;
+            let (steps, queue, up) = (tree.steps, tree.queue, tree.up);
+            self.note(steps, &table.times, part.steps.after(full), wavelets);
+            self.wires.correct(steps, work.end as u32);
+            self.note(queue, &table.times, part.rises, wavelets);
+            self.note(up, &table.times, part.sent, wavelets);
+            pass_series(&mut self.wires, queue, &table.times, part.rises, wavelets);
+            pass_series(&mut self.wires, up, &table.times, part.sent, wavelets);
+            for node in self.trees.contested(out) {
+                let sent = part.sent.after(node.behind as i32);
+                pass_series(&mut self.wires, node.line, &table.times, sent, wavelets);
+            }
+        }
+        self.carry_on(at, &work);
+    }
+
+    /// The values of the next `wavelets` steps of PE `at`, with the payloads at `taken`; what they send is appended to the payloads.
+    pub(super) fn compute(
+        &mut self,
+        table: &mut Table,
+        at: u32,
+        wavelets: usize,
+        taken: Range<usize>,
+        sends: bool,
+    ) {
+        if wavelets == 0 {
+            return;
+        }
+        let domain = &mut *self.domain;
+        let pe = &mut domain.pes[at as usize];
+        let op = pe.ops[0].as_ref().expect("a running operation");
+        let begin = table.len();
+        let sent = if sends { wavelets } else { 0 };
         if self.layout.constants.has_data {
             table.payloads.resize(begin + sent, 0);
             let (before, own) = table.payloads.split_at_mut(begin);
@@ -116,49 +182,39 @@ impl Flow<'_> {
             let regs = &mut Registers { bits, void: &mut pe.void };
             bulk::carry_out_void(op, wavelets, &before[taken], own, (regs, &mut pe.draws));
         }
-        op.next += (count * op.lanes).min(op.issued.total - op.next);
-        op.ready_at = end as u64;
+    }
+
+    /// The state of PE `at` behind steps of its operation.
+    pub(super) fn carry_on(&mut self, at: u32, work: &Work) {
+        self.running.push(at);
+        if work.count == 0 {
+            return;
+        }
+        let domain = &mut *self.domain;
+        let pe = &mut domain.pes[at as usize];
+        let op = pe.ops[0].as_mut().expect("a running operation");
+        let (full, input, dst) = (op.step_cycles, op.a, op.dst);
+        op.next += (work.count * op.lanes).min(op.issued.total - op.next);
+        op.ready_at = work.end as u64;
         let is_done = op.next == op.issued.total;
+        let count = u64::from(work.count);
         let counters = &mut pe.counters;
-        counters.fabric_steps += u64::from(count);
-        counters.wavelets_in += if from.is_some() { u64::from(count) } else { 0 };
-        counters.wavelets_out += if out != NONE { u64::from(count) } else { 0 };
-        counters.busy_cycles += full * u64::from(count - 1) + (end - last) as u64;
-        counters.cycles.launching += u64::from(part.launching);
-        counters.cycles.waiting_input += u64::from(part.waiting_input);
-        counters.cycles.waiting_output += u64::from(part.waiting_output);
-        pe.accounted = pe.accounted.max(last as u64);
+        counters.fabric_steps += count;
+        counters.wavelets_in += if input != pe::NONE { count } else { 0 };
+        counters.wavelets_out += if dst != pe::NONE { count } else { 0 };
+        counters.busy_cycles += full * (count - 1) + (work.end - work.last) as u64;
+        counters.cycles.launching += u64::from(work.launching);
+        counters.cycles.waiting_input += u64::from(work.waiting_input);
+        counters.cycles.waiting_output += u64::from(work.waiting_output);
+        pe.accounted = pe.accounted.max(work.last as u64);
         if is_done {
-            pe.complete(0, end as u64);
+            pe.complete(0, work.end as u64);
         }
-        domain.net.gates[at as usize].free_at = end as u64;
-        domain.net.activity = domain.net.activity.max(end as u64);
-        if from.is_some() {
-            self.note(input, &table.times, part.steps, wavelets);
-        }
-        if out != NONE {
-            let tree = &mut self.trees.list[out as usize];
-            tree.lag += count;
-            let (steps, queue, up) = (tree.steps, tree.queue, tree.up);
-            self.note(steps, &table.times, part.steps.after(full as i32), wavelets);
-            self.wires.correct(steps, end as u32);
-            self.note(queue, &table.times, part.rises, wavelets);
-            self.note(up, &table.times, part.sent, wavelets);
-            let span = |series: Series| {
-                let at = |n: usize| table.times[series.at as usize + n] + series.later;
-                (at(0), at(wavelets - 1))
-            };
-            self.wires.pass_span(queue, span(part.rises), 0);
-            let sent = span(part.sent);
-            self.wires.pass_span(up, sent, 0);
-            for node in self.trees.contested(out) {
-                self.wires.pass_span(node.line, sent, node.behind as i32);
-            }
-        }
+        domain.net.gates[at as usize].free_at = work.end as u64;
+        domain.net.activity = domain.net.activity.max(work.end as u64);
         if is_done {
             self.close(at, input);
         }
-        self.running.push(at);
     }
 
     /// Departures of a line.
@@ -191,5 +247,12 @@ impl Flow<'_> {
     /// Brings all lines up to date.
     pub(super) fn settle_all(&mut self) {
         (0..self.trees.list.len() as u32).for_each(|tree| self.settle(tree));
+    }
+}
+
+fn pass_series(wires: &mut Wires, line: u32, times: &[i32], series: Series, wavelets: usize) {
+    if wires.lines[line as usize].contested != NONE {
+        let times = &times[series.at as usize..series.at as usize + wavelets];
+        wires.pass_all(line, times.iter().map(|time| (time + series.later) as u32));
     }
 }

@@ -11,6 +11,7 @@
 
 mod bulk;
 mod lay;
+mod lockstep;
 mod meeting;
 mod opening;
 mod process;

@@ -15,7 +15,7 @@ impl Flow<'_> {
         if a == pe::NONE {
             let tree = self.trees.of[dst as usize];
             if !self.trees.list[tree as usize].is_open() {
-                if self.trees.list[tree as usize].is_free {
+                if self.trees.list[tree as usize].is_joint {
                     self.park(at);
                 } else {
                     self.list_pe(at);
@@ -25,10 +25,26 @@ impl Flow<'_> {
             }
             return;
         }
-        if self.wires.has_pending(a) {
-            return self.list_pe(at);
-        }
         self.open(at);
+        if self.wires.has_pending(a) {
+            if self.is_fed(a) {
+                self.park(at);
+            } else {
+                self.list_pe(at);
+            }
+        }
+    }
+
+    /// Whether whoever sends into an input queue is in an operation that does.
+    fn is_fed(&self, queue: u32) -> bool {
+        let tree = self.trees.of[queue as usize];
+        if tree == NONE {
+            return false;
+        }
+        let tree = &self.trees.list[tree as usize];
+        let pe = &self.domain.pes[tree.pe as usize];
+        let is_main = self.processes[tree.pe as usize].is_plain && pe.running & 1 != 0;
+        is_main && self.op(tree.pe).dst == tree.queue
     }
 
     /// Notes that PE `at` will take what comes as it comes, if that is so, and tells those that this makes ready.
@@ -37,11 +53,7 @@ impl Flow<'_> {
         loop {
             let op = self.op(at);
             let (a, dst) = (op.a, op.dst);
-            if a == pe::NONE
-                || self.processes[at as usize].is_open
-                || self.wires.has_pending(a)
-                || op.b != pe::NONE
-            {
+            if a == pe::NONE || self.processes[at as usize].is_open || op.b != pe::NONE {
                 return;
             }
             if dst != pe::NONE && !self.trees.list[self.trees.of[dst as usize] as usize].is_open() {

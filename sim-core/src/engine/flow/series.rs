@@ -64,7 +64,7 @@ impl Flow<'_> {
         let free = self.domain.net.gates[part.pe as usize].free_at;
         let from = pe.accounted.max(free) as i32;
         let ready = op.ready_at.max(free) as i32;
-        part.launching = (ready - from).max(0) as u32;
+        part.work.launching = (ready - from).max(0) as u32;
         let full = op.step_cycles as i32;
         let is_whole = op.next + wavelets as u32 * op.lanes <= op.issued.total;
         let last_cost = if is_whole {
@@ -111,13 +111,16 @@ impl Flow<'_> {
     /// The steps of part `n`, and what they send. Returns whether nothing stands in their way.
     pub(super) fn evaluate(&self, table: &mut Table, n: usize, wavelets: usize) -> bool {
         let mut part = table.parts[n];
+        if part.out != NONE && !self.trees.list[part.out as usize].is_free {
+            return false;
+        }
         let Some(terms) = self.terms(&mut part, table, wavelets) else { return false };
         let follows = self.follow(&mut part, &terms, table, wavelets);
         if !follows && !self.step_by_step(&mut part, &terms, table, wavelets) {
             return false;
         }
         let horizon = i32::try_from(self.horizon).unwrap_or(i32::MAX);
-        if part.last >= horizon {
+        if part.work.last >= horizon {
             return false;
         }
         if part.out != NONE {
@@ -126,6 +129,7 @@ impl Flow<'_> {
                 return false;
             }
         }
+        part.work.count = wavelets as u32;
         table.parts[n] = part;
         true
     }
@@ -152,10 +156,10 @@ impl Flow<'_> {
         }
         let last = pattern[wavelets - 1] + steps.later;
         part.steps = steps;
-        part.last = last;
-        part.end = last + terms.last_cost;
-        part.waiting_output = 0;
-        part.waiting_input = (last - terms.ready - terms.full * (wavelets as i32 - 1)) as u32;
+        part.work.last = last;
+        part.work.end = last + terms.last_cost;
+        part.work.waiting_output = 0;
+        part.work.waiting_input = (last - terms.ready - terms.full * (wavelets as i32 - 1)) as u32;
         if part.out == NONE {
             return true;
         }
@@ -225,10 +229,10 @@ impl Flow<'_> {
                 sent.push(last_sent);
             }
         }
-        part.last = taken[taken.len() - 1];
-        part.end = ready;
-        part.waiting_input = input_wait as u32;
-        part.waiting_output = output_wait as u32;
+        part.work.last = taken[taken.len() - 1];
+        part.work.end = ready;
+        part.work.waiting_input = input_wait as u32;
+        part.work.waiting_output = output_wait as u32;
         let mut keep = |list: &[i32], is_rated: bool| {
             let list = &list[list.len() - wavelets..];
             let at = times.len() as u32;

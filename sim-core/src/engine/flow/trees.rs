@@ -40,7 +40,9 @@ pub(super) struct Tree {
     pub(super) slack: u32,
     /// Wavelets that have passed the routers behind the ramp, which do not know of them yet.
     pub(super) lag: u32,
-    /// Wavelets one cycle apart flow without a wait, if the leaves take them.
+    /// All wavelets go to PEs, and bends cost nothing.
+    pub(super) is_joint: bool,
+    /// What is more, wavelets one cycle apart flow without a wait, if the leaves take them.
     pub(super) is_free: bool,
     /// Leaves that will take what comes as it comes.
     pub(super) open: u32,
@@ -48,7 +50,7 @@ pub(super) struct Tree {
 
 impl Tree {
     pub(super) fn is_open(&self) -> bool {
-        self.is_free && self.open == self.leaves.end - self.leaves.start
+        self.is_joint && self.open == self.leaves.end - self.leaves.start
     }
 }
 
@@ -89,12 +91,12 @@ impl Trees {
         let up = lines[queue as usize].behind[0];
         let (first_node, first_leaf) = (self.nodes.len(), self.leaves.len());
         let mut open = vec![Node { line: up, behind: 0 }];
-        let mut is_free = true;
+        let (mut is_joint, mut is_free) = (true, true);
         let first_contested = self.contested.len();
         let (mut reach, mut slack) = (0, 0);
         while let Some(at) = open.pop() {
             let line = &lines[at.line as usize];
-            is_free &= line.host == NONE && !(line.bend && wires.turn_cycles > 0);
+            is_joint &= line.host == NONE && !(line.bend && wires.turn_cycles > 0);
             for &next in &line.behind[..usize::from(line.count)] {
                 let child = &lines[next as usize];
                 let latency = u32::from(child.latency);
@@ -133,7 +135,8 @@ impl Trees {
             reach,
             slack,
             lag: 0,
-            is_free: is_free && self.leaves.len() > first_leaf,
+            is_joint: is_joint && self.leaves.len() > first_leaf,
+            is_free: is_joint && is_free,
             open: 0,
         });
     }

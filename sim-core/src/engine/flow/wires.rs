@@ -128,12 +128,22 @@ impl Wires {
         self.sent[(line.first + ((line.left - 1) & u32::from(line.mask))) as usize].time = time;
     }
 
-    /// Notes departures in a span, so many cycles later.
-    #[inline]
-    pub(super) fn pass_span(&mut self, at: u32, (first, last): (i32, i32), later: i32) {
+    /// Tells rivals of departures of a contested line.
+    pub(super) fn pass_all(&mut self, at: u32, times: impl Iterator<Item = u32>) {
         let contested = self.lines[at as usize].contested;
-        if contested != NONE {
-            self.pass(contested, ((first + later) as u32, (last + later) as u32));
+        let mut span = None;
+        for time in times {
+            match &mut span {
+                Some((_, last)) if *last + 1 == time => *last = time,
+                _ => {
+                    if let Some(span) = span.replace((time, time)) {
+                        self.pass(contested, span);
+                    }
+                }
+            }
+        }
+        if let Some(span) = span {
+            self.pass(contested, span);
         }
     }
 
