@@ -14,7 +14,7 @@ use crate::stage::Work;
 use crate::tiling::{LayerDims, LayerTiling, MlpDims, MlpTiling};
 use fabric::Machine;
 use pe_isa::DType;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 #[cfg(test)]
@@ -36,6 +36,8 @@ pub(crate) struct Estimate<'a> {
     pub(crate) dims: LayerDims,
     /// One for each layer.
     pub(crate) kinds: Vec<LayerKind>,
+    /// The different sizes of their MLPs.
+    pub(crate) mlps: Vec<MlpDims>,
     pub(crate) vocab: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
@@ -48,6 +50,29 @@ pub(crate) struct Estimate<'a> {
     pub(crate) head_bias: bool,
     /// Whether logits are capped.
     pub(crate) logit_cap: bool,
+}
+
+/// What the time of a layer depends on: its window, its MLP.
+type TimedKind = (Option<u32>, MlpDims);
+
+/// The layers of a model's stages, as far as time depends on them.
+#[derive(Debug)]
+pub(crate) struct Timed {
+    /// Those that differ.
+    kinds: Vec<TimedKind>,
+    /// How many layers of each kind the model has.
+    all: Vec<u64>,
+    /// The same of each stage of layers; equal ones once.
+    stages: Vec<Vec<u64>>,
+    /// Number of stages, embedding and head included.
+    count: u32,
+}
+
+impl Timed {
+    /// Number of stages, embedding and head included.
+    pub(crate) fn stages(&self) -> u32 {
+        self.count
+    }
 }
 
 /// Whether a cut's data and code fit into every PE.
@@ -121,8 +146,8 @@ impl Estimate<'_> {
 
     /// Whether everything fits.
     pub(crate) fn fit(&self, cut: &Cut) -> Fit {
-        let tiling = |kind: &LayerKind| MlpTiling { dims: kind.mlp, height: cut.height };
-        let experts = self.kinds.iter().map(|kind| tiling(kind).max_experts()).max().unwrap_or(0);
+        let tiling = |&dims: &MlpDims| MlpTiling { dims, height: cut.height };
+        let experts = self.mlps.iter().map(|mlp| tiling(mlp).max_experts()).max().unwrap_or(0);
         if experts > MOST_OF_A_ROW {
             return Fit::Crowded { experts };
         }
@@ -153,7 +178,7 @@ impl Estimate<'_> {
     pub(crate) fn least_over(&self, cut: &Cut) -> u64 {
         let pes = u64::from(cut.width) * u64::from(cut.height);
         let weight = u64::from(self.numerics.weights.bytes());
-        let layer = self.kinds.iter().map(|kind| self.layer_weights(&kind.mlp)).min().unwrap_or(0);
+        let layer = self.mlps.iter().map(|mlp| self.layer_weights(mlp)).min().unwrap_or(0);
         let layers = u64::from(cut.layers_per_stage).min(self.layers() as u64);
         let table = u64::from(self.vocab) * u64::from(self.dims.hidden);
         let over = |elements: u64, have: u64| (elements * weight / pes).saturating_sub(have);
@@ -184,21 +209,34 @@ impl Estimate<'_> {
         low
     }
 
+    /// What the time of stages of so many layers each depends on.
+    pub(crate) fn timed(&self, layers_per_stage: u32) -> Timed {
+        let timed = |kind: &LayerKind| (kind.window, kind.mlp);
+        let kinds: BTreeSet<TimedKind> = self.kinds.iter().map(timed).collect();
+        let kinds: Vec<TimedKind> = kinds.into_iter().collect();
+        let counts = |layers: &[LayerKind]| -> Vec<u64> {
+            let count = |kind: &TimedKind| {
+                layers.iter().filter(|layer| timed(layer) == *kind).count() as u64
+            };
+            kinds.iter().map(count).collect()
+        };
+        let stages = self.kinds.chunks(layers_per_stage.max(1) as usize);
+        let (all, count) = (counts(&self.kinds), stages.len() as u32 + 2);
+        let stages: BTreeSet<Vec<u64>> = stages.map(counts).collect();
+        Timed { kinds, all, stages: stages.into_iter().collect(), count }
+    }
+
     /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
     /// answers and prompts are fast.
-    pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
-        let timed = |kind: &LayerKind| (kind.window, kind.mlp);
-        let kinds: BTreeSet<(Option<u32>, MlpDims)> = self.kinds.iter().map(timed).collect();
-        let cycles = |kind| (kind, self.layer_cycles(cut, kind));
-        let layer: BTreeMap<(Option<u32>, MlpDims), u64> = kinds.into_iter().map(cycles).collect();
-        let of_stage = |kinds: &[LayerKind]| kinds.iter().map(|kind| layer[&timed(kind)]).sum();
-        let layers: Vec<u64> = self.stages(cut).map(of_stage).collect();
-        let slowest = layers.iter().copied().max().unwrap_or(0);
-        let head = self.head_cycles(cut);
-        let stages = layers.len() as u32 + 2;
+    pub(crate) fn cycles(&self, cut: &Cut, timed: &Timed) -> u64 {
+        let layers: Vec<u64> =
+            timed.kinds.iter().map(|kind| self.layer_cycles(cut, *kind)).collect();
+        let sum =
+            |counts: &Vec<u64>| -> u64 { counts.iter().zip(&layers).map(|(n, c)| n * c).sum() };
+        let slowest = timed.stages.iter().map(sum).max().unwrap_or(0);
         let transfer = self.transfer_cycles(cut);
-        let token = layers.iter().sum::<u64>() + head + transfer * u64::from(stages);
-        token + self.turn_cycles(cut, stages) + PROMPT_PER_NEW * (slowest + transfer)
+        let token = sum(&timed.all) + self.head_cycles(cut) + transfer * u64::from(timed.count);
+        token + self.turn_cycles(cut, timed.count) + PROMPT_PER_NEW * (slowest + transfer)
     }
 
     /// Cycles from one stage to the next: a column's slice to its port and from there down the column.
@@ -235,7 +273,7 @@ impl Estimate<'_> {
     }
 
     /// Cycles of one layer: multiply-adds, chains and broadcasts, softmax, MLP.
-    fn layer_cycles(&self, cut: &Cut, (window, mlp): (Option<u32>, MlpDims)) -> u64 {
+    fn layer_cycles(&self, cut: &Cut, (window, mlp): TimedKind) -> u64 {
         let (w, h) = (cut.width, cut.height);
         let d = &self.dims;
         let hidden = d.hidden.div_ceil(w);

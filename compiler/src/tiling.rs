@@ -156,7 +156,20 @@ impl LayerTiling {
     }
 
     fn row_max(&self, f: impl Fn(&RowHeads) -> u32) -> u32 {
-        (0..self.height).map(|r| f(&self.row_heads(r))).max().unwrap_or(0)
+        self.telling_rows().map(|r| f(&self.row_heads(r))).max().unwrap_or(0)
+    }
+
+    /// Rows of which every other row is like one, but for which head it has: with fewer rows than heads the first, which has the
+    /// most; else those of the first head, which has the most rows, and of the last.
+    fn telling_rows(&self) -> impl Iterator<Item = u32> {
+        let heads = self.dims.kv_heads;
+        let (first, last) = if self.height < heads {
+            (0..1, 0..0)
+        } else {
+            let blocks = Split::new(self.height, heads);
+            (0..blocks.end(0), blocks.start(heads - 1)..self.height)
+        };
+        first.chain(last)
     }
 }
 
