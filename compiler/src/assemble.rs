@@ -1,9 +1,10 @@
 //! Pass 10, assembly: stages, ports, lanes and SRAM contents become one image.
 
+mod ends;
+
 use crate::Residual;
+use crate::alike::Look;
 use crate::detour::Laid;
-use crate::emit::embed::EmbedStage;
-use crate::emit::head::HeadStage;
 use crate::emit::layers::LayersStage;
 use crate::emit::port::{self, Sources, TransferColors};
 use crate::emit::{self, Formats, Place, mlp, regs};
@@ -11,7 +12,6 @@ use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::fill::{self, Filler};
 use crate::lanes::Lanes;
-use crate::layout::HeadLayout;
 use crate::routing;
 use crate::split::Split;
 use crate::stage::{Stage, Work};
@@ -19,12 +19,10 @@ use crate::stamp::{Class, Classes};
 use crate::tiling::LayerTiling;
 use crate::verify;
 use crate::wires::{Node, in_port_row, port_node, tile_of};
-use fabric::{
-    HostIn, HostOut, PeIdx, Port, Probe, ProgramId, Segment, StageInfo, Tile, WaferImage,
-};
+use fabric::{HostIn, HostOut, PeIdx, Port, ProgramId, Segment, StageInfo, Tile, WaferImage};
 use indexmap::{IndexMap, IndexSet};
 use models::DecoderGraph;
-use pe_isa::{DType, Program, Reg};
+use pe_isa::{Program, Reg};
 
 /// Where everything lies and what it is wired to.
 pub(crate) struct Placed<'a> {
@@ -42,8 +40,15 @@ struct Assembler<'a> {
     image: WaferImage,
     /// The programs so far, each once.
     programs: IndexSet<Program>,
+    /// The stages of layers that are not alike.
+    looks: Vec<Look>,
+    /// The programs of the classes of each look, with their numbers once they have one.
+    stamps: IndexMap<(Option<usize>, Class), Stamp>,
     residuals: Vec<Residual>,
 }
+
+/// A program as it is where nothing leads around defects, and its number once a PE has it.
+type Stamp = (Program, Option<ProgramId>);
 
 /// Parameters of a PE, bytes of its data, and what these begin with.
 type Memory = (Vec<(Reg, u32)>, u32, Vec<Segment>);
@@ -59,8 +64,16 @@ pub(crate) fn assemble(
     placed: &Placed<'_>,
 ) -> Result<(WaferImage, Vec<Residual>), CompileError> {
     let image = WaferImage::empty(estimate.machine.clone());
-    let (programs, residuals) = (IndexSet::new(), Vec::new());
-    let mut assembler = Assembler { graph, estimate, placed, image, programs, residuals };
+    let mut assembler = Assembler {
+        graph,
+        estimate,
+        placed,
+        image,
+        programs: IndexSet::new(),
+        looks: Vec::new(),
+        stamps: IndexMap::new(),
+        residuals: Vec::new(),
+    };
     assembler.routes();
     assembler.ports();
     let mut filler = weights.map(|weights| Filler::new(graph, weights, estimate.numerics));
@@ -134,60 +147,40 @@ impl Assembler<'_> {
         *tile = Tile { program: Some(program), routes: tile.routes, params, sram_bytes, data };
     }
 
-    /// Puts programs on the PEs of the rectangle of stage number `at`, each class's emitted once; `bytes` of data each, and
-    /// what they begin with.
+    /// Puts programs on the PEs of the rectangle of stage number `at`, each class's emitted once for all stages of layers of
+    /// one look; `bytes` of data each, and what they begin with.
     fn stamp(
         &mut self,
-        at: usize,
+        (at, look): (usize, Option<usize>),
         classes: &Classes,
         emit: impl Fn(Place) -> Program,
         params: impl Fn(Place) -> Vec<(Reg, u32)>,
         (bytes, mut data): (u32, Vec<Vec<Segment>>),
     ) {
         let Placed { stages, laid, .. } = *self.placed;
-        let mut programs: IndexMap<Class, (Program, Option<ProgramId>)> = IndexMap::new();
+        if look.is_none() {
+            self.stamps.clear();
+        }
         for (place, node) in places(&stages[at]) {
-            let class = programs.entry(classes.of(place)).or_insert_with(|| (emit(place), None));
+            let class = (look, classes.of(place));
+            let stamp = self.stamps.entry(class).or_insert_with(|| (emit(place), None));
             if cfg!(test) {
-                assert!(class.0 == emit(place), "{place:?} is not of its class");
+                assert!(stamp.0 == emit(place), "{place:?} is not of its class");
             }
-            let id = match class {
-                (program, _) if laid[at].is_renamed(node) => self.intern(at, node, program.clone()),
-                (_, Some(id)) => *id,
-                (program, id) => *id.insert(self.intern(at, node, program.clone())),
+            let is_renamed = laid[at].is_renamed(node);
+            let id = match stamp {
+                (_, Some(id)) if !is_renamed => *id,
+                (program, _) => {
+                    let program = program.clone();
+                    self.intern(at, node, program)
+                }
             };
+            if !is_renamed {
+                self.stamps[&class].1 = Some(id);
+            }
             let data = std::mem::take(&mut data[node]);
             self.set((at, node), id, (params(place), bytes, data));
         }
-    }
-
-    fn embed(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
-        let (w, h) = (stage.width, stage.height);
-        let hidden = Split::new(self.estimate.dims.hidden, w);
-        let vocab = Split::new(self.estimate.vocab, h);
-        let positions = self.estimate.learned_positions.map(|rows| Split::new(rows, h));
-        let layout = self.estimate.embed_layout(w, h);
-        let fill = |filler| fill::embed(filler, (hidden, vocab, positions), (w, h), &layout);
-        let data = filler.map_or_else(|| no_data(stage), fill);
-        let bytes = layout.bytes as u32;
-        let embedding = &self.graph.embedding;
-        let emitter = EmbedStage {
-            hidden,
-            vocab,
-            positions,
-            layout,
-            formats: self.formats(),
-            scale: embedding.scale,
-            transfers: self.transfers(at),
-        };
-        let params = |place: Place| {
-            let mut params = vec![(regs::VOCAB, vocab.start(place.row))];
-            params.extend(positions.map(|rows| (regs::POSITIONS, rows.start(place.row))));
-            params
-        };
-        let classes = Classes::of_embed(&emitter, stage);
-        self.stamp(at, &classes, |p| emit::embed::program(&emitter, p), params, (bytes, data));
-        self.name(stage, "embedding".to_string());
     }
 
     fn layers(
@@ -233,46 +226,19 @@ impl Assembler<'_> {
             ]
         };
         let classes = Classes::of_layers(&emitter, stage);
-        self.stamp(at, &classes, |p| emit::layers::program(&emitter, p), params, (bytes, data));
+        let look = self.look(&emitter, stage);
+        let emit = |p| emit::layers::program(&emitter, p);
+        self.stamp((at, Some(look)), &classes, emit, params, (bytes, data));
     }
 
-    fn head(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
-        let lanes = self.placed.lanes;
-        let (w, h) = (stage.width, stage.height);
-        let hidden_size = self.estimate.dims.hidden;
-        let (hidden, vocab) = (Split::new(hidden_size, w), Split::new(self.estimate.vocab, h));
-        let has_bias = self.estimate.head_bias;
-        let numerics = &self.estimate.numerics;
-        let layout = HeadLayout::new(hidden.max(), vocab.max(), has_bias, numerics);
-        let fill = |filler| fill::head(filler, (hidden, vocab), (w, h), &layout);
-        let data = filler.map_or_else(|| no_data(stage), fill);
-        let (bytes, logits) = (layout.bytes as u32, layout.logits);
-        let emitter = HeadStage {
-            hidden_size,
-            hidden,
-            vocab,
-            layout,
-            formats: self.formats(),
-            epsilon: self.graph.final_norm.epsilon,
-            has_bias,
-            soft_cap: self.graph.logit_soft_cap,
-            to_host: lanes.answers.color,
-            feedback: lanes.feedback.as_ref().map(|lane| lane.color),
-        };
-        let part =
-            |row| (self.image.index(stage.tile(stage.roots.row, row)), logits, vocab.len(row));
-        let parts = (0..h).map(part).collect();
-        let params = |place: Place| {
-            let mut params = vec![(regs::VOCAB, vocab.start(place.row))];
-            if emitter.feedback.is_none() {
-                params.push((regs::VOCAB_BEHIND, vocab.total() - vocab.end(place.row)));
-            }
-            params
-        };
-        let classes = Classes::of_head(&emitter, stage);
-        self.stamp(at, &classes, |p| emit::head::program(&emitter, p), params, (bytes, data));
-        self.image.probes.push(Probe { name: "logits".to_string(), dtype: DType::F32, parts });
-        self.name(stage, "head".to_string());
+    /// The number of the look of a stage of layers.
+    fn look(&mut self, emitter: &LayersStage<'_>, stage: &Stage) -> usize {
+        let look = Look::new(emitter, stage);
+        let known = self.looks.iter().position(|known| *known == look);
+        known.unwrap_or_else(|| {
+            self.looks.push(look);
+            self.looks.len() - 1
+        })
     }
 
     fn formats(&self) -> Formats {

@@ -10,7 +10,7 @@
 //! 5. `layout`: SRAM addresses, of them the KV `cache`;
 //! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
 //! 7. `lanes`: paths and colors between stages;
-//! 8. `emit`: programs, one for each class of places (`stamp`);
+//! 8. `emit`: programs, one for each class of places (`stamp`), for stages that are `alike` once;
 //! 9. `fill`: weights into SRAM, where there are some;
 //! 10. `assemble`: all of it into one image, with the routes of all tiles (`routing`), which `fabric::lint` then judges.
 //!
@@ -20,6 +20,7 @@
 //!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
 
+mod alike;
 mod asm;
 mod assemble;
 mod bands;

@@ -23,12 +23,18 @@ pub(crate) struct Classes {
     columns: Vec<u32>,
     /// By row, of what only its root knows.
     roots: Vec<u32>,
-    /// By column, of the lanes that leave it.
-    exits: Vec<u32>,
+    /// By column: the lanes that leave it.
+    exits: Vec<TransferColors>,
 }
 
-/// A class: of the row, of the column, and one more than that of the root and of the exit where the place is one.
-pub(crate) type Class = [u32; 4];
+/// The numbers of a class, of its row, its column and, where it is one, of the root; and the lanes of an exit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Class {
+    row: u32,
+    column: u32,
+    root: Option<u32>,
+    exit: Option<TransferColors>,
+}
 
 impl Classes {
     pub(crate) fn of_embed(emitter: &EmbedStage, stage: &Stage) -> Classes {
@@ -40,7 +46,7 @@ impl Classes {
             rows: numbers((0..stage.height).map(row)),
             columns: numbers((0..stage.width).map(|c| emitter.hidden.len(c))),
             roots: vec![0; stage.height as usize],
-            exits: exits(&emitter.transfers),
+            exits: emitter.transfers.clone(),
         }
     }
 
@@ -77,7 +83,7 @@ impl Classes {
             rows: numbers((0..stage.height).map(row)),
             columns: numbers((0..stage.width).map(column)),
             roots: numbers((0..stage.height).map(root)),
-            exits: exits(&emitter.transfers),
+            exits: emitter.transfers.clone(),
         }
     }
 
@@ -88,21 +94,21 @@ impl Classes {
             rows: numbers((0..stage.height).map(row)),
             columns: numbers((0..stage.width).map(column)),
             roots: vec![0; stage.height as usize],
-            exits: vec![0; stage.width as usize],
+            exits: Vec::new(),
         }
     }
 
     /// The class of a place.
     pub(crate) fn of(&self, place: Place) -> Class {
         let (row, column) = (place.row as usize, place.column as usize);
-        let root = place.in_row.is_root().then(|| self.roots[row] + 1);
-        let exit = (place.row + 1 == place.height).then(|| self.exits[column] + 1);
-        [self.rows[row], self.columns[column], root.unwrap_or(0), exit.unwrap_or(0)]
+        let is_exit = place.row + 1 == place.height;
+        Class {
+            row: self.rows[row],
+            column: self.columns[column],
+            root: place.in_row.is_root().then(|| self.roots[row]),
+            exit: self.exits.get(column).copied().filter(|_| is_exit),
+        }
     }
-}
-
-fn exits(transfers: &[TransferColors]) -> Vec<u32> {
-    numbers(transfers.iter().map(|lanes| (lanes.item, lanes.grant)))
 }
 
 /// Numbers the different facts in the order in which they first appear.

@@ -3,7 +3,7 @@
 use super::alike::{Alike, on_tiles};
 use super::wiring::Wiring;
 use super::{Findings, Kind};
-use crate::geometry::{PeIdx, Port};
+use crate::geometry::{PeIdx, Port, Ports};
 use crate::image::{ProgramId, WaferImage};
 use crate::route::Route;
 use pe_isa::asm::print::task_header;
@@ -55,13 +55,14 @@ pub(super) fn check(found: &mut Findings<'_>, wirings: &[Wiring<'_>]) {
     for wiring in wirings {
         let sources = sources(wiring, &sends);
         flood.run(wiring, sources.iter());
-        let controls = sources.iter().filter(|s| s.control && wiring.is_switched());
-        turned.run(wiring, controls);
+        if wiring.is_switched() {
+            turned.run(wiring, sources.iter().filter(|s| s.control));
+        }
         let (mut unfed, mut unturned) = (Alike::default(), Alike::default());
         for (idx, route) in wiring.tiles() {
             let set = image.tile(idx).routes.expect("a tile with a route has a set of them");
             for rx in route.receives().iter() {
-                if flood.source(idx, rx).is_none() && wiring.previous(idx, rx).is_none() {
+                if !flood.reaches(idx, rx) && wiring.previous(idx, rx).is_none() {
                     unfed.add((set, rx), idx);
                 }
             }
@@ -110,33 +111,37 @@ fn sources(wiring: &Wiring<'_>, sends: &[Sends]) -> Vec<Source> {
 /// How far one color gets from a set of sources, whatever the switches do.
 #[derive(Default)]
 struct Flood {
-    /// The tile of the first source found for each port of each router, at `5 × tile + port`.
-    from: Vec<u32>,
-    /// Those of them that have one.
-    reached: Vec<usize>,
+    /// The ports of each tile's router that some source reaches.
+    reached: Vec<Ports>,
     /// Whether the color arrives at each tile's PE.
     arrives: Vec<bool>,
+    /// For a color with switches, the tile of the first source found for each of these, at `5 × tile + port`.
+    from: Vec<u32>,
 }
 
 impl Flood {
     fn run<'a>(&mut self, wiring: &Wiring<'_>, sources: impl Iterator<Item = &'a Source>) {
         let tiles = wiring.image.tiles.len();
-        self.from.resize(5 * tiles, NONE);
+        self.reached.clear();
+        self.reached.resize(tiles, Ports::NONE);
+        self.arrives.clear();
         self.arrives.resize(tiles, false);
-        for at in self.reached.drain(..) {
-            self.from[at] = NONE;
-            self.arrives[at / 5] = false;
+        self.from.clear();
+        if wiring.is_switched() {
+            self.from.resize(5 * tiles, NONE);
         }
         let mut open: Vec<(PeIdx, Port)> = Vec::new();
         for source in sources {
             open.push((source.tile, source.port));
             while let Some((at, rx)) = open.pop() {
-                let port = 5 * at.0 as usize + rx.index();
-                if self.from[port] != NONE {
+                let reached = &mut self.reached[at.0 as usize];
+                if reached.contains(rx) {
                     continue;
                 }
-                self.from[port] = source.tile.0;
-                self.reached.push(port);
+                *reached = reached.with(rx);
+                if let Some(from) = self.from.get_mut(5 * at.0 as usize + rx.index()) {
+                    *from = source.tile.0;
+                }
                 let Some(route) = wiring.route(at) else { continue };
                 for position in route.positions.iter().filter(|p| p.rx == rx) {
                     for tx in position.tx.iter() {
@@ -151,7 +156,12 @@ impl Flood {
         }
     }
 
-    /// The tile of a source that reaches a port of a router.
+    /// Whether a source reaches a port of a router.
+    fn reaches(&self, at: PeIdx, rx: Port) -> bool {
+        self.reached[at.0 as usize].contains(rx)
+    }
+
+    /// The tile of a source that reaches a port of a router, for a color with switches.
     fn source(&self, at: PeIdx, rx: Port) -> Option<PeIdx> {
         let from = *self.from.get(5 * at.0 as usize + rx.index())?;
         (from != NONE).then_some(PeIdx(from))
@@ -177,7 +187,7 @@ fn tell_unfed(
 
 /// Whether wavelets reach a switch, but no control wavelets: it keeps its first position.
 fn is_unturned(idx: PeIdx, route: &Route, flood: &Flood, turned: &Flood) -> bool {
-    let reaches = |flood: &Flood| route.receives().iter().any(|rx| flood.source(idx, rx).is_some());
+    let reaches = |flood: &Flood| route.receives().iter().any(|rx| flood.reaches(idx, rx));
     reaches(flood) && !reaches(turned)
 }
 
