@@ -116,3 +116,31 @@ fn numbers<T: Hash + Eq>(facts: impl Iterator<Item = T>) -> Vec<u32> {
     let mut known = IndexSet::new();
     facts.map(|fact| known.insert_full(fact).0 as u32).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Mapping, Options, compile};
+    use fabric::{Defects, Machine, presets};
+    use models::ModelDir;
+    use std::path::Path;
+
+    /// Assembly compares the programs of all places with those of their classes; here on grids with and without defects.
+    #[test]
+    fn is_every_program_as_if_it_had_been_emitted_alone() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/data/oracle");
+        let preset = presets::preset(presets::DEFAULT).expect("the default is a preset");
+        let holes = Defects { rate: 0.02, seed: 4, ..Defects::default() };
+        for (model, logits_to_host) in [("gpt2", false), ("qwen3-moe", true), ("gpt-oss", false)] {
+            let model = ModelDir::open(data.join(model).join("model")).expect("the model opens");
+            for (stage_width, stage_height, defects) in
+                [(4, 13, &holes), (12, 7, &holes), (17, 2, &Defects::default())]
+            {
+                let machine = Machine { defects: defects.clone(), ..preset.clone() };
+                let mapping = Mapping { stage_width, stage_height, ..Mapping::default() };
+                let options =
+                    Options { mapping, logits_to_host, contexts: vec![20], ..Options::default() };
+                compile(model.graph(), None, &machine, &options).expect("it fits");
+            }
+        }
+    }
+}
