@@ -129,11 +129,12 @@ mod tests {
     fn is_every_program_as_if_it_had_been_emitted_alone() {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/data/oracle");
         let preset = presets::preset(presets::DEFAULT).expect("the default is a preset");
+        let whole = Defects::default();
         let holes = Defects { rate: 0.02, seed: 4, ..Defects::default() };
         for (model, logits_to_host) in [("gpt2", false), ("qwen3-moe", true), ("gpt-oss", false)] {
             let model = ModelDir::open(data.join(model).join("model")).expect("the model opens");
             for (stage_width, stage_height, defects) in
-                [(4, 13, &holes), (12, 7, &holes), (17, 2, &Defects::default())]
+                [(4, 13, &holes), (12, 7, &holes), (17, 2, &whole), (3, 41, &whole)]
             {
                 let machine = Machine { defects: defects.clone(), ..preset.clone() };
                 let mapping = Mapping { stage_width, stage_height, ..Mapping::default() };

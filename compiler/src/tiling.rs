@@ -178,6 +178,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn is_what_any_row_has_at_most_on_the_rows_that_tell() {
+        for (kv_heads, head_dim, rotary_dims) in [(4, 16, 16), (1, 24, 6), (3, 10, 0), (8, 4, 4)] {
+            for height in 1..40 {
+                let dims = LayerDims { hidden: 64, heads: 24, kv_heads, head_dim, rotary_dims };
+                let tiling = LayerTiling::new(dims, 3, height);
+                let facts: [fn(&RowHeads) -> u32; 4] = [
+                    |r| r.groups * r.dims.len() as u32,
+                    |r| r.groups * r.pairs,
+                    |r| r.dims.len() as u32 - 2 * r.pairs,
+                    |r| r.block_len,
+                ];
+                for fact in facts {
+                    let of_all = (0..height).map(|r| fact(&tiling.row_heads(r))).max();
+                    assert_eq!(
+                        Some(tiling.row_max(fact)),
+                        of_all,
+                        "{kv_heads} heads, {height} rows"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_projection_row_is_held_by_exactly_one_row_of_pes() {
         for (heads, kv_heads, head_dim, rotary_dims) in [
             (8, 4, 16, 16),

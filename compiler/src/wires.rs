@@ -143,3 +143,37 @@ fn head(stage: &Stage, (column, row): (u32, u32), routes: &mut TileRoutes) {
         line.route_broadcast(routes, Port::West, Port::East);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+    use crate::pack::Cell;
+    use crate::roots::Roots;
+    use crate::seams::Gaps;
+    use crate::stage::Lie;
+    use models::ModelDir;
+    use std::path::Path;
+
+    #[test]
+    fn has_every_node_the_routes_that_it_would_have_alone() {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/data/oracle");
+        let model = ModelDir::open(data.join("qwen2/model")).expect("the model opens");
+        let machine = fabric::presets::preset("wse3-64").expect("a preset");
+        let estimate = check(model.graph(), &machine, &crate::Options::default());
+        let estimate = estimate.expect("it can be lowered");
+        for (width, height) in [(1, 1), (5, 1), (1, 9), (7, 4), (3, 23)] {
+            let tiling = LayerTiling::new(estimate.dims, width, height);
+            for work in [Work::Embed, Work::Layers(0..1), Work::Head] {
+                let (corner, lie, gaps) = (PeCoord::new(0, 1), Lie::default(), Gaps::default());
+                let roots = Roots { row: width / 3, column: height / 4 };
+                let stage = Stage { work, width, height, cell: Cell { corner, lie, gaps }, roots };
+                let wires = Wires::new(&stage, &estimate);
+                for (column, row) in (0..height).flat_map(|r| (0..width).map(move |c| (c, r))) {
+                    let alone = rectangle(&stage, &tiling, (column, row));
+                    assert_eq!(*wires.of((row * width + column) as usize), alone);
+                }
+            }
+        }
+    }
+}
