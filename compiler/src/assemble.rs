@@ -1,30 +1,28 @@
 //! Pass 10, assembly: stages, ports, lanes and SRAM contents become one image.
 
+mod ends;
+
 use crate::Residual;
+use crate::alike::Look;
 use crate::detour::Laid;
-use crate::emit::embed::EmbedStage;
-use crate::emit::head::HeadStage;
 use crate::emit::layers::LayersStage;
 use crate::emit::port::{self, Sources, TransferColors};
 use crate::emit::{self, Formats, Place, mlp, regs};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
 use crate::fill::{self, Filler};
-use crate::lanes::{Lanes, add_routes};
-use crate::layout::HeadLayout;
-use crate::lines::TileRoutes;
+use crate::lanes::Lanes;
+use crate::routing;
 use crate::split::Split;
 use crate::stage::{Stage, Work};
+use crate::stamp::{Class, Classes};
 use crate::tiling::LayerTiling;
 use crate::verify;
 use crate::wires::{Node, in_port_row, port_node, tile_of};
-use fabric::{
-    HostIn, HostOut, PeCoord, PeIdx, Port, Probe, ProgramId, RouteSetId, Segment, StageInfo,
-    WaferImage,
-};
-use indexmap::IndexSet;
+use fabric::{HostIn, HostOut, PeIdx, Port, ProgramId, Segment, StageInfo, Tile, WaferImage};
+use indexmap::{IndexMap, IndexSet};
 use models::DecoderGraph;
-use pe_isa::{DType, Program, Reg};
+use pe_isa::{Program, Reg};
 
 /// Where everything lies and what it is wired to.
 pub(crate) struct Placed<'a> {
@@ -42,8 +40,18 @@ struct Assembler<'a> {
     image: WaferImage,
     /// The programs so far, each once.
     programs: IndexSet<Program>,
+    /// The stages of layers that are not alike.
+    looks: Vec<Look>,
+    /// The programs of the classes of each look, with their numbers once they have one.
+    stamps: IndexMap<(Option<usize>, Class), Stamp>,
     residuals: Vec<Residual>,
 }
+
+/// A program as it is where nothing leads around defects, and its number once a PE has it.
+type Stamp = (Program, Option<ProgramId>);
+
+/// Parameters of a PE, bytes of its data, and what these begin with.
+type Memory = (Vec<(Reg, u32)>, u32, Vec<Segment>);
 
 /// Makes the image, and tells where the residual stream lies in its stages of layers.
 ///
@@ -56,8 +64,16 @@ pub(crate) fn assemble(
     placed: &Placed<'_>,
 ) -> Result<(WaferImage, Vec<Residual>), CompileError> {
     let image = WaferImage::empty(estimate.machine.clone());
-    let (programs, residuals) = (IndexSet::new(), Vec::new());
-    let mut assembler = Assembler { graph, estimate, placed, image, programs, residuals };
+    let mut assembler = Assembler {
+        graph,
+        estimate,
+        placed,
+        image,
+        programs: IndexSet::new(),
+        looks: Vec::new(),
+        stamps: IndexMap::new(),
+        residuals: Vec::new(),
+    };
     assembler.routes();
     assembler.ports();
     let mut filler = weights.map(|weights| Filler::new(graph, weights, estimate.numerics));
@@ -76,24 +92,8 @@ pub(crate) fn assemble(
 
 impl Assembler<'_> {
     fn routes(&mut self) {
-        let machine = self.estimate.machine;
-        let mut routes = vec![TileRoutes::default(); machine.tiles()];
-        for laid in self.placed.laid {
-            for (tile, route) in &laid.routes {
-                routes[self.index(*tile)].add(route.clone());
-            }
-        }
-        let lanes = self.placed.lanes;
-        lanes.all().for_each(|lane| add_routes(lane, machine, &mut routes));
-        let mut sets = IndexSet::new();
-        for (tile, routes) in routes.into_iter().enumerate() {
-            let set = routes.finish();
-            if !set.routes.is_empty() {
-                let id = sets.insert_full(set).0;
-                self.image.tiles[tile].routes = Some(RouteSetId(id as u32));
-            }
-        }
-        self.image.route_sets = sets.into_iter().collect();
+        let Placed { laid, lanes, .. } = *self.placed;
+        routing::route(&mut self.image, laid, lanes);
         let (tile, port) = (PeIdx(0), Port::West);
         let (prompts, answers) = (lanes.prompts.color, lanes.answers.color);
         self.image.host_in.push(HostIn { tile, port, color: prompts });
@@ -118,7 +118,8 @@ impl Assembler<'_> {
                     None => (port::next_port(&ports), 0),
                 };
                 let node = port_node(stage, column);
-                self.set((at, node), program, Vec::new(), 4 * len, Vec::new());
+                let program = self.intern(at, node, program);
+                self.set((at, node), program, (Vec::new(), 4 * len, Vec::new()));
             }
         }
     }
@@ -129,58 +130,57 @@ impl Assembler<'_> {
         columns.map(|t| TransferColors { item: t.item.color, grant: t.grant.color }).collect()
     }
 
-    fn index(&self, at: PeCoord) -> usize {
-        self.image.index(at).0 as usize
-    }
-
-    /// Puts a program on the PE of a node of stage number `at`.
-    fn set(
-        &mut self,
-        (at, node): (usize, Node),
-        mut program: Program,
-        params: Vec<(Reg, u32)>,
-        bytes: u32,
-        data: Vec<Segment>,
-    ) {
-        let tile = self.index(tile_of(&self.placed.stages[at], node));
+    /// Adds the program of a node of stage number `at`, or finds the equal one that is there.
+    fn intern(&mut self, at: usize, node: Node, mut program: Program) -> ProgramId {
         self.placed.laid[at].rename(node, &mut program);
-        let id = ProgramId(self.programs.insert_full(program).0 as u32);
-        verify::segments(self.image.coord(PeIdx(tile as u32)), bytes.next_multiple_of(4), &data);
-        let tile = &mut self.image.tiles[tile];
-        tile.program = Some(id);
-        tile.params = params;
-        tile.sram_bytes = bytes.next_multiple_of(4);
-        tile.data = data;
+        ProgramId(self.programs.insert_full(program).0 as u32)
     }
 
-    fn embed(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
-        let (w, h) = (stage.width, stage.height);
-        let hidden = Split::new(self.estimate.dims.hidden, w);
-        let vocab = Split::new(self.estimate.vocab, h);
-        let positions = self.estimate.learned_positions.map(|rows| Split::new(rows, h));
-        let layout = self.estimate.embed_layout(w, h);
-        let fill = |filler| fill::embed(filler, (hidden, vocab, positions), (w, h), &layout);
-        let mut data = filler.map_or_else(|| no_data(stage), fill);
-        let bytes = layout.bytes as u32;
-        let embedding = &self.graph.embedding;
-        let emitter = EmbedStage {
-            hidden,
-            vocab,
-            positions,
-            layout,
-            formats: self.formats(),
-            scale: embedding.scale,
-            transfers: self.transfers(at),
-        };
-        for (place, node) in places(stage) {
-            let mut params = vec![(regs::VOCAB, vocab.start(place.row))];
-            if let Some(positions) = positions {
-                params.push((regs::POSITIONS, positions.start(place.row)));
+    /// Puts a program with its parameters, bytes of data and what these begin with on the PE of a node of stage number `at`.
+    fn set(&mut self, (at, node): (usize, Node), program: ProgramId, memory: Memory) {
+        let (params, bytes, data) = memory;
+        let at = tile_of(&self.placed.stages[at], node);
+        let sram_bytes = bytes.next_multiple_of(4);
+        verify::segments(at, sram_bytes, &data);
+        let tile = self.image.index(at).0 as usize;
+        let tile = &mut self.image.tiles[tile];
+        *tile = Tile { program: Some(program), routes: tile.routes, params, sram_bytes, data };
+    }
+
+    /// Puts programs on the PEs of the rectangle of stage number `at`, each class's emitted once for all stages of layers of
+    /// one look; `bytes` of data each, and what they begin with.
+    fn stamp(
+        &mut self,
+        (at, look): (usize, Option<usize>),
+        classes: &Classes,
+        emit: impl Fn(Place) -> Program,
+        params: impl Fn(Place) -> Vec<(Reg, u32)>,
+        (bytes, mut data): (u32, Vec<Vec<Segment>>),
+    ) {
+        let Placed { stages, laid, .. } = *self.placed;
+        if look.is_none() {
+            self.stamps.clear();
+        }
+        for (place, node) in places(&stages[at]) {
+            let class = (look, classes.of(place));
+            let stamp = self.stamps.entry(class).or_insert_with(|| (emit(place), None));
+            if cfg!(test) {
+                assert!(stamp.0 == emit(place), "{place:?} is not of its class");
+            }
+            let is_renamed = laid[at].is_renamed(node);
+            let id = match stamp {
+                (_, Some(id)) if !is_renamed => *id,
+                (program, _) => {
+                    let program = program.clone();
+                    self.intern(at, node, program)
+                }
+            };
+            if !is_renamed {
+                self.stamps[&class].1 = Some(id);
             }
             let data = std::mem::take(&mut data[node]);
-            self.set((at, node), emit::embed::program(&emitter, place), params, bytes, data);
+            self.set((at, node), id, (params(place), bytes, data));
         }
-        self.name(stage, "embedding".to_string());
     }
 
     fn layers(
@@ -197,7 +197,7 @@ impl Assembler<'_> {
         let graph = self.graph;
         let blocks = &graph.blocks[layers.clone()];
         let fill = |filler| fill::layers(filler, blocks, &tiling, &layout);
-        let mut data = filler.map_or_else(|| no_data(stage), fill);
+        let data = filler.map_or_else(|| no_data(stage), fill);
         let bytes = layout.bytes as u32;
         self.name(stage, format!("layers {}-{}", layers.start, layers.end - 1));
         let first_row = places(stage).filter(|(place, _)| place.row == 0);
@@ -212,57 +212,33 @@ impl Assembler<'_> {
         let emitter =
             LayersStage { graph, layers, tiling, layout, formats, transfers, only_wanted };
         let act = self.estimate.numerics.activations;
-        for (place, node) in places(stage) {
-            let mut params = vec![(regs::COLUMN, place.column)];
-            let inner = emitter.layout.layers[0].mlp.tiling.row(place.row).inner_len();
-            let words = mlp::shares(inner, act, w);
+        let mlp = &emitter.layout.layers[0].mlp.tiling;
+        let row_words = |row| mlp::shares(mlp.row(row).inner_len(), act, w);
+        let row_words: Vec<Split> = (0..h).map(row_words).collect();
+        let params = |place: Place| {
+            let words = row_words[place.row as usize];
             let (start, end) = (words.start(place.column), words.end(place.column));
-            params.push((regs::GATHER_BEFORE, start));
-            params.push((regs::GATHER_BEHIND, words.end(w - 1) - end));
-            params.push((regs::GATHER_OFFSET, 4 * start));
-            let data = std::mem::take(&mut data[node]);
-            self.set((at, node), emit::layers::program(&emitter, place), params, bytes, data);
-        }
+            vec![
+                (regs::COLUMN, place.column),
+                (regs::GATHER_BEFORE, start),
+                (regs::GATHER_BEHIND, words.end(w - 1) - end),
+                (regs::GATHER_OFFSET, 4 * start),
+            ]
+        };
+        let classes = Classes::of_layers(&emitter, stage);
+        let look = self.look(&emitter, stage);
+        let emit = |p| emit::layers::program(&emitter, p);
+        self.stamp((at, Some(look)), &classes, emit, params, (bytes, data));
     }
 
-    fn head(&mut self, at: usize, stage: &Stage, filler: Option<&mut Filler>) {
-        let lanes = self.placed.lanes;
-        let (w, h) = (stage.width, stage.height);
-        let hidden_size = self.estimate.dims.hidden;
-        let (hidden, vocab) = (Split::new(hidden_size, w), Split::new(self.estimate.vocab, h));
-        let has_bias = self.estimate.head_bias;
-        let numerics = &self.estimate.numerics;
-        let layout = HeadLayout::new(hidden.max(), vocab.max(), has_bias, numerics);
-        let fill = |filler| fill::head(filler, (hidden, vocab), (w, h), &layout);
-        let mut data = filler.map_or_else(|| no_data(stage), fill);
-        let (bytes, logits) = (layout.bytes as u32, layout.logits);
-        let emitter = HeadStage {
-            hidden_size,
-            hidden,
-            vocab,
-            layout,
-            formats: self.formats(),
-            epsilon: self.graph.final_norm.epsilon,
-            has_bias,
-            soft_cap: self.graph.logit_soft_cap,
-            to_host: lanes.answers.color,
-            feedback: lanes.feedback.as_ref().map(|lane| lane.color),
-        };
-        let mut parts = Vec::new();
-        for (place, node) in places(stage) {
-            if place.in_row.is_root() {
-                let pe = self.image.index(tile_of(stage, node));
-                parts.push((pe, logits, vocab.len(place.row)));
-            }
-            let mut params = vec![(regs::VOCAB, vocab.start(place.row))];
-            if emitter.feedback.is_none() {
-                params.push((regs::VOCAB_BEHIND, vocab.total() - vocab.end(place.row)));
-            }
-            let data = std::mem::take(&mut data[node]);
-            self.set((at, node), emit::head::program(&emitter, place), params, bytes, data);
-        }
-        self.image.probes.push(Probe { name: "logits".to_string(), dtype: DType::F32, parts });
-        self.name(stage, "head".to_string());
+    /// The number of the look of a stage of layers.
+    fn look(&mut self, emitter: &LayersStage<'_>, stage: &Stage) -> usize {
+        let look = Look::new(emitter, stage);
+        let known = self.looks.iter().position(|known| *known == look);
+        known.unwrap_or_else(|| {
+            self.looks.push(look);
+            self.looks.len() - 1
+        })
     }
 
     fn formats(&self) -> Formats {

@@ -11,6 +11,7 @@ use crate::tiling::{LayerDims, MlpDims};
 use fabric::Machine;
 use models::{Block, DecoderGraph, FeedForward, LinearRef, Mlp, MlpKind, Norm, NormKind, Residual};
 use pe_isa::DType;
+use std::collections::BTreeSet;
 
 /// Collects everything that cannot be lowered.
 ///
@@ -53,11 +54,14 @@ pub(crate) fn check<'a>(
     }
     let layers = graph.blocks.iter().flat_map(|block| block.mlp.feed_forwards());
     let activations = layers.map(|layers| layers.activation);
+    let kinds: Vec<LayerKind> = graph.blocks.iter().map(kind).collect();
+    let mlps: BTreeSet<MlpDims> = kinds.iter().map(|kind| kind.mlp).collect();
     Ok(Estimate {
         machine,
         numerics: options.numerics,
         dims,
-        kinds: graph.blocks.iter().map(kind).collect(),
+        kinds,
+        mlps: mlps.into_iter().collect(),
         vocab: graph.vocab as u32,
         slots: slots as u32,
         positions,

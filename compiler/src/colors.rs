@@ -64,8 +64,14 @@ impl Colors {
 
     /// Takes a color on a tile.
     pub(crate) fn take(&mut self, at: PeCoord, color: Color) {
+        self.take_all(at, 1 << color.0);
+    }
+
+    /// Takes a set of colors on a tile.
+    pub(crate) fn take_all(&mut self, at: PeCoord, colors: u32) {
         let tile = self.index(at);
-        assert_eq!(self.taken[tile] & 1 << color.0, 0, "color {color} is taken twice on {at}");
-        self.taken[tile] |= 1 << color.0;
+        let twice = self.taken[tile] & colors;
+        assert_eq!(twice, 0, "color c{} is taken twice on {at}", twice.trailing_zeros());
+        self.taken[tile] |= colors;
     }
 }

@@ -7,11 +7,12 @@
 
 use crate::colors::Colors;
 use crate::error::CompileError;
-use crate::lines::FIRST_LANE;
+use crate::lines::{FIRST_LANE, TileRoutes};
 use crate::stage::Stage;
 use crate::ways::{self, Way};
 use crate::wires::{Node, Wires, neighbour, port_node, tile_of};
 use fabric::{DefectMap, Machine, PeCoord, Port, Ports, Route};
+use indexmap::IndexSet;
 use pe_isa::{Color, Program};
 use std::collections::BTreeMap;
 
@@ -29,8 +30,10 @@ pub(crate) struct Net {
 /// A stage's wires on tiles.
 #[derive(Debug, Default)]
 pub(crate) struct Laid {
-    /// Routes of tiles.
-    pub(crate) routes: Vec<(PeCoord, Route)>,
+    /// The different sets of routes of its tiles.
+    pub(crate) sets: IndexSet<TileRoutes>,
+    /// Tiles, each once, with the numbers of their sets.
+    pub(crate) tiles: Vec<(PeCoord, u32)>,
     /// Colors that are others on a node's tile than the programs know them by.
     pub(crate) renamed: BTreeMap<(Node, Color), Color>,
     /// What the ways around cost.
@@ -65,7 +68,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) colors: Colors,
 }
 
-/// Lays the wires of stage number `at`.
+/// Lays the wires of stage number `at`, of which `nets` are the nets.
 ///
 /// # Errors
 /// No color is left for a wire.
@@ -73,17 +76,18 @@ pub(crate) fn lay(
     ground: &mut Ground<'_>,
     (at, stage): (usize, &Stage),
     wires: &Wires,
+    nets: &[Net],
 ) -> Result<Laid, CompileError> {
     if is_whole(ground, stage) {
         return Ok(as_it_is(ground, stage, wires));
     }
     let mut laid = Laid::default();
+    let mut routes = BTreeMap::new();
     laid.detours.spare_pes = spare_pes(ground.map, stage);
-    let nets = nets(stage, wires);
     let mut bent = Vec::new();
-    for net in &nets {
+    for net in nets {
         match ways::straight(ground, stage, at, net) {
-            Some(way) => laid.add(ground, stage, net, &way),
+            Some(way) => laid.add(ground, stage, (net, &way), &mut routes),
             None => bent.push(net),
         }
     }
@@ -91,7 +95,10 @@ pub(crate) fn lay(
         let Some(way) = shortest(ground, stage, at, net) else {
             return Err(no_way(ground, stage, net));
         };
-        laid.add(ground, stage, net, &way);
+        laid.add(ground, stage, (net, &way), &mut routes);
+    }
+    for (tile, routes) in routes {
+        laid.tiles.push((tile, laid.sets.insert_full(routes).0 as u32));
     }
     Ok(laid)
 }
@@ -108,15 +115,17 @@ fn is_whole(ground: &Ground<'_>, stage: &Stage) -> bool {
 }
 
 fn as_it_is(ground: &mut Ground<'_>, stage: &Stage, wires: &Wires) -> Laid {
-    let mut laid = Laid::default();
-    for (node, routes) in wires.routes.iter().enumerate() {
-        let tile = tile_of(stage, node);
-        for route in routes.iter() {
-            ground.colors.take(tile, route.color);
-            laid.routes.push((tile, stage.cell.lie.route(route)));
-        }
-    }
-    laid
+    let lain = |routes: &TileRoutes| {
+        let mut lain = TileRoutes::default();
+        routes.iter().for_each(|route| lain.add(stage.cell.lie.route(route)));
+        lain
+    };
+    let sets: IndexSet<TileRoutes> = wires.sets.iter().map(lain).collect();
+    let colors: Vec<u32> = sets.iter().map(TileRoutes::colors).collect();
+    let tiles = wires.set_of.iter().enumerate().map(|(node, &set)| (tile_of(stage, node), set));
+    let tiles: Vec<(PeCoord, u32)> = tiles.collect();
+    tiles.iter().for_each(|&(tile, set)| ground.colors.take_all(tile, colors[set as usize]));
+    Laid { sets, tiles, ..Laid::default() }
 }
 
 /// Live PEs of the window that are not the stage's.
@@ -132,8 +141,8 @@ fn spare_pes(map: &DefectMap, stage: &Stage) -> u64 {
 /// Takes a stage's wires apart.
 pub(crate) fn nets(stage: &Stage, wires: &Wires) -> Vec<Net> {
     let mut nets = Vec::new();
-    for source in 0..wires.routes.len() {
-        for route in wires.routes[source].iter().filter(|r| r.receives().contains(Port::Ramp)) {
+    for source in 0..wires.set_of.len() {
+        for route in wires.of(source).iter().filter(|r| r.receives().contains(Port::Ramp)) {
             let mut net = Net { color: route.color, source, steps: Vec::new(), sinks: Vec::new() };
             let mut open = vec![(source, route)];
             while let Some((node, route)) = open.pop() {
@@ -143,8 +152,7 @@ pub(crate) fn nets(stage: &Stage, wires: &Wires) -> Vec<Net> {
                         continue;
                     }
                     let next = neighbour(stage, node, port).expect("wires stay in their stage");
-                    let onward =
-                        wires.routes[next].get(net.color).expect("wires have no loose ends");
+                    let onward = wires.of(next).get(net.color).expect("wires have no loose ends");
                     net.steps.push((node, next));
                     open.push((next, onward));
                 }
@@ -172,6 +180,11 @@ fn shortest(ground: &Ground<'_>, stage: &Stage, at: usize, net: &Net) -> Option<
 }
 
 impl Laid {
+    /// Whether some color is another on a node's tile.
+    pub(crate) fn is_renamed(&self, node: Node) -> bool {
+        self.renamed.range((node, Color(0))..(node + 1, Color(0))).next().is_some()
+    }
+
     /// Binds a node's queues to the colors that its wires have.
     pub(crate) fn rename(&self, node: Node, program: &mut Program) {
         if self.renamed.is_empty() {
@@ -182,7 +195,14 @@ impl Laid {
         }
     }
 
-    fn add(&mut self, ground: &mut Ground<'_>, stage: &Stage, net: &Net, way: &Way) {
+    /// Adds a net on its way to the routes of tiles.
+    fn add(
+        &mut self,
+        ground: &mut Ground<'_>,
+        stage: &Stage,
+        (net, way): (&Net, &Way),
+        tiles: &mut BTreeMap<PeCoord, TileRoutes>,
+    ) {
         let color = way.color;
         let mut routes: BTreeMap<PeCoord, (Port, Ports)> = BTreeMap::new();
         routes.insert(tile_of(stage, net.source), (Port::Ramp, Ports::NONE));
@@ -200,7 +220,7 @@ impl Laid {
         }
         for (tile, (rx, tx)) in routes {
             ground.colors.take(tile, color);
-            self.routes.push((tile, Route::fixed(color, rx, tx)));
+            tiles.entry(tile).or_default().add(Route::fixed(color, rx, tx));
         }
         if color != net.color {
             let ends = net.sinks.iter().chain([&net.source]);

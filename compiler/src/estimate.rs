@@ -1,32 +1,28 @@
-//! Predicted time and memory of a cut, without making programs: data exactly, code by a bound.
+//! Predicted memory (and in `time` predicted time) of a cut, without making programs: data exactly, code by a bound.
 
-use crate::bands::Bands;
 use crate::cache::LayerKind;
 use crate::emit::choice::MOST_OF_A_ROW;
-use crate::emit::mlp::deals_activation;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
 use crate::place::Cut;
-use crate::roots::{self, Roots};
+use crate::roots::Roots;
 use crate::split::Split;
 use crate::stage::Work;
 use crate::tiling::{LayerDims, LayerTiling, MlpDims, MlpTiling};
 use fabric::Machine;
-use pe_isa::DType;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 #[cfg(test)]
 mod tests;
+mod time;
+
+pub(crate) use time::Timed;
 
 /// Bytes that a program of the compiler takes at most, per layer and besides. Compared with real programs in `estimate/tests.rs`.
 const CODE_PER_LAYER: u64 = 1_500;
 const CODE_BESIDES: u64 = 900;
-
-/// Prompt tokens per new token of the request that cuts are judged by; an assumption. Prompt tokens follow one another
-/// at the distance of the slowest stage.
-const PROMPT_PER_NEW: u64 = 4;
 
 /// What time and memory depend on, besides the cut.
 #[derive(Debug, Clone)]
@@ -36,6 +32,8 @@ pub(crate) struct Estimate<'a> {
     pub(crate) dims: LayerDims,
     /// One for each layer.
     pub(crate) kinds: Vec<LayerKind>,
+    /// The different sizes of their MLPs.
+    pub(crate) mlps: Vec<MlpDims>,
     pub(crate) vocab: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
@@ -121,8 +119,8 @@ impl Estimate<'_> {
 
     /// Whether everything fits.
     pub(crate) fn fit(&self, cut: &Cut) -> Fit {
-        let tiling = |kind: &LayerKind| MlpTiling { dims: kind.mlp, height: cut.height };
-        let experts = self.kinds.iter().map(|kind| tiling(kind).max_experts()).max().unwrap_or(0);
+        let tiling = |&dims: &MlpDims| MlpTiling { dims, height: cut.height };
+        let experts = self.mlps.iter().map(|mlp| tiling(mlp).max_experts()).max().unwrap_or(0);
         if experts > MOST_OF_A_ROW {
             return Fit::Crowded { experts };
         }
@@ -153,7 +151,7 @@ impl Estimate<'_> {
     pub(crate) fn least_over(&self, cut: &Cut) -> u64 {
         let pes = u64::from(cut.width) * u64::from(cut.height);
         let weight = u64::from(self.numerics.weights.bytes());
-        let layer = self.kinds.iter().map(|kind| self.layer_weights(&kind.mlp)).min().unwrap_or(0);
+        let layer = self.mlps.iter().map(|mlp| self.layer_weights(mlp)).min().unwrap_or(0);
         let layers = u64::from(cut.layers_per_stage).min(self.layers() as u64);
         let table = u64::from(self.vocab) * u64::from(self.dims.hidden);
         let over = |elements: u64, have: u64| (elements * weight / pes).saturating_sub(have);
@@ -184,133 +182,8 @@ impl Estimate<'_> {
         low
     }
 
-    /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
-    /// answers and prompts are fast.
-    pub(crate) fn cycles(&self, cut: &Cut) -> u64 {
-        let timed = |kind: &LayerKind| (kind.window, kind.mlp);
-        let kinds: BTreeSet<(Option<u32>, MlpDims)> = self.kinds.iter().map(timed).collect();
-        let cycles = |kind| (kind, self.layer_cycles(cut, kind));
-        let layer: BTreeMap<(Option<u32>, MlpDims), u64> = kinds.into_iter().map(cycles).collect();
-        let of_stage = |kinds: &[LayerKind]| kinds.iter().map(|kind| layer[&timed(kind)]).sum();
-        let layers: Vec<u64> = self.stages(cut).map(of_stage).collect();
-        let slowest = layers.iter().copied().max().unwrap_or(0);
-        let head = self.head_cycles(cut);
-        let stages = layers.len() as u32 + 2;
-        let transfer = self.transfer_cycles(cut);
-        let token = layers.iter().sum::<u64>() + head + transfer * u64::from(stages);
-        token + self.turn_cycles(cut, stages) + PROMPT_PER_NEW * (slowest + transfer)
-    }
-
-    /// Cycles from one stage to the next: a column's slice to its port and from there down the column.
-    fn transfer_cycles(&self, cut: &Cut) -> u64 {
-        let slice = u64::from(self.dims.hidden.div_ceil(cut.width));
-        2 * slice + u64::from(cut.height) * self.machine.fabric.hop_cycles + 100
-    }
-
-    /// Cycles of all turns from band to band: lanes around one another, several on a row.
-    fn turn_cycles(&self, cut: &Cut, stages: u32) -> u64 {
-        let Some(bands) = Bands::of(self.machine, cut, stages) else { return 0 };
-        if bands.corridor == 0 {
-            return 0;
-        }
-        let slice = self.dims.hidden.div_ceil(cut.width);
-        let others = cut.width.div_ceil(bands.corridor) - 1;
-        let way = u64::from(2 * cut.width + bands.corridor) * self.machine.fabric.hop_cycles;
-        u64::from(bands.turns(stages)) * (u64::from(others * slice) + way)
-    }
-
-    /// Cycles of the head: multiply, sum, choose.
-    fn head_cycles(&self, cut: &Cut) -> u64 {
-        let vocab = self.vocab.div_ceil(cut.height);
-        let hidden = self.dims.hidden.div_ceil(cut.width);
-        self.multiply(hidden, vocab)
-            + self.line(cut.width, vocab)
-            + self.line(cut.height, 2)
-            + 4 * u64::from(vocab)
-            + if self.logit_cap {
-                (self.machine.pe.cost.tanh_cycles + 4) * u64::from(vocab)
-            } else {
-                0
-            }
-    }
-
-    /// Cycles of one layer: multiply-adds, chains and broadcasts, softmax, MLP.
-    fn layer_cycles(&self, cut: &Cut, (window, mlp): (Option<u32>, MlpDims)) -> u64 {
-        let (w, h) = (cut.width, cut.height);
-        let d = &self.dims;
-        let hidden = d.hidden.div_ceil(w);
-        let kv = (d.kv_heads * d.head_dim).div_ceil(h);
-        let attended = (d.heads * d.head_dim).div_ceil(h);
-        let heads = d.heads.div_ceil(h.min(d.kv_heads));
-        let usual = self.positions.div_ceil(2);
-        let tokens = window.map_or(usual, |window| usual.min(window)).div_ceil(w).max(1);
-        let rows_per_head = (h / d.kv_heads).max(1);
-        let mut layer = self.multiply(hidden, attended + 2 * kv) + self.multiply(attended, hidden);
-        layer += self.line(w, attended + 2 * kv);
-        layer += 2 * self.line(h, hidden) + self.line(w, heads) + self.line(w, attended);
-        layer += self.line(rows_per_head, heads * tokens);
-        layer +=
-            22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
-        layer + 400 + self.mlp_cycles(cut, mlp)
-    }
-
-    /// Cycles of an MLP but for the sum along the columns. Of a mixture, the row of a chosen expert has as many chosen ones as
-    /// when every choice is equally likely.
-    fn mlp_cycles(&self, cut: &Cut, dims: MlpDims) -> u64 {
-        let tiling = MlpTiling { dims, height: cut.height };
-        let expert = self.expert_cycles(cut, &tiling);
-        let Some((experts, chosen)) = dims.routed else { return expert };
-        let others = (u64::from(chosen) - 1) * u64::from(tiling.max_experts() - 1);
-        let experts_at_work = expert + expert * others / u64::from(experts - 1).max(1);
-        self.router_cycles(cut, &tiling) + experts_at_work
-    }
-
-    /// Cycles of one expert's layers on its rows.
-    fn expert_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
-        let (w, hidden) = (cut.width, self.dims.hidden.div_ceil(cut.width));
-        let inner = tiling.max_inner();
-        let ups = tiling.dims.ups() * inner;
-        let each = self.activation_cycles;
-        let share = if deals_activation(inner, w, each) { inner.div_ceil(w) } else { inner };
-        let gather = if share < inner { self.line(w, inner) } else { 0 };
-        self.multiply(hidden, ups)
-            + self.line(w, ups)
-            + u64::from(each) * u64::from(share)
-            + gather
-            + self.multiply(inner, hidden)
-    }
-
-    /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots, a search for each of the
-    /// chosen, whose index goes back.
-    fn router_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
-        let (experts, chosen) = tiling.dims.routed.unwrap_or_default();
-        let cost = &self.machine.pe.cost;
-        let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 70;
-        self.multiply(self.dims.hidden.div_ceil(cut.width), tiling.logits().max())
-            + self.line(cut.width, tiling.logits().max() + 1)
-            + self.line(cut.height, experts.div_ceil(2) + 1)
-            + search * u64::from(chosen)
-    }
-
-    fn multiply(&self, rows: u32, columns: u32) -> u64 {
-        let cost = &self.machine.pe.cost;
-        let (rows, columns) = (u64::from(rows), u64::from(columns));
-        let wide = self.numerics.weights == DType::F32 || self.numerics.activations == DType::F32;
-        let rate = if wide { cost.fmac_32 } else { cost.fmac_mixed };
-        let setup = if wide { cost.setup_fmac_32 } else { cost.setup_fmac_16 };
-        setup + rate.cycles_for(rows * columns) + cost.row_cycles * rows
-    }
-
     /// The roots of a stage's lines.
     pub(crate) fn roots(&self, cut: &Cut, work: &Work) -> Roots {
         Roots::new(self.machine, cut, work, (&self.dims, self.vocab, &self.kinds))
-    }
-
-    /// A sum along a line and a broadcast of the result.
-    fn line(&self, len: u32, elements: u32) -> u64 {
-        if len <= 1 {
-            return 0;
-        }
-        roots::sum_cycles(self.machine, len, elements) + 2 * u64::from(elements) + 40
     }
 }

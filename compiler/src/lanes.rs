@@ -6,7 +6,6 @@ mod router;
 use crate::detour::Ground;
 use crate::emit::FEEDBACK_WORDS;
 use crate::error::CompileError;
-use crate::lines::TileRoutes;
 use crate::stage::Stage;
 use fabric::{Machine, PeCoord, Port, Ports, Route};
 use pe_isa::Color;
@@ -114,7 +113,7 @@ fn check_feedback(lane: &Lane, machine: &Machine, slots: u32) -> Result<(), Comp
 }
 
 impl Lane {
-    /// Adds the lane's routes; `tile` finds the routes of a tile.
+    /// Adds the lane's routes, tile by tile.
     pub(crate) fn route(&self, mut add: impl FnMut(PeCoord, Route)) {
         for (step, &at) in self.path.iter().enumerate() {
             let rx = match step.checked_sub(1) {
@@ -140,9 +139,4 @@ fn towards(at: PeCoord, next: PeCoord) -> Port {
         (_, std::cmp::Ordering::Greater) => Port::South,
         _ => Port::North,
     }
-}
-
-/// Adds routes to tiles by coordinate.
-pub(crate) fn add_routes(lane: &Lane, machine: &Machine, tiles: &mut [TileRoutes]) {
-    lane.route(|at, route| tiles[(at.y * machine.width + at.x) as usize].add(route));
 }

@@ -10,9 +10,9 @@
 //! 5. `layout`: SRAM addresses, of them the KV `cache`;
 //! 6. `detour`: wires on tiles, around what is dead (`ways`), with the `colors` that are free there;
 //! 7. `lanes`: paths and colors between stages;
-//! 8. `emit`: programs;
+//! 8. `emit`: programs, one for each class of places (`stamp`), for stages that are `alike` once;
 //! 9. `fill`: weights into SRAM, where there are some;
-//! 10. `assemble`: all of it into one image, which `fabric::lint` then judges.
+//! 10. `assemble`: all of it into one image, with the routes of all tiles (`routing`), which `fabric::lint` then judges.
 //!
 //! Collectives and other kernels that stand alone, by name and numbers, are made by [`kernels`].
 //!
@@ -20,6 +20,7 @@
 //!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
 
+mod alike;
 mod asm;
 mod assemble;
 mod bands;
@@ -44,9 +45,11 @@ mod place;
 mod plan;
 mod protocol;
 mod roots;
+mod routing;
 mod seams;
 mod split;
 mod stage;
+mod stamp;
 mod tiling;
 mod verify;
 mod ways;
@@ -61,7 +64,7 @@ pub use protocol::{Logits, NewToken, Protocol};
 
 use assemble::Placed;
 use colors::Colors;
-use detour::{Ground, Laid};
+use detour::{Ground, Laid, Net};
 use estimate::Estimate;
 use fabric::{DefectMap, Finding, Machine, WaferImage};
 use lanes::Lanes;
@@ -181,10 +184,17 @@ fn wire_stages(
 ) -> Result<Wired, CompileError> {
     let mut ground = Ground { machine, map, colors: Colors::new(machine, &stages) };
     let mut laid = Vec::with_capacity(stages.len());
+    let mut known: Vec<(&Stage, Wires, Vec<Net>)> = Vec::new();
     for (at, stage) in stages.iter().enumerate() {
-        let wires = Wires::new(stage, estimate);
-        laid.push(detour::lay(&mut ground, (at, stage), &wires)?);
-        verify::laid(machine, map, stage, &wires, &laid[at]);
+        if !known.iter().any(|(first, ..)| first.is_wired_as(stage)) {
+            let wires = Wires::new(stage, estimate);
+            let nets = detour::nets(stage, &wires);
+            known.push((stage, wires, nets));
+        }
+        let same = known.iter().find(|(first, ..)| first.is_wired_as(stage));
+        let (_, wires, nets) = same.expect("these wires are known");
+        laid.push(detour::lay(&mut ground, (at, stage), wires, nets)?);
+        verify::laid(machine, map, stage, nets, &laid[at]);
     }
     let lanes = lanes::lay(&mut ground, &stages, (estimate.slots, options.logits_to_host))?;
     verify::lanes(machine, map, &stages, lanes.all());

@@ -45,10 +45,24 @@ pub(crate) struct LinePos {
     pub(crate) colors: LineColors,
 }
 
+/// What a PE does in the collectives of a line. The root of a line has nothing outgoing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Role {
+    /// Colors on which the chains from the low and from the high end arrive.
+    arrivals: [Option<Color>; 2],
+    /// Color on which it sends towards the root.
+    outgoing: Option<Color>,
+}
+
 impl LinePos {
     /// Place `at` in a line of `len` PEs whose root is in the middle.
     pub(crate) fn centred(at: u32, len: u32, colors: LineColors) -> LinePos {
         LinePos { at, len, root: len / 2, colors }
+    }
+
+    /// All that a PE's part in the line's collectives, and its routes for them, depend on.
+    pub(crate) fn role(&self) -> Role {
+        Role { arrivals: [self.low_arrival(), self.high_arrival()], outgoing: self.outgoing() }
     }
 
     /// Whether this PE is the root.
@@ -120,7 +134,7 @@ impl LinePos {
 }
 
 /// The routes of one tile under construction.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct TileRoutes(BTreeMap<Color, Route>);
 
 impl TileRoutes {
@@ -139,6 +153,11 @@ impl TileRoutes {
     /// The routes, by color.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         self.0.values()
+    }
+
+    /// Their colors, as a bit set.
+    pub(crate) fn colors(&self) -> u32 {
+        self.0.keys().fold(0, |set, color| set | 1 << color.0)
     }
 
     /// The finished routes, by color.

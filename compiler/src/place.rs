@@ -4,7 +4,7 @@
 use crate::bands::{self, Bands};
 use crate::emit::choice::MOST_OF_A_ROW;
 use crate::error::CompileError;
-use crate::estimate::{Estimate, Fit};
+use crate::estimate::{Estimate, Fit, Timed};
 use crate::options::{Goal, Mapping};
 use crate::pack::{Cell, Live, pack};
 use crate::stage::{Stage, Work};
@@ -61,21 +61,26 @@ fn best_cut(
 ) -> Option<(Cut, Vec<Cell>)> {
     let live = Live::new(machine, map);
     let mut best: Option<(u128, Cut, Vec<Cell>)> = None;
-    for cut in candidates(machine, estimate.layers(), mapping) {
-        let stages = stages_of(estimate, &cut);
-        if Bands::of(machine, &cut, stages).is_none() || refused.contains(&cut) {
-            continue;
-        }
-        // Most candidates are worse than the best so far and need no look at their SRAM.
-        let score = score(estimate, mapping.goal, &cut, stages);
-        if best.as_ref().is_some_and(|(least, ..)| score >= *least) {
-            continue;
-        }
-        if estimate.least_over(&cut) == 0
-            && matches!(estimate.fit(&cut), Fit::Fits)
-            && let Some(cells) = pack(machine, &live, &cut, stages as usize)
-        {
-            best = Some((score, cut, cells));
+    let candidates = candidates(machine, estimate.layers(), mapping);
+    for alike in candidates.chunk_by(|a, b| a.layers_per_stage == b.layers_per_stage) {
+        let timed = estimate.timed(alike[0].layers_per_stage);
+        for cut in alike {
+            // What costs least to ask comes first: of most candidates it leaves nothing.
+            if estimate.least_over(cut) > 0
+                || Bands::of(machine, cut, timed.stages()).is_none()
+                || refused.contains(cut)
+            {
+                continue;
+            }
+            let score = score(estimate, mapping.goal, cut, &timed);
+            if best.as_ref().is_some_and(|(least, ..)| score >= *least) {
+                continue;
+            }
+            if matches!(estimate.fit(cut), Fit::Fits)
+                && let Some(cells) = pack(machine, &live, cut, timed.stages() as usize)
+            {
+                best = Some((score, *cut, cells));
+            }
         }
     }
     best.map(|(_, cut, cells)| (cut, cells))
@@ -87,9 +92,9 @@ fn stages_of(estimate: &Estimate, cut: &Cut) -> u32 {
 }
 
 /// What a cut is judged by; less is better.
-fn score(estimate: &Estimate, goal: Goal, cut: &Cut, stages: u32) -> u128 {
-    let cycles = u128::from(estimate.cycles(cut));
-    let pes = u128::from(stages) * u128::from(cut.width) * (u128::from(cut.height) + 1);
+fn score(estimate: &Estimate, goal: Goal, cut: &Cut, timed: &Timed) -> u128 {
+    let cycles = u128::from(estimate.cycles(cut, timed));
+    let pes = u128::from(timed.stages()) * u128::from(cut.width) * (u128::from(cut.height) + 1);
     match goal {
         Goal::Balanced => cycles.pow(3).saturating_mul(pes.pow(2)),
         Goal::Latency => cycles,

@@ -3,7 +3,7 @@
 use crate::estimate::Estimate;
 use crate::place::Cut;
 use crate::stage::{Stage, Work};
-use fabric::{Machine, WaferImage};
+use fabric::{Machine, Tile, WaferImage};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -47,12 +47,6 @@ pub struct PlannedStage {
     pub sram_max: u32,
 }
 
-/// Bytes in use on a tile: reserve, code and data.
-fn sram_used(image: &WaferImage, tile: usize) -> u32 {
-    let code = image.program(fabric::PeIdx(tile as u32)).map_or(0, pe_isa::Program::code_bytes);
-    image.machine.pe.reserve_bytes + code + image.tiles[tile].sram_bytes
-}
-
 impl Plan {
     pub(crate) fn new(
         image: &WaferImage,
@@ -61,14 +55,18 @@ impl Plan {
         model_context: usize,
     ) -> Plan {
         let machine: &Machine = &image.machine;
+        let code: Vec<u32> = image.programs.iter().map(pe_isa::Program::code_bytes).collect();
+        let used = |tile: &Tile| {
+            let code = code[tile.program?.0 as usize];
+            Some(machine.pe.reserve_bytes + code + tile.sram_bytes)
+        };
         let planned = stages.iter().zip(&image.stages).map(|(stage, info)| PlannedStage {
             name: info.name.clone(),
             size: (stage.width, stage.height),
             origin: stage.area().0,
-            sram_max: stage_max(image, stage),
+            sram_max: stage_tiles(image, stage).filter_map(used).max().unwrap_or(0),
         });
-        let used: Vec<usize> =
-            (0..image.tiles.len()).filter(|&t| image.tiles[t].program.is_some()).collect();
+        let all = || image.tiles.iter().filter_map(used);
         let colors: BTreeSet<_> =
             image.route_sets.iter().flat_map(|s| s.routes.iter().map(|r| r.color)).collect();
         let layers = stages.iter().find_map(|s| match &s.work {
@@ -82,9 +80,9 @@ impl Plan {
         Plan {
             machine: format!("{} ({} x {} tiles)", machine.name, machine.width, machine.height),
             stages: planned.collect(),
-            pes: used.len() as u64,
-            sram_max: used.iter().map(|&t| sram_used(image, t)).max().unwrap_or(0),
-            sram_total: used.iter().map(|&t| u64::from(sram_used(image, t))).sum(),
+            pes: all().count() as u64,
+            sram_max: all().max().unwrap_or(0),
+            sram_total: all().map(u64::from).sum(),
             sram_of_pe: machine.pe.sram_bytes,
             colors: colors.len() as u32,
             colors_of_machine: machine.fabric.colors.into(),
@@ -99,10 +97,10 @@ impl Plan {
     }
 }
 
-fn stage_max(image: &WaferImage, stage: &Stage) -> u32 {
+/// The tiles of a stage's rectangle.
+fn stage_tiles<'a>(image: &'a WaferImage, stage: &'a Stage) -> impl Iterator<Item = &'a Tile> {
     let places = (0..stage.height).flat_map(|r| (0..stage.width).map(move |c| (c, r)));
-    let tiles = places.map(|(c, r)| image.index(stage.tile(c, r)).0 as usize);
-    tiles.map(|t| sram_used(image, t)).max().unwrap_or(0)
+    places.map(|(c, r)| image.tile(image.index(stage.tile(c, r))))
 }
 
 impl fmt::Display for Plan {

@@ -26,6 +26,9 @@ impl Gaps {
         let spare = window.end - window.start - w;
         let dead = |&y: &u32| {
             let live = live.within(y, window.start, window.end);
+            if live.len() == window.len() {
+                return Vec::new();
+            }
             window.clone().filter(|x| live.binary_search(x).is_err()).collect::<Vec<u32>>()
         };
         let dead: Vec<Vec<u32>> = rows.iter().map(dead).collect();

@@ -29,6 +29,16 @@ impl Split {
         self.start(part) + self.len(part)
     }
 
+    /// The part that has an element.
+    fn part_of(self, element: u32) -> u32 {
+        let (least, longer) = (self.n / self.parts, self.n % self.parts);
+        let in_longer = longer * (least + 1);
+        match element.checked_sub(in_longer) {
+            None => element / (least + 1),
+            Some(behind) => longer + behind / least,
+        }
+    }
+
     /// Number of elements of all parts.
     pub(crate) fn total(self) -> u32 {
         self.n
@@ -62,7 +72,7 @@ pub(crate) fn deal(things: u32, rows: u32, row: u32) -> Dealt {
         return Dealt { first, count, part: 0, parts: 1 };
     }
     let blocks = Split::new(rows, things);
-    let first = (0..things).find(|&t| row < blocks.end(t)).expect("rows are dealt over things");
+    let first = blocks.part_of(row);
     Dealt { first, count: 1, part: row - blocks.start(first), parts: blocks.len(first) }
 }
 

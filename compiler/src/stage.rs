@@ -89,6 +89,13 @@ impl Stage {
         self.tile(c, self.height - 1)
     }
 
+    /// Whether another stage's wires, by column and row, are the same: all but which layers it has and where it lies.
+    pub(crate) fn is_wired_as(&self, other: &Stage) -> bool {
+        let wiring = |stage: &Stage| (stage.width, stage.height, stage.roots);
+        let kind = |stage: &Stage| std::mem::discriminant(&stage.work);
+        wiring(self) == wiring(other) && kind(self) == kind(other)
+    }
+
     /// The place of column `c` in its row.
     pub(crate) fn in_row(&self, c: u32) -> LinePos {
         LinePos { at: c, len: self.width, root: self.roots.row, colors: ROW }

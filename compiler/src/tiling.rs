@@ -156,13 +156,50 @@ impl LayerTiling {
     }
 
     fn row_max(&self, f: impl Fn(&RowHeads) -> u32) -> u32 {
-        (0..self.height).map(|r| f(&self.row_heads(r))).max().unwrap_or(0)
+        self.telling_rows().map(|r| f(&self.row_heads(r))).max().unwrap_or(0)
+    }
+
+    /// Rows of which every other row is like one, but for which head it has: with fewer rows than heads the first, which has the
+    /// most; else those of the first head, which has the most rows, and of the last.
+    fn telling_rows(&self) -> impl Iterator<Item = u32> {
+        let heads = self.dims.kv_heads;
+        let (first, last) = if self.height < heads {
+            (0..1, 0..0)
+        } else {
+            let blocks = Split::new(self.height, heads);
+            (0..blocks.end(0), blocks.start(heads - 1)..self.height)
+        };
+        first.chain(last)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn is_what_any_row_has_at_most_on_the_rows_that_tell() {
+        for (kv_heads, head_dim, rotary_dims) in [(4, 16, 16), (1, 24, 6), (3, 10, 0), (8, 4, 4)] {
+            for height in 1..40 {
+                let dims = LayerDims { hidden: 64, heads: 24, kv_heads, head_dim, rotary_dims };
+                let tiling = LayerTiling::new(dims, 3, height);
+                let facts: [fn(&RowHeads) -> u32; 4] = [
+                    |r| r.groups * r.dims.len() as u32,
+                    |r| r.groups * r.pairs,
+                    |r| r.dims.len() as u32 - 2 * r.pairs,
+                    |r| r.block_len,
+                ];
+                for fact in facts {
+                    let of_all = (0..height).map(|r| fact(&tiling.row_heads(r))).max();
+                    assert_eq!(
+                        Some(tiling.row_max(fact)),
+                        of_all,
+                        "{kv_heads} heads, {height} rows"
+                    );
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_projection_row_is_held_by_exactly_one_row_of_pes() {

@@ -1,14 +1,16 @@
 //! The verifier: what must hold between passes, checked in another way than the passes made it. A failure is a
 //! fault of the compiler, never of its input, so it panics and says where.
 
-use crate::detour::{self, Laid};
+use crate::detour::{Laid, Net};
 use crate::lanes::Lane;
 use crate::lines::FIRST_LANE;
 use crate::stage::{Stage, Work};
-use crate::wires::{Wires, port_node, tile_of};
-use fabric::{DefectMap, Machine, PeCoord, Port, Route, Segment};
-use pe_isa::Color;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::wires::{port_node, tile_of};
+use fabric::{DefectMap, Machine, PeCoord, Port, Segment};
+
+fn index(machine: &Machine, at: PeCoord) -> usize {
+    at.y as usize * machine.width as usize + at.x as usize
+}
 
 /// After placement: the stages are embedding, all layers once and in order, head; rectangles and ports lie on the grid
 /// and on live PEs, share no tile, and rectangles lie in their windows.
@@ -25,11 +27,12 @@ pub(crate) fn placement(machine: &Machine, map: &DefectMap, layers: usize, stage
         next = range.end;
     }
     assert_eq!(next, layers, "every layer is placed");
-    let mut taken: BTreeSet<PeCoord> = BTreeSet::new();
+    let mut taken = vec![false; machine.tiles()];
     let mut take = |at: PeCoord| {
         assert!(at.x < machine.width && at.y < machine.height, "tile {at} is not on the grid");
         assert!(!map.is_dead(at), "the PE of tile {at} is dead");
-        assert!(taken.insert(at), "tile {at} is given out twice");
+        let before = std::mem::replace(&mut taken[index(machine, at)], true);
+        assert!(!before, "tile {at} is given out twice");
     };
     for stage in stages {
         for node in 0..port_node(stage, stage.width) {
@@ -42,38 +45,46 @@ pub(crate) fn placement(machine: &Machine, map: &DefectMap, layers: usize, stage
 
 /// After detours: from the tile of every source, its color's routes lead over live links to exactly the PEs that
 /// the net reaches, and no other route is there.
-pub(crate) fn laid(machine: &Machine, map: &DefectMap, stage: &Stage, wires: &Wires, laid: &Laid) {
-    let mut routes: BTreeMap<(PeCoord, Color), &Route> = BTreeMap::new();
-    for (tile, route) in &laid.routes {
-        let before = routes.insert((*tile, route.color), route);
-        assert!(before.is_none(), "color {} is routed twice on {tile}", route.color);
+pub(crate) fn laid(machine: &Machine, map: &DefectMap, stage: &Stage, nets: &[Net], laid: &Laid) {
+    let mut set_of: Vec<Option<u32>> = vec![None; machine.tiles()];
+    for &(tile, set) in &laid.tiles {
+        let before = set_of[index(machine, tile)].replace(set);
+        assert!(before.is_none(), "{tile} has two sets of routes");
     }
-    let mut walked = 0;
-    for net in detour::nets(stage, wires) {
-        let color = laid.renamed.get(&(net.source, net.color)).copied().unwrap_or(net.color);
-        let mut reached = BTreeSet::new();
-        let mut open = vec![(tile_of(stage, net.source), Port::Ramp)];
+    let routes = |tile| Some(&laid.sets[set_of[index(machine, tile)]? as usize]);
+    let known_as = |node, color| laid.renamed.get(&(node, color)).copied().unwrap_or(color);
+    let (mut walked, mut reached, mut sinks, mut open) = (0, Vec::new(), Vec::new(), Vec::new());
+    for net in nets {
+        let color = known_as(net.source, net.color);
+        open.push((tile_of(stage, net.source), Port::Ramp));
         while let Some((tile, from)) = open.pop() {
-            let route =
-                routes.get(&(tile, color)).unwrap_or_else(|| panic!("{color} ends at {tile}"));
+            let route = routes(tile).and_then(|routes| routes.get(color));
+            let route = route.unwrap_or_else(|| panic!("{color} ends at {tile}"));
             assert_eq!(route.positions[0].rx, from, "color {color} on {tile}");
             walked += 1;
             for port in route.transmits().iter() {
                 assert!(!map.is_dead_behind(tile, port), "{port} of {tile} is dead");
                 match tile.neighbour(port, machine.width, machine.height) {
                     Some(next) => open.push((next, port.opposite())),
-                    None => assert!(reached.insert(tile), "color {color} reaches {tile} twice"),
+                    None => reached.push(tile),
                 }
             }
         }
-        let sinks: BTreeSet<PeCoord> = net.sinks.iter().map(|&node| tile_of(stage, node)).collect();
+        sinks.extend(net.sinks.iter().map(|&node| tile_of(stage, node)));
+        sinks.sort_unstable();
+        reached.sort_unstable();
         assert_eq!(reached, sinks, "color {color} from {}", tile_of(stage, net.source));
+        assert!(reached.is_sorted_by(|a, b| a < b), "color {color} reaches a tile twice");
+        reached.clear();
+        sinks.clear();
         for &sink in &net.sinks {
-            let known = laid.renamed.get(&(sink, net.color)).copied().unwrap_or(net.color);
+            let known = known_as(sink, net.color);
             assert_eq!(known, color, "a receiver's color on {}", tile_of(stage, sink));
         }
     }
-    assert_eq!(walked, routes.len(), "routes that no net of the stage at {} has", stage.port(0));
+    let counts: Vec<usize> = laid.sets.iter().map(|set| set.iter().count()).collect();
+    let all: usize = laid.tiles.iter().map(|&(_, set)| counts[set as usize]).sum();
+    assert_eq!(walked, all, "routes that no net of the stage at {} has", stage.port(0));
 }
 
 /// After lanes: each goes from neighbour to neighbour over live links and visits no tile twice; on no tile does its color
@@ -84,7 +95,14 @@ pub(crate) fn lanes<'a>(
     stages: &[Stage],
     lanes: impl Iterator<Item = &'a Lane>,
 ) {
-    let mut owners: BTreeMap<(PeCoord, u8), usize> = BTreeMap::new();
+    // Colors that others have, by tile.
+    let mut taken: Vec<u32> = vec![0; machine.tiles()];
+    for (corner, width, height) in stages.iter().map(Stage::window) {
+        for y in corner.y..corner.y + height {
+            let row = index(machine, PeCoord::new(corner.x, y));
+            taken[row..row + width as usize].fill((1 << FIRST_LANE) - 1);
+        }
+    }
     for (at, lane) in lanes.enumerate() {
         for step in lane.path.windows(2) {
             let leads = |port: &&Port| {
@@ -95,13 +113,11 @@ pub(crate) fn lanes<'a>(
             };
             assert!(!map.is_dead_behind(step[0], port), "lane {at}: {port} of {} is dead", step[0]);
         }
+        let bit = 1 << lane.color.0;
         for &tile in &lane.path {
-            let before = owners.insert((tile, lane.color.0), at);
-            assert!(before.is_none(), "color {} is taken twice on {tile}", lane.color);
-            for stage in stages {
-                let reserved = stage.contains(tile) && lane.color.0 < FIRST_LANE;
-                assert!(!reserved, "color {} belongs to the stage on {tile}", lane.color);
-            }
+            let taken = &mut taken[index(machine, tile)];
+            assert_eq!(*taken & bit, 0, "color {} of {tile} belongs to others", lane.color);
+            *taken |= bit;
         }
     }
 }
@@ -131,6 +147,7 @@ mod tests {
     use crate::seams::Gaps;
     use crate::stage::Lie;
     use fabric::Defects;
+    use pe_isa::Color;
     use std::panic::catch_unwind;
 
     fn segment(address: u32, words: usize) -> Segment {

@@ -1,6 +1,6 @@
 //! What of the wafer an image uses.
 
-use fabric::{PeIdx, WaferImage};
+use fabric::{ProgramId, WaferImage};
 use pe_isa::Program;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -23,13 +23,15 @@ pub struct Resources {
 impl Resources {
     /// Counts what `image` uses; `context_max` is the compiler's to know.
     pub fn of(image: &WaferImage, context_max: u64) -> Resources {
+        let code: Vec<u32> = image.programs.iter().map(Program::code_bytes).collect();
         let mut bytes = Vec::new();
         let mut route_sets = BTreeSet::new();
-        for (at, tile) in image.tiles.iter().enumerate() {
+        for tile in &image.tiles {
             route_sets.extend(tile.routes);
-            let program = image.program(PeIdx(at as u32));
-            let reserve = image.machine.pe.reserve_bytes;
-            bytes.extend(program.map(|p| sram_bytes(reserve, p, tile.sram_bytes)));
+            let used = |program: ProgramId| {
+                [image.machine.pe.reserve_bytes, code[program.0 as usize], tile.sram_bytes]
+            };
+            bytes.extend(tile.program.map(|p| used(p).map(u64::from).iter().sum::<u64>()));
         }
         let colors: BTreeSet<_> = route_sets
             .iter()
@@ -44,10 +46,6 @@ impl Resources {
             context_max,
         }
     }
-}
-
-fn sram_bytes(reserve: u32, program: &Program, data: u32) -> u64 {
-    u64::from(reserve) + u64::from(program.code_bytes()) + u64::from(data)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::lines::{INGRESS, LinePos, READY};
 use pe_isa::{AluOp, Color, Cond, DType, Program, Reg, Src};
 
 /// The colors of a column's lanes between a stage and the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TransferColors {
     /// Items, to the next stage's port.
     pub(crate) item: Color,

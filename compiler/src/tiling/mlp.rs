@@ -28,7 +28,7 @@ impl MlpDims {
 
 /// An MLP on a rectangle of `height` rows. Experts are dealt over the rows as key-value heads are: with at least as many rows
 /// as experts, each has a block of rows that share its inner width; with fewer, a row has several experts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct MlpTiling {
     pub(crate) dims: MlpDims,
     pub(crate) height: u32,

@@ -24,7 +24,7 @@ struct Burst {
     fit: u64,
 }
 
-pub(super) fn check(found: &mut Findings<'_>) {
+pub(super) fn check(found: &mut Findings<'_>, wirings: &[Wiring<'_>]) {
     let image = found.image;
     let openings: Vec<Option<Opening>> = image.programs.iter().map(opening).collect();
     if openings.iter().all(Option::is_none) {
@@ -32,9 +32,10 @@ pub(super) fn check(found: &mut Findings<'_>) {
     }
     let of = |idx: PeIdx| openings[image.tile(idx).program?.0 as usize].as_ref();
     let mut bursts = Vec::new();
-    for wiring in Wiring::all(image) {
-        if !wiring.is_switched() {
-            collect(&wiring, &of, &mut bursts);
+    for wiring in wirings {
+        let sends = |o: &Opening| o.sends.iter().any(|send| send.color == wiring.color);
+        if !wiring.is_switched() && openings.iter().flatten().any(sends) {
+            collect(wiring, &of, &mut bursts);
         }
     }
     bursts.sort_by_key(|b| (b.from, b.to, b.color));

@@ -54,8 +54,8 @@ struct Receive {
     tree: Option<usize>,
 }
 
-pub(super) fn check(found: &mut Findings<'_>) {
-    let graph = Graph::new(found.image);
+pub(super) fn check(found: &mut Findings<'_>, wirings: &[Wiring<'_>]) {
+    let graph = Graph::new(found.image, wirings);
     let tiles = found.image.tiles.len();
     let nodes = graph.trees.last().map_or(tiles, |t| t.node + t.late.len());
     if nodes == tiles {
@@ -71,19 +71,31 @@ pub(super) fn check(found: &mut Findings<'_>) {
 }
 
 impl<'a> Graph<'a> {
-    fn new(image: &'a WaferImage) -> Graph<'a> {
+    fn new(image: &'a WaferImage, wirings: &[Wiring<'_>]) -> Graph<'a> {
         let openings: Vec<_> = image.programs.iter().map(opening).collect();
         let mut graph = Graph { image, openings, trees: Vec::new(), receives: Vec::new() };
         if graph.openings.iter().flatten().all(|o| o.first.is_empty()) {
             return graph;
         }
-        for wiring in Wiring::all(image).iter().filter(|wiring| !wiring.is_switched()) {
+        for wiring in wirings.iter().filter(|wiring| !wiring.is_switched()) {
+            if !graph.concerns(wiring.color) {
+                continue;
+            }
             for (from, _) in wiring.tiles().filter(|(_, r)| r.receives().contains(Port::Ramp)) {
                 graph.tree(wiring, from);
             }
         }
-        graph.receives.sort_unstable();
+        if !graph.trees.is_empty() {
+            graph.receives.sort_unstable();
+        }
         graph
+    }
+
+    /// Whether the openings of some programs send or first receive a color.
+    fn concerns(&self, color: Color) -> bool {
+        let firsts = |o: &Opening| o.first.iter().any(|(first, _)| *first == color);
+        let sends = |o: &Opening| o.sends.iter().any(|send| send.color == color);
+        self.openings.iter().flatten().any(|opening| firsts(opening) || sends(opening))
     }
 
     fn tree(&mut self, wiring: &Wiring<'_>, from: PeIdx) {

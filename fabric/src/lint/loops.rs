@@ -5,21 +5,20 @@ use super::wiring::Wiring;
 use super::{Findings, Kind, NAMED};
 use crate::geometry::{PeIdx, Port, Ports};
 use crate::image::WaferImage;
-use crate::route::Route;
+use crate::route::{Position, Route};
 
 /// A wavelet at a router's mesh port: `4 × tile + port`.
 type Node = usize;
 
-pub(super) fn check(found: &mut Findings<'_>) {
-    let image = found.image;
-    for wiring in Wiring::all(image) {
+pub(super) fn check(found: &mut Findings<'_>, wirings: &[Wiring<'_>]) {
+    for wiring in wirings.iter().filter(|wiring| bends(wiring)) {
         // Where nothing may go round, nothing must.
-        let possible = loops(&wiring, sometimes);
+        let possible = loops(wiring, sometimes);
         if possible.is_empty() {
             continue;
         }
-        for loop_ in loops(&wiring, always) {
-            found.error(Kind::RouteLoop, tile(loop_[0]), message(&wiring, &loop_, true));
+        for loop_ in loops(wiring, always) {
+            found.error(Kind::RouteLoop, tile(loop_[0]), message(wiring, &loop_, true));
         }
         for loop_ in possible {
             let is_certain = (0..loop_.len()).all(|at| {
@@ -29,10 +28,17 @@ pub(super) fn check(found: &mut Findings<'_>) {
                 wiring.route(idx).is_some_and(|r| always(r, port).contains(towards))
             });
             if !is_certain {
-                found.warning(Kind::RouteLoop, tile(loop_[0]), message(&wiring, &loop_, false));
+                found.warning(Kind::RouteLoop, tile(loop_[0]), message(wiring, &loop_, false));
             }
         }
     }
+}
+
+/// Whether some router passes the color on to another side than straight ahead. Straight ways never come back.
+fn bends(wiring: &Wiring<'_>) -> bool {
+    let positions = wiring.routes.iter().flatten().flat_map(|route| &route.positions);
+    let bends = |p: &Position| p.tx.iter().any(|tx| tx != Port::Ramp && tx != p.rx.opposite());
+    positions.filter(|p| p.rx != Port::Ramp).any(bends)
 }
 
 fn tile(node: Node) -> PeIdx {
@@ -57,7 +63,7 @@ fn sometimes(route: &Route, rx: Port) -> Ports {
 fn loops(wiring: &Wiring<'_>, outs: impl Fn(&Route, Port) -> Ports) -> Vec<Vec<Node>> {
     let entries = |(idx, route): (PeIdx, &Route)| {
         let ports = route.receives().iter().filter(|&p| p != Port::Ramp);
-        ports.map(move |port| 4 * idx.0 as usize + port.index()).collect::<Vec<Node>>()
+        ports.map(move |port| -> Node { 4 * idx.0 as usize + port.index() })
     };
     let starts = wiring.tiles().flat_map(entries);
     let next = |node: Node, into: &mut Vec<Node>| {

@@ -28,6 +28,7 @@ pub use kind::Kind;
 use crate::geometry::{PeCoord, PeIdx};
 use crate::image::WaferImage;
 use std::fmt;
+use wiring::Wiring;
 
 /// Tiles of a list that a message names; the rest are counted.
 const NAMED: usize = 12;
@@ -60,10 +61,11 @@ pub fn lint(image: &WaferImage) -> Vec<Finding> {
         Ok(()) => Findings { image, list: Vec::new() },
         Err(findings) => return findings,
     };
-    found.errors();
-    reach::check(&mut found);
-    burst::check(&mut found);
-    late::check(&mut found);
+    let wirings = Wiring::all(image);
+    found.errors(&wirings);
+    reach::check(&mut found, &wirings);
+    burst::check(&mut found, &wirings);
+    late::check(&mut found, &wirings);
     found.sorted()
 }
 
@@ -73,7 +75,7 @@ pub fn errors(image: &WaferImage) -> Vec<Finding> {
         Ok(()) => Findings { image, list: Vec::new() },
         Err(findings) => return findings,
     };
-    found.errors();
+    found.errors(&Wiring::all(image));
     found.list.retain(|f| f.error);
     found.sorted()
 }
@@ -99,12 +101,12 @@ struct Findings<'a> {
 
 impl Findings<'_> {
     /// Every check that may find an error.
-    fn errors(&mut self) {
+    fn errors(&mut self, wirings: &[Wiring<'_>]) {
         programs::check(self);
         memory::check(self);
-        routes::check(self);
+        routes::check(self, wirings);
         hosts::check(self);
-        loops::check(self);
+        loops::check(self, wirings);
         defects::check(self);
     }
 

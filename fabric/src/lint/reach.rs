@@ -3,7 +3,8 @@
 use super::alike::{Alike, on_tiles};
 use super::wiring::Wiring;
 use super::{Findings, Kind};
-use crate::geometry::{PeIdx, Port};
+use crate::geometry::{PeIdx, Port, Ports};
+use crate::image::{ProgramId, WaferImage};
 use crate::route::Route;
 use pe_isa::asm::print::task_header;
 use pe_isa::{Color, Instr, Program, TaskId, TaskKind};
@@ -46,24 +47,22 @@ struct Source {
     control: bool,
 }
 
-pub(super) fn check(found: &mut Findings<'_>) {
+pub(super) fn check(found: &mut Findings<'_>, wirings: &[Wiring<'_>]) {
     let image = found.image;
     let sends: Vec<Sends> = image.programs.iter().map(Sends::of).collect();
-    let mut flood = Flood { from: vec![NONE; 5 * image.tiles.len()], arrives: Vec::new() };
-    let mut turned = Flood { from: Vec::new(), arrives: Vec::new() };
-    for wiring in Wiring::all(image) {
-        let sources = sources(&wiring, &sends);
-        flood.run(&wiring, sources.iter());
+    let (mut flood, mut turned) = (Flood::default(), Flood::default());
+    let users = users(image);
+    for wiring in wirings {
+        let sources = sources(wiring, &sends);
+        flood.run(wiring, sources.iter());
         if wiring.is_switched() {
-            turned.run(&wiring, sources.iter().filter(|s| s.control));
-        } else {
-            turned.from.clear();
+            turned.run(wiring, sources.iter().filter(|s| s.control));
         }
         let (mut unfed, mut unturned) = (Alike::default(), Alike::default());
         for (idx, route) in wiring.tiles() {
             let set = image.tile(idx).routes.expect("a tile with a route has a set of them");
             for rx in route.receives().iter() {
-                if flood.source(idx, rx).is_none() && wiring.previous(idx, rx).is_none() {
+                if !flood.reaches(idx, rx) && wiring.previous(idx, rx).is_none() {
                     unfed.add((set, rx), idx);
                 }
             }
@@ -72,13 +71,20 @@ pub(super) fn check(found: &mut Findings<'_>) {
             }
         }
         for ((_, rx), (idx, tiles)) in unfed.0 {
-            tell_unfed(found, &wiring, (idx, rx), tiles);
+            tell_unfed(found, wiring, (idx, rx), tiles);
         }
         for (idx, tiles) in unturned.0.into_values() {
-            tell_unturned(found, &wiring, idx, tiles, &flood);
+            tell_unturned(found, wiring, idx, tiles, &flood);
         }
-        queues(found, &wiring, &flood);
+        queues(found, wiring, &flood, &users);
     }
+}
+
+/// How many tiles run each program.
+fn users(image: &WaferImage) -> Vec<usize> {
+    let mut users = vec![0; image.programs.len()];
+    image.tiles.iter().filter_map(|tile| tile.program).for_each(|p| users[p.0 as usize] += 1);
+    users
 }
 
 /// Where the color gets in. What the host sends is not part of an image, so it may be control
@@ -88,10 +94,11 @@ fn sources(wiring: &Wiring<'_>, sends: &[Sends]) -> Vec<Source> {
     let bit = bit(wiring.color);
     let mut sources = Vec::new();
     if sends.iter().any(|s| s.any & bit != 0) {
-        for (at, tile) in image.tiles.iter().enumerate() {
-            let sends = tile.program.map_or(Sends::default(), |p| sends[p.0 as usize]);
+        for (tile, _) in wiring.tiles() {
+            let program = image.tile(tile).program;
+            let sends = program.map_or(Sends::default(), |p| sends[p.0 as usize]);
             if sends.any & bit != 0 {
-                let (tile, port) = (PeIdx(at as u32), Port::Ramp);
+                let port = Port::Ramp;
                 sources.push(Source { tile, port, control: sends.control & bit != 0 });
             }
         }
@@ -102,29 +109,39 @@ fn sources(wiring: &Wiring<'_>, sends: &[Sends]) -> Vec<Source> {
 }
 
 /// How far one color gets from a set of sources, whatever the switches do.
+#[derive(Default)]
 struct Flood {
-    /// The tile of the first source found for each port of each router, at `5 × tile + port`.
-    from: Vec<u32>,
+    /// The ports of each tile's router that some source reaches.
+    reached: Vec<Ports>,
     /// Whether the color arrives at each tile's PE.
     arrives: Vec<bool>,
+    /// For a color with switches, the tile of the first source found for each of these, at `5 × tile + port`.
+    from: Vec<u32>,
 }
 
 impl Flood {
     fn run<'a>(&mut self, wiring: &Wiring<'_>, sources: impl Iterator<Item = &'a Source>) {
         let tiles = wiring.image.tiles.len();
-        self.from.clear();
-        self.from.resize(5 * tiles, NONE);
+        self.reached.clear();
+        self.reached.resize(tiles, Ports::NONE);
         self.arrives.clear();
         self.arrives.resize(tiles, false);
+        self.from.clear();
+        if wiring.is_switched() {
+            self.from.resize(5 * tiles, NONE);
+        }
         let mut open: Vec<(PeIdx, Port)> = Vec::new();
         for source in sources {
             open.push((source.tile, source.port));
             while let Some((at, rx)) = open.pop() {
-                let from = &mut self.from[5 * at.0 as usize + rx.index()];
-                if *from != NONE {
+                let reached = &mut self.reached[at.0 as usize];
+                if reached.contains(rx) {
                     continue;
                 }
-                *from = source.tile.0;
+                *reached = reached.with(rx);
+                if let Some(from) = self.from.get_mut(5 * at.0 as usize + rx.index()) {
+                    *from = source.tile.0;
+                }
                 let Some(route) = wiring.route(at) else { continue };
                 for position in route.positions.iter().filter(|p| p.rx == rx) {
                     for tx in position.tx.iter() {
@@ -139,7 +156,12 @@ impl Flood {
         }
     }
 
-    /// The tile of a source that reaches a port of a router.
+    /// Whether a source reaches a port of a router.
+    fn reaches(&self, at: PeIdx, rx: Port) -> bool {
+        self.reached[at.0 as usize].contains(rx)
+    }
+
+    /// The tile of a source that reaches a port of a router, for a color with switches.
     fn source(&self, at: PeIdx, rx: Port) -> Option<PeIdx> {
         let from = *self.from.get(5 * at.0 as usize + rx.index())?;
         (from != NONE).then_some(PeIdx(from))
@@ -165,7 +187,7 @@ fn tell_unfed(
 
 /// Whether wavelets reach a switch, but no control wavelets: it keeps its first position.
 fn is_unturned(idx: PeIdx, route: &Route, flood: &Flood, turned: &Flood) -> bool {
-    let reaches = |flood: &Flood| route.receives().iter().any(|rx| flood.source(idx, rx).is_some());
+    let reaches = |flood: &Flood| route.receives().iter().any(|rx| flood.reaches(idx, rx));
     reaches(flood) && !reaches(turned)
 }
 
@@ -203,16 +225,20 @@ fn tell_unturned(
 }
 
 /// Input queues that the color is bound to, but does not reach.
-fn queues(found: &mut Findings<'_>, wiring: &Wiring<'_>, flood: &Flood) {
+fn queues(found: &mut Findings<'_>, wiring: &Wiring<'_>, flood: &Flood, users: &[usize]) {
     let image = found.image;
     let color = wiring.color;
     let queue: Vec<_> = image.programs.iter().map(|p| p.in_queue(color)).collect();
-    if queue.iter().all(Option::is_none) {
+    let is_bound = |p: &ProgramId| queue[p.0 as usize].is_some();
+    let bound: usize = users.iter().zip(&queue).filter(|(_, q)| q.is_some()).map(|(n, _)| n).sum();
+    let arrivals = wiring.tiles().filter(|(at, _)| flood.arrives[at.0 as usize]);
+    let fed = arrivals.filter(|(at, _)| image.tile(*at).program.as_ref().is_some_and(is_bound));
+    if fed.count() == bound {
         return;
     }
     let mut unreached = Alike::default();
     for (at, tile) in image.tiles.iter().enumerate().filter(|(at, _)| !flood.arrives[*at]) {
-        let program = tile.program.filter(|p| queue[p.0 as usize].is_some());
+        let program = tile.program.filter(is_bound);
         program.into_iter().for_each(|program| unreached.add(program, PeIdx(at as u32)));
     }
     for (program, (idx, tiles)) in unreached.0 {

@@ -7,12 +7,11 @@ use crate::geometry::{PeIdx, Port};
 use crate::route::{Position, RouteSet};
 use pe_isa::{Color, Instr, Program, TaskKind};
 
-pub(super) fn check(found: &mut Findings<'_>) {
+pub(super) fn check(found: &mut Findings<'_>, wirings: &[Wiring<'_>]) {
     let image = found.image;
     let malformed: Vec<Vec<String>> =
         image.route_sets.iter().map(|set| of_set(set, &image.machine.fabric)).collect();
     let unread: Vec<Vec<Color>> = image.programs.iter().map(unread).collect();
-    let wirings = Wiring::all(image);
     let mut untaken = Alike::default();
     let mut walk = image.tiles.len();
     for (at, tile) in image.tiles.iter().enumerate() {
@@ -29,7 +28,7 @@ pub(super) fn check(found: &mut Findings<'_>) {
                 }
             }
         }
-        outputs(found, &wirings, idx, &mut walk);
+        outputs(found, wirings, idx, &mut walk);
         let Some(program) = tile.program else { continue };
         for &color in &unread[program.0 as usize] {
             let route = wirings.get(usize::from(color.0)).and_then(|wiring| wiring.route(idx));

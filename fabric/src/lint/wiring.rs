@@ -1,9 +1,13 @@
 //! The steps of a walk along the routes of one color.
 
-use crate::geometry::{PeIdx, Port};
-use crate::image::WaferImage;
+use crate::geometry::{PeIdx, Port, Ports};
+use crate::image::{Tile, WaferImage};
 use crate::route::Route;
 use pe_isa::{Color, OutQueue};
+use std::rc::Rc;
+
+/// No set of routes: beyond all that there are.
+const NONE: u32 = u32::MAX;
 
 /// The routes of one color.
 pub(super) struct Wiring<'a> {
@@ -11,23 +15,44 @@ pub(super) struct Wiring<'a> {
     pub(super) color: Color,
     /// The color's route in each set of routes; tiles share sets.
     pub(super) routes: Vec<Option<&'a Route>>,
+    /// The ports from which each of these takes wavelets.
+    receives: Vec<Ports>,
+    /// The number of each tile's set: the image's, but side by side.
+    set_of: Rc<[u32]>,
+    /// The tiles whose routers have a route for it, ascending.
+    tiles: Vec<PeIdx>,
 }
 
 impl<'a> Wiring<'a> {
     /// The wiring of each of the machine's colors, by color.
     pub(super) fn all(image: &'a WaferImage) -> Vec<Wiring<'a>> {
+        let set_of = |tile: &Tile| tile.routes.map_or(NONE, |set| set.0);
+        let set_of: Rc<[u32]> = image.tiles.iter().map(set_of).collect();
         let of = |color: u8| {
             let color = Color(color);
-            let routes = image.route_sets.iter().map(|set| set.get(color)).collect();
-            Wiring { image, color, routes }
+            let routes: Vec<_> = image.route_sets.iter().map(|set| set.get(color)).collect();
+            let receives = routes.iter().map(|r| r.map(Route::receives).unwrap_or_default());
+            let (receives, set_of) = (receives.collect(), Rc::clone(&set_of));
+            Wiring { image, color, routes, receives, set_of, tiles: Vec::new() }
         };
-        (0..image.machine.fabric.colors).map(of).collect()
+        let mut all: Vec<Wiring<'a>> = (0..image.machine.fabric.colors).map(of).collect();
+        for (at, tile) in image.tiles.iter().enumerate() {
+            let Some(set) = tile.routes else { continue };
+            for route in &image.route_sets[set.0 as usize].routes {
+                // A color that the machine does not have, or that is there twice, is told as malformed.
+                let Some(wiring) = all.get_mut(usize::from(route.color.0)) else { continue };
+                if wiring.tiles.last() != Some(&PeIdx(at as u32)) {
+                    wiring.tiles.push(PeIdx(at as u32));
+                }
+            }
+        }
+        all
     }
 
     /// The color's route at a tile.
     #[inline]
     pub(super) fn route(&self, at: PeIdx) -> Option<&'a Route> {
-        self.routes[self.image.tiles[at.0 as usize].routes?.0 as usize]
+        self.routes.get(self.set_of[at.0 as usize] as usize).copied().flatten()
     }
 
     /// Whether some router has several positions for the color.
@@ -37,9 +62,7 @@ impl<'a> Wiring<'a> {
 
     /// The tiles whose routers have a route for the color.
     pub(super) fn tiles(&self) -> impl Iterator<Item = (PeIdx, &'a Route)> {
-        let at = if self.routes.iter().all(Option::is_none) { 0 } else { self.image.tiles.len() };
-        let all = (0..at as u32).map(PeIdx);
-        all.filter_map(|at| Some((at, self.route(at)?)))
+        self.tiles.iter().filter_map(|&at| Some((at, self.route(at)?)))
     }
 
     /// The neighbour behind a mesh port, if there is one.
@@ -62,7 +85,8 @@ impl<'a> Wiring<'a> {
     #[inline]
     pub(super) fn next(&self, at: PeIdx, tx: Port) -> Option<PeIdx> {
         let next = self.neighbour(at, tx)?;
-        self.route(next)?.receives().contains(tx.opposite()).then_some(next)
+        let receives = self.receives.get(self.set_of[next.0 as usize] as usize)?;
+        receives.contains(tx.opposite()).then_some(next)
     }
 
     /// The neighbour from which a wavelet comes to port `rx`, if it sends the color there.
