@@ -14,7 +14,7 @@ use crate::options::{Mapping, Options};
 use crate::tiling::MlpDims;
 use fabric::Machine;
 use models::{DecoderGraph, Residual};
-use pe_isa::{DType, Ratio};
+use pe_isa::DType;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -238,14 +238,13 @@ fn expert_rows(mlp: MlpDims, height: u32) -> f64 {
 /// Multiply-adds per cycle at most, with these number formats.
 fn peak_rate(estimate: &Estimate<'_>) -> f64 {
     let (cost, numerics) = (&estimate.machine.pe.cost, &estimate.numerics);
-    let per_cycle = |rate: Ratio| f64::from(rate.num()) / f64::from(rate.den());
     let wide = [numerics.weights, numerics.activations].contains(&DType::F32);
     let rate = match numerics.accumulate {
         _ if wide => cost.fmac_32,
         DType::F32 => cost.fmac_mixed,
         _ => cost.fmac_16,
     };
-    per_cycle(rate).max(1.0 / cost.reduce_cycles as f64)
+    rate.to_f64().max(1.0 / cost.reduce_cycles as f64)
 }
 
 #[cfg(test)]

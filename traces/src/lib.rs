@@ -3,18 +3,21 @@
 //! * [`metrics`]: latencies and throughput from the cycles at which tokens left (docs, "Metrics").
 //! * [`resources`]: what of the wafer an image uses.
 //! * [`defects`]: what dead PEs and links cost.
+//! * [`attribution`]: where the cycles of the critical path went.
 //! * [`exec`]: the document `wafersim.exec/1`, what a program left behind.
 //! * [`report`]: the document `wafersim.run/1`, field by field in the order in which it is printed.
 //!
 //! **Architecture Invariant:** nothing here reads files, clocks or the environment. What a report says
 //! about the host is handed in by `cli`.
 
+pub mod attribution;
 pub mod defects;
 pub mod exec;
 pub mod metrics;
 pub mod report;
 pub mod resources;
 
+pub use attribution::{Attribution, Attributor};
 pub use defects::{DefectsEntry, HealthyEntry};
 pub use exec::{
     EXEC_SCHEMA, Element, ExecCounters, ExecReport, Executed, PeEntry, ReceivedEntry, RegionEntry,
