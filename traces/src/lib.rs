@@ -1,5 +1,6 @@
 //! What was seen in a run, and how it is told: metrics, resources and the run report.
 //!
+//! * [`explain`]: the document `wafersim.explain/1`, where cycles went and what would buy some back.
 //! * [`metrics`]: latencies and throughput from the cycles at which tokens left (docs, "Metrics").
 //! * [`resources`]: what of the wafer an image uses.
 //! * [`defects`]: what dead PEs and links cost.
@@ -13,6 +14,7 @@
 pub mod attribution;
 pub mod defects;
 pub mod exec;
+pub mod explain;
 pub mod metrics;
 pub mod report;
 pub mod resources;
@@ -24,7 +26,7 @@ pub use exec::{
 };
 pub use metrics::{Latency, throughput_tokens_per_s};
 pub use report::{
-    Counters, ExpertsEntry, HostFacts, MachineEntry, ModelEntry, Output, PeCycleEntry,
+    BoundEntry, Counters, ExpertsEntry, HostFacts, MachineEntry, ModelEntry, Output, PeCycleEntry,
     RequestEntry, RunReport, SCHEMA, Settings, Stop,
 };
 pub use resources::Resources;

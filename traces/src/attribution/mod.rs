@@ -154,6 +154,15 @@ impl<'a> Attributor<'a> {
         Some(Attribution::new(&self.places.places, &self.tree.sums(moment)))
     }
 
+    /// What the time until the end of the last step of any PE went to; of equally late ones, that of the first PE.
+    pub fn attribution_of_steps(&mut self) -> Attribution {
+        self.end_visit();
+        let ends = self.pes.iter().map(|pe| pe.datapath);
+        let last = ends.reduce(|last, end| if end.cycle > last.cycle { end } else { last });
+        let sums = self.tree.sums(last.unwrap_or(Moment::START));
+        Attribution::new(&self.places.places, &sums)
+    }
+
     /// Cycles before steps and launches for which no condition accounts. There are none, or the contract has
     /// one that is not known here.
     pub fn unexplained(&self) -> u64 {
