@@ -31,7 +31,7 @@ fn attributed(image: &WaferImage, script: &HostScript, data: Data, tokens: usize
     let mut seen = Attributor::new(&marked, &image.programs, &places, &sent, last);
     let (again, _) = run(&marked, &mut seen);
     assert!(outcome == again, "marks and observers change nothing");
-    assert_eq!(seen.unexplained(), 0);
+    assert_eq!((seen.unexplained(), seen.arbitrated()), (0, 0));
     let attribution = seen.attribution(last).unwrap_or_else(|| seen.attribution_of_steps());
     assert_eq!(attribution.cycles(), outcome.cycle.0);
     attribution
@@ -222,6 +222,10 @@ fn does_a_changed_constant_move_its_category() {
     assert!(hop.wire >= base.wire + crossed, "{hop:?}, {base:?}");
     let link = of(&[("fabric.link_cycles", "4")]);
     assert!(link.wire > base.wire + 1_000, "{link:?}, {base:?}");
+    // Lanes turn from band to band, and from rows to columns nothing does.
+    let turn = of(&[("height", "20"), ("fabric.turn_cycles", "20")]);
+    let straight = of(&[("height", "20")]);
+    assert!(turn.wire >= straight.wire + 20, "{turn:?}, {straight:?}");
     let slow = of(&[("pe.cost.fmac_mixed", "0.5")]);
     assert!(slow.compute > base.compute + 1_000, "{slow:?}, {base:?}");
     let ports = of(&[("pe.cost.read_bytes_per_cycle", "1")]);

@@ -103,6 +103,7 @@ pub struct Attributor<'a> {
     received: BTreeMap<Received, Option<Moment>>,
     visit: (PeIdx, Visit),
     unexplained: u64,
+    arbitrated: u64,
 }
 
 impl<'a> Attributor<'a> {
@@ -145,6 +146,7 @@ impl<'a> Attributor<'a> {
             received: asked.map(|key| (key, None)).collect(),
             visit: (PeIdx(u32::MAX), Visit::default()),
             unexplained: 0,
+            arbitrated: 0,
         }
     }
 
@@ -167,6 +169,12 @@ impl<'a> Attributor<'a> {
     /// one that is not known here.
     pub fn unexplained(&self) -> u64 {
         self.unexplained
+    }
+
+    /// Cycles before moves of wavelets for which no condition accounts but the order in which a router visits its FIFOs (rules
+    /// Where nothing competes there are none.
+    pub fn arbitrated(&self) -> u64 {
+        self.arbitrated
     }
 
     /// The place of an instruction.

@@ -33,6 +33,7 @@ impl Attributor<'_> {
             latest.offer(due, from, Category::Wire);
         }
         self.offer_slot(&mut latest, site, self.image.machine.fabric.credit_cycles);
+        self.arbitrated += latest.rest();
         let entered = latest.end(&mut self.tree, Category::Queue);
         self.lanes[lane].0 += 1;
         self.lanes[lane].1.depart(rate, entered, 0);
@@ -52,6 +53,7 @@ impl Attributor<'_> {
             latest.offer(due, moment, rival(fifo, from));
         }
         self.offer_slot(&mut latest, to, 1);
+        self.arbitrated += latest.rest();
         let risen = latest.end(&mut self.tree, Category::Queue);
         self.fifos[from.fifo as usize].leave(risen);
         self.ramps[ramp].depart(each_cycle(), risen, from.fifo);
@@ -86,6 +88,7 @@ impl Attributor<'_> {
                 self.offer_slot(&mut latest, next, delay);
             }
         }
+        self.arbitrated += latest.rest();
         let fired = latest.end(&mut self.tree, Category::Queue);
         self.fifos[site.fifo as usize].leave(fired);
         if wavelet.control && is_switched {
