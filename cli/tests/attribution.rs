@@ -150,7 +150,15 @@ fn does_a_full_queue_show_as_queue() {
 }
 
 fn models() -> Vec<(String, ModelDir)> {
-    let names = ["llama", "llama-odd", "llama-bf16", "llama-sharded", "llama-gqa-rope-llama3"];
+    let names = [
+        "llama",
+        "llama-odd",
+        "llama-bf16",
+        "llama-eos",
+        "llama-prompt1",
+        "llama-sharded",
+        "llama-gqa-rope-llama3",
+    ];
     let open = |name: &str| {
         let model = ModelDir::open(examples("oracle").join(name).join("model"));
         (name.to_string(), model.expect("it opens"))
@@ -179,16 +187,27 @@ fn of_model(model: &ModelDir, machine: &Machine, mapping: Mapping, data: Data) -
 #[test]
 fn is_every_cycle_of_every_model_attributed() {
     let cuts = [(0, 0, 0), (5, 8, 1), (1, 30, 1), (24, 1, 1)];
+    let grid = [("width", "64"), ("height", "64")];
+    let preset = |name: &str, keys: &[(&str, &str)]| {
+        let keys = [&grid, keys].concat();
+        presets::preset(name).and_then(|m| m.with_overrides(&keys)).expect("legal")
+    };
+    let turning = [("fabric.turn_cycles", "20"), ("fabric.queue_depth", "1")];
+    let machines = [
+        preset("wse3", &[]),
+        preset("wse2", &[]),
+        preset("wse3-sdk", &[("pe.dispatch_cycles", "1")]),
+        preset("wse3", &turning),
+    ];
     for (name, model) in models() {
-        for (stage_width, stage_height, layers_per_stage) in cuts {
+        for ((stage_width, stage_height, layers_per_stage), m) in cuts.into_iter().zip(&machines) {
             let mapping =
                 Mapping { stage_width, stage_height, layers_per_stage, ..Mapping::default() };
-            let m = machine(64, 64);
-            let none = of_model(&model, &m, mapping, Data::None { seed: 0 });
+            let none = of_model(&model, m, mapping, Data::None { seed: 0 });
             assert!(none.compute > 0 && none.wire > 0 && none.launch > 0, "{name}: {none:?}");
             let is_mixture = name.contains("moe") || name.contains("oss");
             if !is_mixture {
-                let full = of_model(&model, &m, mapping, Data::Full);
+                let full = of_model(&model, m, mapping, Data::Full);
                 assert_eq!(full, none, "{name}, {mapping:?}");
             }
         }
