@@ -1,6 +1,7 @@
 //! The constants of the presets that have no public source, and between which bounds they may lie.
 //!
-//! Which they are, the presets' own comments say: one that holds a "?" marks the constants below it, up to the next comment.
+//! Which they are, the presets' own comments say: one that holds a "?" marks the constants below it, up to the next comment or the end of
+//! their group.
 
 use crate::presets::PRESETS;
 
@@ -95,6 +96,7 @@ fn marked(text: &str) -> Vec<&str> {
     for line in text.lines().skip_while(|line| !line.starts_with('(')).map(str::trim) {
         match (line.strip_prefix("//"), line.split_once(':')) {
             (Some(comment), _) => is_marked = comment.contains('?'),
+            _ if line.starts_with(')') || line.ends_with('(') => is_marked = false,
             (None, Some((name, _))) if is_marked => names.push(name),
             _ => {}
         }
