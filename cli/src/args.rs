@@ -24,6 +24,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(RunArgs),
+    /// Say where the cycles of a run went, and which constants of the machine would buy some back
+    Explain(RunArgs),
     Compile(CompileArgs),
     Exec(ExecArgs),
     Validate(ValidateArgs),
@@ -58,6 +60,9 @@ pub(crate) struct RunArgs {
     /// Run each request N times, all in flight together
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) streams: NonZeroU32,
+    /// Say where the cycles of the first request went, by a second pass over the run; auto: where that is short
+    #[arg(long, value_enum, default_value_t = Attribute::Auto)]
+    pub(crate) attribution: Attribute,
     /// Compare token ids and logits with the reference on the host; exit code 3 where tokens differ
     #[arg(long)]
     pub(crate) check_reference: bool,
@@ -261,6 +266,17 @@ pub(crate) enum Data {
     Full,
     /// Only timing is; weights are not read
     None,
+}
+
+/// Whether there is a second pass over a run, which says where its cycles went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Attribute {
+    /// There is
+    On,
+    /// There is none
+    Off,
+    /// There is where the run moved few wavelets
+    Auto,
 }
 
 /// Forms of an image that can be printed.

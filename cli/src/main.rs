@@ -4,10 +4,12 @@
 //! **Architecture Invariant:** this is the only crate that prints, reads a clock or knows an exit code.
 
 mod args;
+mod attribution;
 mod compile;
 mod data;
 mod defects;
 mod exec;
+mod explain;
 mod failure;
 mod figures;
 mod findings;
@@ -18,6 +20,7 @@ mod logits;
 mod machine;
 mod misbehaviour;
 mod output;
+mod places;
 mod process;
 mod progress;
 mod receiver;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let done = Cli::read().and_then(|cli| match cli.command {
         Command::Run(args) => run::run(&args, started),
+        Command::Explain(args) => explain::explain(&args, started),
         Command::Compile(args) => compile::compile(&args),
         Command::Exec(args) => exec::exec(&args, started),
         Command::Validate(args) => validate::validate(&args),

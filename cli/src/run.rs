@@ -1,6 +1,7 @@
 //! `wafersim run`: a prompt in, the wafer's tokens out, and when each of them left.
 
 use crate::args::RunArgs;
+use crate::attribution;
 use crate::data;
 use crate::defects::{self, Ran};
 use crate::failure::{Failure, note};
@@ -16,7 +17,7 @@ use crate::settings::Settings;
 use crate::summary;
 use crate::taps::Taps;
 use anyhow::{anyhow, bail};
-use compiler::Compiled;
+use compiler::{Binding, Compiled};
 use models::{
     Date, DecoderGraph, MlpKind, ModelDir, NormKind, Reference, Sampler, Sampling, StopStrings,
     Tokenizer, Weights,
@@ -24,8 +25,8 @@ use models::{
 use pe_isa::Cycle;
 use std::time::Instant;
 use traces::{
-    Counters, DefectsEntry, ExpertsEntry, HostFacts, Latency, MachineEntry, ModelEntry, Output,
-    RequestEntry, Resources, RunReport,
+    Attribution, BoundEntry, Counters, DefectsEntry, ExpertsEntry, HostFacts, Latency,
+    MachineEntry, ModelEntry, Output, RequestEntry, Resources, RunReport,
 };
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
@@ -33,10 +34,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let job = Job::read(args)?;
     let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
-    let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
-    let graph = job.model.graph();
-    let wanted = (&positions[..], job.sampling.is_some());
-    let mut compiled = session::place(graph, weights, &job.settings, wanted)?;
+    let mut compiled = job.place()?;
     if !args.quiet && !compiled.warnings.is_empty() {
         let count = compiled.warnings.len();
         progress.suspend(|| {
@@ -44,33 +42,46 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
         });
     }
     let mut taps = args.check_reference.then(|| Taps::new(&compiled));
-    let finished = job.simulate(args, &mut compiled, &progress, taps.as_mut())?;
+    let streams = !args.json && job.requests.len() == 1 && job.data.is_full();
+    let finished = job.simulate(args, &mut compiled, &progress, (taps.as_mut(), streams))?;
     if args.check_reference {
         progress.say("computing the reference");
     }
     let check = weights.filter(|_| args.check_reference);
     let check = check.map(|weights| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
+    let is_due = attribution::is_due(args.attribution, finished.outcome.state.wavelet_hops());
+    let attribution = if is_due {
+        progress.say("looking where the cycles went");
+        job.attribute(&mut compiled, &finished)
+    } else {
+        None
+    };
     progress.end();
-    let report = RunReport { defects, ..job.report(args, weights, &compiled, &finished, started)? };
+    let report = job.report(args, &compiled, &finished, started)?;
+    let report = RunReport { defects, attribution, ..report };
     print_result(args, &report, check.as_deref())
 }
 
 /// A checked command: what to run, and on what.
-struct Job {
-    data: sim_core::Data,
-    settings: Settings,
-    model: ModelDir,
+pub(crate) struct Job {
+    pub(crate) data: sim_core::Data,
+    pub(crate) settings: Settings,
+    pub(crate) model: ModelDir,
     tokenizer: Option<Tokenizer>,
-    requests: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
     stops: StopStrings,
-    sampling: Option<Sampling>,
+    pub(crate) sampling: Option<Sampling>,
     /// What a chat template was told.
     chat_date: Option<Date>,
 }
 
 impl Job {
-    fn read(args: &RunArgs) -> anyhow::Result<Job> {
+    /// Reads and checks all that the command names.
+    ///
+    /// # Errors
+    /// Whatever is wrong with it.
+    pub(crate) fn read(args: &RunArgs) -> anyhow::Result<Job> {
         let data = data::resolve(args)?;
         let settings = Settings::resolve(&args.wafer)?;
         let model = data::open(args, data)?;
@@ -99,8 +110,18 @@ impl Job {
         Ok(Job { data, settings, model, tokenizer, requests, stops, sampling, chat_date })
     }
 
+    /// Places the model for the requests.
+    ///
+    /// # Errors
+    /// As [`session::place`].
+    pub(crate) fn place(&self) -> anyhow::Result<Compiled> {
+        let positions: Vec<usize> = self.requests.iter().map(Request::positions).collect();
+        let wanted = (&positions[..], self.sampling.is_some());
+        session::place(self.model.graph(), self.model.weights(), &self.settings, wanted)
+    }
+
     /// How answers are made, and where they end.
-    fn rules(&self) -> Rules<'_> {
+    pub(crate) fn rules(&self) -> Rules<'_> {
         Rules {
             eos_ids: if self.data.is_full() { &self.model.graph().eos_ids } else { &[] },
             tokenizer: self.tokenizer.as_ref(),
@@ -109,14 +130,17 @@ impl Job {
         }
     }
 
-    /// Runs the wafer. The text of a single request streams to standard output, unless a JSON document
-    /// will stand there; several are in flight together, so their texts would be torn.
-    fn simulate(
+    /// Runs the wafer. If `streams`, the text of the request streams to standard output: of a single one, where no JSON document
+    /// will stand; several are in flight together, so their texts would be torn.
+    ///
+    /// # Errors
+    /// As [`Session::simulate`].
+    pub(crate) fn simulate(
         &self,
         args: &RunArgs,
         compiled: &mut Compiled,
         progress: &Progress,
-        taps: Option<&mut Taps>,
+        (taps, streams): (Option<&mut Taps>, bool),
     ) -> Result<Finished, Failure> {
         let graph = self.model.graph();
         let positions = self.requests.iter().map(Request::positions).sum::<usize>() as u64;
@@ -133,7 +157,7 @@ impl Job {
             progress,
         };
         progress.say("simulating");
-        if args.json || self.requests.len() > 1 || !self.data.is_full() {
+        if !streams {
             return session.simulate(compiled, &mut |_, _, _| Ok(()), taps);
         }
         progress.give_way();
@@ -193,16 +217,53 @@ impl Job {
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
 
-    fn report(
+    /// Where the cycles until the first request's last token went, by a second pass.
+    pub(crate) fn attribute(
+        &self,
+        compiled: &mut Compiled,
+        finished: &Finished,
+    ) -> Option<Attribution> {
+        let last = *finished.answers[0].cycles.last()?;
+        attribution::attribute(compiled, self.data, &finished.sent, last)
+    }
+
+    /// The least cycles of a decoded token of the first request.
+    fn bound(&self, compiled: &Compiled, latency: &Latency) -> anyhow::Result<BoundEntry> {
+        let request = &self.requests[0];
+        let first = request.start as usize + request.prompt.len();
+        let decoded = latency.token_cycles.len().saturating_sub(1).max(1);
+        let positions = first as u32..(first + decoded) as u32;
+        let (machine, numerics) = (&self.settings.machine, self.settings.numerics);
+        let positions_of = |r: &Request| r.positions() as u32;
+        let options = compiler::Options {
+            numerics,
+            mapping: self.settings.mapping,
+            contexts: self.requests.iter().map(positions_of).collect(),
+            logits_to_host: self.sampling.is_some(),
+        };
+        let graph = self.model.graph();
+        let bound = compiler::bound(graph, machine, &options, &compiled.mapping, positions)?;
+        let binding = match bound.binding {
+            Binding::Compute => "compute",
+            Binding::Sram => "sram",
+            Binding::Wire => "wire",
+        };
+        Ok(BoundEntry::new((bound.cycles, bound.mapped_cycles), binding, latency))
+    }
+
+    /// What the command reports of a run.
+    ///
+    /// # Errors
+    /// None in practice: answers are complete, and the model has been placed.
+    pub(crate) fn report(
         &self,
         args: &RunArgs,
-        weights: Option<&Weights>,
         compiled: &Compiled,
         finished: &Finished,
         started: Instant,
     ) -> anyhow::Result<RunReport> {
         let machine = &self.settings.machine;
-        let graph = self.model.graph();
+        let (graph, weights) = (self.model.graph(), self.model.weights());
         let state = &finished.outcome.state;
         let requests = self.requests.iter().zip(&finished.answers);
         let requests = requests
@@ -237,6 +298,8 @@ impl Job {
             },
             requests,
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
+            attribution: None,
+            bound: self.bound(compiled, &latencies[0])?,
             resources: Resources::of(&compiled.image, context_max),
             defects: None,
             counters: Counters {

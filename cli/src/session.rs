@@ -1,5 +1,6 @@
 //! One simulation: a compiled model, what the host sends, and the tokens that come back.
 
+use crate::attribution::Recorder;
 use crate::failure::Failure;
 use crate::misbehaviour::Misbehaviour;
 use crate::progress::Progress;
@@ -14,6 +15,7 @@ use pe_isa::{Cycle, DType};
 use sim_core::{Data, HostScript, HostWavelet, NoObserver, Outcome, engine};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
+use traces::attribution::Sent;
 
 /// Places the model for requests of these numbers of positions; without weights, for runs without data. `host_draws`: whether the host draws the tokens.
 ///
@@ -45,6 +47,8 @@ pub(crate) struct Finished {
     pub(crate) engine_time: Duration,
     /// Threads that simulated.
     pub(crate) threads: usize,
+    /// What the host sent.
+    pub(crate) sent: Sent,
 }
 
 /// What a simulation needs beside the compiled model.
@@ -76,11 +80,12 @@ impl Session<'_> {
         let mut receiver = Receiver::new(asked, self.rules, self.progress, wafer, listener);
         let started = Instant::now();
         let (how, limit) = ((self.data, self.threads), self.limit);
+        let mut host = Recorder::new(&mut receiver, script.clone());
         let (outcome, threads) = match taps {
-            Some(taps) => engine::run_for(image, how, &script, &mut receiver, limit, taps),
-            None => engine::run_for(image, how, &script, &mut receiver, limit, &mut NoObserver),
+            Some(taps) => engine::run_for(image, how, &script, &mut host, limit, taps),
+            None => engine::run_for(image, how, &script, &mut host, limit, &mut NoObserver),
         };
-        let engine_time = started.elapsed();
+        let (engine_time, sent) = (started.elapsed(), host.end());
         receiver.failure.map_or(Ok(()), Err)?;
         let answers = receiver.answers;
         if answers.iter().any(|answer| answer.stop.is_none()) {
@@ -96,7 +101,7 @@ impl Session<'_> {
             };
             return Err(Failure::Program(misbehaviour.describe()));
         }
-        Ok(Finished { answers, outcome, engine_time, threads })
+        Ok(Finished { answers, outcome, engine_time, threads, sent })
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) fn table(report: &RunReport) -> Table {
         }
         table.add_rows(latency_rows(report, request));
     }
+    table.add_rows(bound_rows(report));
+    table.add_rows(path_rows(report));
     table.add_rows(report.model.experts.iter().map(experts_row));
     table.add_rows(report.defects.iter().flat_map(defect_rows));
     table.add_rows(wafer_rows(report));
@@ -102,6 +104,44 @@ fn experts_row(entry: &ExpertsEntry) -> Row {
             _ => "timing depends on the data".to_string(),
         },
     ]
+}
+
+/// How far from the least the time per output token is.
+fn bound_rows(report: &RunReport) -> Vec<Row> {
+    let bound = &report.bound;
+    let each = |cycles| format!("{} cycles", grouped(cycles));
+    let what = format!("bound, by {}", bound.binding);
+    let reached = bound.efficiency.map(|share| format!("{:.1} % efficient", 100.0 * share));
+    let mapped = bound.mapped_cycles_per_token;
+    vec![
+        [what, each(bound.cycles_per_token), reached.unwrap_or_default()],
+        ["bound on these rectangles".to_string(), each(mapped), String::new()],
+    ]
+}
+
+/// Entries of layers and operations that the table shows.
+const LARGEST: usize = 5;
+
+/// What the time to the first request's last token went to.
+fn path_rows(report: &RunReport) -> Vec<Row> {
+    let Some(attribution) = &report.attribution else {
+        let how = "--attribution on".to_string();
+        return vec![["where the cycles went".to_string(), "not looked at".to_string(), how]];
+    };
+    let all = attribution.cycles().max(1) as f64;
+    let row = |what: String, cycles: u64| {
+        let share = 100.0 * cycles as f64 / all;
+        [what, format!("{} cycles", grouped(cycles)), format!("{share:.1} %")]
+    };
+    let categories = attribution.categories.each().into_iter();
+    let mut rows: Vec<Row> =
+        categories.map(|(what, cycles)| row(format!("critical path: {what}"), cycles)).collect();
+    let largest = attribution.largest(LARGEST).into_iter();
+    rows.extend(largest.map(|entry| {
+        let layer = entry.layer.map_or(String::new(), |layer| format!("layer {layer}, "));
+        row(format!("most: {layer}{}", entry.operation), entry.cycles)
+    }));
+    rows
 }
 
 fn defect_rows(entry: &DefectsEntry) -> Vec<Row> {

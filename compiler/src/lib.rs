@@ -16,6 +16,8 @@
 //!
 //! Collectives and other kernels that stand alone, by name and numbers, are made by [`kernels`].
 //!
+//! What no mapping can beat says [`bound()`].
+//!
 //! Between the passes, `verify` checks what they promise one another, in another way than they made it.
 //!
 //! **Architecture Invariant:** number formats are the user's; no pass changes them.
@@ -24,6 +26,7 @@ mod alike;
 mod asm;
 mod assemble;
 mod bands;
+mod bound;
 mod cache;
 mod check;
 mod colors;
@@ -55,6 +58,7 @@ mod verify;
 mod ways;
 mod wires;
 
+pub use bound::{Binding, Bound, bound};
 pub use detour::Detours;
 pub use emit::marks;
 pub use error::CompileError;

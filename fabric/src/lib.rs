@@ -8,6 +8,7 @@ pub mod defects;
 #[cfg(feature = "testing")]
 pub mod fuzz;
 pub mod geometry;
+pub mod guesses;
 pub mod host;
 pub mod image;
 pub mod lint;

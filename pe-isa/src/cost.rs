@@ -61,6 +61,17 @@ pub struct CostTable {
     pub write_bytes_per_cycle: u32,
 }
 
+/// What the cycles of a memory-only operation go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Spent {
+    /// Setup, and the rows behind the first.
+    pub begin: u64,
+    /// Elements, at the datapath's rate.
+    pub elements: u64,
+    /// What the SRAM ports need beyond that.
+    pub ports: u64,
+}
+
 /// What an operation is charged for: elements at a rate, or whole cycles per element.
 enum Charge {
     Rate(Ratio, u64),
@@ -70,20 +81,26 @@ enum Charge {
 impl CostTable {
     /// Cycles that a memory-only operation holds the datapath; at least 1.
     pub fn memory_cycles(&self, issued: &Issued) -> u64 {
+        let Spent { begin, elements, ports } = self.spent(issued);
+        begin + elements + ports
+    }
+
+    /// What the cycles of a memory-only operation go to.
+    pub fn spent(&self, issued: &Issued) -> Spent {
         let n = u64::from(issued.total);
         if scalar_only(issued) {
-            return match self.special(issued.op) {
-                Some(c) => (n * c).max(1),
-                None => (n * self.scalar_cycles).max(1),
-            };
+            let each = self.special(issued.op).unwrap_or(self.scalar_cycles);
+            return Spent { elements: (n * each).max(1), ..Spent::default() };
         }
         let (setup, elements) = match self.charge(issued) {
             Charge::Rate(rate, setup) => (setup, rate.cycles_for(n)),
             Charge::PerElement(cycles, setup) => (setup, n * cycles),
         };
         let rows = if n == 0 { 0 } else { n / u64::from(issued.extents[3]) };
-        let work = elements.max(self.port_cycles(issued));
-        (setup + work + self.row_cycles * rows.saturating_sub(1)).max(1)
+        let begin = setup + self.row_cycles * rows.saturating_sub(1);
+        let ports = self.port_cycles(issued).saturating_sub(elements);
+        // At least 1.
+        Spent { begin: begin.max(u64::from(elements + ports == 0)), elements, ports }
     }
 
     /// Cycles that one step of a fabric operation with `count` elements holds the datapath.

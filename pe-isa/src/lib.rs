@@ -26,7 +26,7 @@ pub mod units;
 pub mod void;
 
 pub use check::ProgramError;
-pub use cost::CostTable;
+pub use cost::{CostTable, Spent};
 pub use dtype::DType;
 pub use instr::{AluOp, Cond, Instr, OnDone, Src, Thread, VecOp, Vector};
 pub use operand::{Color, Dsd, DsdId, InQueue, Operand, OutQueue, Reg, Shape, ShapeId, Size};

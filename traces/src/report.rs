@@ -3,6 +3,7 @@
 //!
 //! **Architecture Invariant:** everything outside [`RunReport::host`] is a function of the inputs.
 
+use crate::attribution::Attribution;
 use crate::defects::DefectsEntry;
 use crate::metrics::Latency;
 use crate::resources::Resources;
@@ -32,6 +33,10 @@ pub struct RunReport {
     pub requests: Vec<RequestEntry>,
     /// New tokens of all requests per simulated second.
     pub throughput_tokens_per_s: f64,
+    /// Where the cycles until the first request's last token went; null where nobody looked.
+    pub attribution: Option<Attribution>,
+    /// The least cycles of a decoded token.
+    pub bound: BoundEntry,
     /// What of the wafer is in use.
     pub resources: Resources,
     /// What its defects cost; absent on a wafer that has none.
@@ -176,6 +181,31 @@ pub struct RequestEntry {
     pub latency: Latency,
 }
 
+/// The least cycles of a decoded token of the first request (docs, "Metrics", "Bounds").
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BoundEntry {
+    /// On the best rectangles.
+    pub cycles_per_token: u64,
+    /// On the rectangles that were chosen.
+    pub mapped_cycles_per_token: u64,
+    /// The largest part of `cycles_per_token`: `compute`, `sram` or `wire`.
+    pub binding: &'static str,
+    /// `cycles_per_token` over the measured time per output token; null where there is none.
+    pub efficiency: Option<f64>,
+}
+
+impl BoundEntry {
+    /// The bounds of the token of a request with this latency.
+    pub fn new(
+        (cycles_per_token, mapped_cycles_per_token): (u64, u64),
+        binding: &'static str,
+        latency: &Latency,
+    ) -> BoundEntry {
+        let efficiency = latency.tpot_cycles.map(|cycles| cycles_per_token as f64 / cycles);
+        BoundEntry { cycles_per_token, mapped_cycles_per_token, binding, efficiency }
+    }
+}
+
 /// Counts over all tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Counters {
@@ -260,6 +290,8 @@ mod tests {
                 &machine,
                 std::slice::from_ref(&latency),
             ),
+            attribution: None,
+            bound: BoundEntry::new((250, 400), "wire", &latency),
             requests: vec![RequestEntry {
                 prompt_tokens: 3,
                 max_new_tokens: 2,
@@ -302,7 +334,7 @@ mod tests {
         assert_eq!(
             keys(&value),
             "schema contract wafersim machine model settings requests throughput_tokens_per_s \
-             resources counters digest host"
+             attribution bound resources counters digest host"
         );
         assert_eq!(keys(&value["machine"]), "name width height wafers clock_hz digest");
         assert_eq!(keys(&value["model"]), "architecture parameters weight_bytes digest");
@@ -321,6 +353,11 @@ mod tests {
             keys(&value["resources"]),
             "pes_used sram_bytes_used_max sram_bytes_used_total colors_used context_max"
         );
+        assert_eq!(
+            keys(&value["bound"]),
+            "cycles_per_token mapped_cycles_per_token binding efficiency"
+        );
+        assert_eq!(value["bound"]["efficiency"], 0.25);
         assert_eq!(keys(&value["counters"]), "wavelet_hops instructions pe_cycles");
         assert_eq!(
             keys(&value["counters"]["pe_cycles"]),

@@ -93,6 +93,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
     }
     asm.mark(marks::SCORED);
     cache::soften(asm, pe, &sizes, local, attention.sinks.is_some());
+    asm.mark(marks::SOFTENED);
     cache::mix(asm, pe, &sizes, local);
     asm.mark(marks::ATTENDED);
     let tile = TileAt {

@@ -64,6 +64,7 @@ pub(crate) fn program(stage: &LayersStage, place: Place) -> Program {
     for at in &stage.layout.ropes {
         attention::angles(&mut asm, &pe, at, stage.graph.rope(at.rope).attention_factor);
     }
+    asm.mark(marks::BEGUN);
     for (local, layer) in stage.layers.clone().enumerate() {
         let block = &stage.graph.blocks[layer];
         let cache = |local: usize| &stage.layout.layers[local].cache;

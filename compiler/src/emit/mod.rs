@@ -129,6 +129,10 @@ pub mod marks {
     pub const LAYER: u16 = 24;
     /// The PE knows which of the row's experts are chosen.
     pub const ROUTED: u16 = 25;
+    /// The layer's scores have become weights of values.
+    pub const SOFTENED: u16 = 26;
+    /// The PE has what it needs of an item besides its slice, and begins with the layers.
+    pub const BEGUN: u16 = 27;
 }
 
 /// A PE's place in its rectangle.
