@@ -30,20 +30,22 @@ use traces::{
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
-    let job = Job::read(args)?;
+    let mut job = Job::read(args)?;
     let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
     let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
     let graph = job.model.graph();
-    let wanted = (&positions[..], job.sampling.is_some());
+    let longest_prompt = requests::longest_prompt(&job.requests);
+    let wanted = (&positions[..], longest_prompt, job.sampling.is_some());
     let mut compiled = session::place(graph, weights, &job.settings, wanted)?;
+    job.settings.mapping.prefill_chunk = compiled.mapping.prefill_chunk;
     if !args.quiet && !compiled.warnings.is_empty() {
         let count = compiled.warnings.len();
         progress.suspend(|| {
             note(&format!("the linter warns of {count} things; `wafersim compile` tells them"))
         });
     }
-    let mut taps = args.check_reference.then(|| Taps::new(&compiled));
+    let mut taps = args.check_reference.then(|| Taps::new(&compiled, &job.requests));
     let finished = job.simulate(args, &mut compiled, &progress, taps.as_mut())?;
     if args.check_reference {
         progress.say("computing the reference");

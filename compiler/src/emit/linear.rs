@@ -1,7 +1,9 @@
 //! Norm and linear layer on a PE.
 
-use crate::asm::{Asm, Mem, mem, n};
-use crate::emit::{Formats, f32_reg, regs};
+use crate::asm::{Asm, Mem, Op, mem, n};
+use crate::emit::Formats;
+use crate::emit::chunk::{Chunk, Factor, Factors};
+use crate::emit::{f32_reg, regs};
 use crate::lines::LinePos;
 use pe_isa::{DType, Operand, Reg, Size, VecOp};
 
@@ -12,22 +14,28 @@ pub(crate) struct TileAt {
     pub(crate) rows: u32,
     pub(crate) columns: u32,
     pub(crate) stride: u32,
+    /// Elements from one token's input to the next one's.
+    pub(crate) step: u32,
     /// Bytes by which it lies behind `base`.
     pub(crate) offset: Option<Reg>,
 }
 
-/// `sums[columns] = tile^T × input[rows]`, as fused multiply-adds along the columns.
+/// `sums[columns] = tile^T × input[rows]` for each token, as fused multiply-adds along the columns.
 pub(crate) fn multiply(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sums: u32) {
     let acc = f.numerics.accumulate;
-    asm.mov(&[n(tile.columns)], mem(sums, &[1], acc), Operand::Imm(0, acc));
+    let all = f.chunk.flat(asm, tile.columns);
+    asm.mov(&all, mem(sums, &[1], acc), Operand::Imm(0, acc));
     add_tile(asm, f, tile, input, sums);
 }
 
-/// `sums[columns] += tile^T × input[rows]`.
+/// `sums[columns] += tile^T × input[rows]` for each token.
 pub(crate) fn add_tile(asm: &mut Asm, f: &Formats, tile: TileAt, input: u32, sums: u32) {
     let (act, acc) = (f.numerics.activations, f.numerics.accumulate);
-    let matrix = mem(tile.base, &[tile.stride, 1], f.numerics.weights).shifted(tile.offset);
-    add_product(asm, (tile.rows, tile.columns), (sums, acc), matrix, (input, act));
+    let (chunk, weights) = (f.chunk, f.numerics.weights);
+    let shape = chunk.each(&[n(tile.rows), n(tile.columns)]);
+    let matrix = chunk.mem(tile.base, 0, &[tile.stride, 1], weights).shifted(tile.offset);
+    let sums = chunk.mem(sums, tile.columns, &[0, 1], acc);
+    asm.vec(VecOp::Fmac, &shape, sums, matrix, chunk.mem(input, tile.step, &[1, 0], act));
 }
 
 /// `sums[inner] += Σ matrix[outer][inner] × factors[outer]`, in runs of multiply-adds that each add one factor's share to
@@ -57,45 +65,54 @@ pub(crate) struct NormAt {
 }
 
 /// Prepares the input of a linear layer behind a norm: `input = round(x × weight × SCALE)` and the slice's
-/// sum of squares. The mean that a layer norm subtracts is zero ([`crate::fill`] sees to that). The norm's own factor is a scalar, so it is applied to the layer's sums ([`norm_factor`]); `SCALE`, the
+/// sum of squares, for each token. The mean that a layer norm subtracts is zero ([`crate::fill`] sees to that). The norm's own factor is a scalar, so it is applied to the layer's sums ([`norm_factor`]); `SCALE`, the
 /// factor of the norm before, keeps the rounded input near one.
-pub(crate) fn prepare_norm(asm: &mut Asm, f: &Formats, at: NormAt) {
-    let t = DType::F32;
-    let len = [n(at.len)];
-    asm.vec(VecOp::Mul, &len, mem(at.scaled, &[1], t), mem(at.x, &[1], t), mem(at.weight, &[1], t));
-    asm.vec(
-        VecOp::Mul,
-        &len,
-        mem(at.input, &[1], f.numerics.activations),
-        mem(at.scaled, &[1], t),
-        f32_reg(regs::SCALE),
-    );
-    sum_squares(asm, at.len, &mem(at.x, &[1], t), at.squares);
+pub(crate) fn prepare_norm(asm: &mut Asm, f: &Formats, at: NormAt, factors: &Factors) {
+    let (t, chunk) = (DType::F32, f.chunk);
+    let each = chunk.each(&[n(at.len)]);
+    let of = |base, dtype| chunk.mem(base, at.len, &[1], dtype);
+    asm.vec(VecOp::Mul, &each, of(at.scaled, t), of(at.x, t), chunk.mem(at.weight, 0, &[1], t));
+    let input = of(at.input, f.numerics.activations);
+    asm.vec(VecOp::Mul, &each, input, of(at.scaled, t), factors.scale().over(1));
+    sum_squares(asm, chunk, at.len, &of(at.x, t), at.squares);
 }
 
-/// On the root of a row, with the whole sum of squares in SRAM: `SCALE` = the norm's factor, `RATIO` = the same ×
+/// On the root of a row, with the whole sums of squares in SRAM: `SCALE` = the norm's factor, `RATIO` = the same ×
 /// `UNSCALE`, by which the sums are to be multiplied.
-pub(crate) fn norm_factor(asm: &mut Asm, squares: u32, hidden: u32, epsilon: f32) {
-    inverse_root(asm, regs::SCALE, squares, hidden, epsilon);
-    let (to, scale) = (f32_reg(regs::RATIO), f32_reg(regs::SCALE));
-    asm.vec(VecOp::Mul, &[n(1)], to, scale, f32_reg(regs::UNSCALE));
+pub(crate) fn norm_factor(
+    asm: &mut Asm,
+    factors: &Factors,
+    squares: u32,
+    (hidden, epsilon): (u32, f32),
+) {
+    let [scale, unscale, ratio] = [factors.scale(), factors.unscale(), factors.ratio()];
+    inverse_root(asm, (factors.chunk, scale), squares, (hidden, epsilon));
+    let all = factors.chunk.flat(asm, 1);
+    asm.vec(VecOp::Mul, &all, ratio.over(0), scale.over(0), unscale.over(0));
 }
 
 /// `to = 1 / sqrt(squares / count + epsilon)`; `squares` is an address. Register `A` is overwritten.
-pub(crate) fn inverse_root(asm: &mut Asm, to: Reg, squares: u32, count: u32, epsilon: f32) {
-    let a = f32_reg(regs::A);
-    let one = [n(1)];
-    let mean = Operand::f32(1.0 / count as f32);
-    asm.vec(VecOp::Mul, &one, a, mem(squares, &[1], DType::F32), mean);
-    asm.vec(VecOp::Add, &one, a, a, Operand::f32(epsilon));
-    asm.vec(VecOp::Rsqrt, &one, f32_reg(to), a, Operand::None);
+pub(crate) fn inverse_root(
+    asm: &mut Asm,
+    (chunk, to): (Chunk, Factor),
+    squares: u32,
+    (count, epsilon): (u32, f32),
+) {
+    let mean = to.stored().map_or(f32_reg(regs::A).into(), Op::from);
+    let all = chunk.flat(asm, 1);
+    let share = Operand::f32(1.0 / count as f32);
+    asm.vec(VecOp::Mul, &all, mean.clone(), mem(squares, &[1], DType::F32), share);
+    asm.vec(VecOp::Add, &all, mean.clone(), mean.clone(), Operand::f32(epsilon));
+    asm.vec(VecOp::Rsqrt, &all, to.over(0), mean, Operand::None);
 }
 
-/// Sum of the squares of the `len` elements of `x`, f32, to address `squares`.
-pub(crate) fn sum_squares(asm: &mut Asm, len: u32, x: &Mem, squares: u32) {
+/// Sum of the squares of the `len` elements of each token's `x`, f32, to address `squares`.
+pub(crate) fn sum_squares(asm: &mut Asm, chunk: Chunk, len: u32, x: &Mem, squares: u32) {
     let t = DType::F32;
-    asm.mov(&[n(1)], mem(squares, &[1], t), Operand::f32(0.0));
-    asm.vec(VecOp::Fmac, &[n(len)], mem(squares, &[0], t), x.clone(), x.clone());
+    let all = chunk.flat(asm, 1);
+    asm.mov(&all, mem(squares, &[1], t), Operand::f32(0.0));
+    let sum = chunk.mem(squares, 1, &[0], t);
+    asm.vec(VecOp::Fmac, &chunk.each(&[n(len)]), sum, x.clone(), x.clone());
 }
 
 /// `x = cap · tanh(x / cap)` for each element.
@@ -106,9 +123,10 @@ pub(crate) fn soft_cap(asm: &mut Asm, shape: &[Size], x: &Mem, cap: f32) {
 }
 
 /// `UNSCALE = 1 / SCALE` on the root of a row.
-pub(crate) fn renew_unscale(asm: &mut Asm, row: &LinePos) {
+pub(crate) fn renew_unscale(asm: &mut Asm, row: &LinePos, factors: &Factors) {
     if row.is_root() {
-        let (to, from) = (f32_reg(regs::UNSCALE), f32_reg(regs::SCALE));
-        asm.vec(VecOp::Recip, &[n(1)], to, from, Operand::None);
+        let all = factors.chunk.flat(asm, 1);
+        let (to, from) = (factors.unscale().over(0), factors.scale().over(0));
+        asm.vec(VecOp::Recip, &all, to, from, Operand::None);
     }
 }
