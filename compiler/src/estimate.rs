@@ -25,6 +25,9 @@ mod tests;
 /// Bytes that a program of the compiler takes at most, per layer and besides. Compared with real programs in `estimate/tests.rs`.
 const CODE_PER_LAYER: u64 = 1_500;
 const CODE_BESIDES: u64 = 900;
+/// What programs have more where items hold several tokens, besides as much again for extras.
+const CHUNK_CODE_PER_LAYER: u64 = 1_100;
+const CHUNK_CODE_BESIDES: u64 = 500;
 
 /// Prompt tokens per new token of the request that cuts are judged by; an assumption. Prompt tokens follow one another
 /// at the distance of the slowest stage.
@@ -116,8 +119,12 @@ impl Estimate<'_> {
 
     /// Bytes that code of a PE takes at most in a stage of `layers` layers; of 0, in any other stage.
     fn code_bytes(&self, layers: u32) -> u64 {
-        let per_layer = CODE_PER_LAYER + self.extras.code_bytes();
-        CODE_BESIDES + per_layer * u64::from(layers)
+        let (extras, layers) = (self.extras.code_bytes(), u64::from(layers));
+        let one = CODE_BESIDES + (CODE_PER_LAYER + extras) * layers;
+        if self.chunk.is_one() {
+            return one;
+        }
+        one + CHUNK_CODE_BESIDES + (CHUNK_CODE_PER_LAYER + extras) * layers
     }
 
     /// Bytes that data of a PE may take in a stage of `layers` layers.
