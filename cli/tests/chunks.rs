@@ -27,7 +27,10 @@ fn compiled(
     };
     let options = Options { mapping, contexts: contexts.to_vec(), ..Options::default() };
     let weights = model.weights().expect("weights are there");
-    compiler::compile(graph, weights, &machine(64, 64), &options).expect("it compiles")
+    let mut machine = machine(64, 64);
+    // Room for work vectors of many tokens on every cut.
+    machine.pe.sram_bytes = 256 * 1024;
+    compiler::compile(graph, weights, &machine, &options).expect("it compiles")
 }
 
 /// The tokens of these prompts' answers, by request, with the logits from which each was chosen.
@@ -145,13 +148,13 @@ fn do_engine_and_literal_oracle_agree_on_chunks() {
         let (prompts, new) = (prompts(&[5, 2]), [1, 2]);
         let compiled = compiled((&model, &without_ends(&model)), &[6, 4], cut, size);
         let script = script(&compiled, &prompts, &new);
-        let mut listener = || Listener::new(&compiled, 3, &[]);
+        let listener = || Listener::new(&compiled, 3, &[]);
         let (mut one, mut other) = (listener(), listener());
         let image = &compiled.image;
         let literal = oracle::run(image, &script, &mut one, LIMIT, &mut NoObserver);
         let fast = engine::run(image, &script, &mut other, LIMIT, &mut NoObserver);
-        assert_eq!((literal.stop, literal.cycle), (fast.stop, fast.cycle), "{name}");
         assert_eq!(literal.digest(), fast.digest(), "{name}");
+        assert_eq!((literal.stop, literal.cycle), (fast.stop, fast.cycle), "{name}");
         assert_eq!(one.ids(), other.ids(), "{name}");
     }
 }
@@ -183,6 +186,8 @@ fn are_cycles_of_chunks_without_data_those_with_it() {
             "2",
             "--prefill-chunk",
             size,
+            "--set",
+            "machine.pe.sram_bytes=262144",
             "--set",
             &width,
             "--set",

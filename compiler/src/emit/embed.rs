@@ -40,9 +40,10 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
         asm.send(READY, regs::VOID);
     }
     let chunk = stage.formats.chunk;
-    port::receive_item(&mut asm, INGRESS, chunk, stage.layout.ids);
+    port::receive_header(&mut asm, INGRESS, chunk);
     let x = mem(stage.layout.x, &[1], DType::F32);
     if chunk.is_one() {
+        asm.recv(ID, INGRESS);
         look_up(&mut asm, stage, place, &x);
     } else {
         chunk.for_each(&mut asm, |asm| look_up_next(asm, stage, place, &x));
@@ -66,9 +67,7 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
 fn look_up_next(asm: &mut Asm, stage: &EmbedStage, place: Place, x: &Mem) {
     let hidden = stage.hidden.len(place.column);
     let to = regs::LEN;
-    token_offset(asm, to, DType::U32.bytes());
-    let id = Operand::Reg(ID, DType::U32);
-    asm.mov(&[n(1)], id, port::ids(stage.layout.ids).plus(to));
+    asm.recv(ID, INGRESS);
     token_offset(asm, to, hidden * DType::F32.bytes());
     look_up(asm, stage, place, &x.clone().plus(to));
 }

@@ -58,9 +58,9 @@ pub(crate) fn stage_port(lanes: TransferColors, len: u32, chunk: Chunk) -> Progr
 /// The token of an item of the embedding, where it holds one.
 pub(crate) const ID: Reg = regs::A;
 
-/// Ids in SRAM, where an item of the embedding holds several.
-pub(crate) fn ids(base: u32) -> Mem {
-    mem(base, &[1], DType::U32)
+/// Ids in a port's SRAM, where an item of the embedding holds several.
+fn ids() -> Mem {
+    mem(0, &[1], DType::U32)
 }
 
 /// Where the embedding's first port gets items from.
@@ -100,7 +100,7 @@ pub(crate) fn first_port(sources: Sources, ports: &LinePos, width: u32, chunk: C
 fn pass_id(asm: &mut Asm, from: Color, ports: &LinePos, (width, chunk): (u32, Chunk)) {
     [regs::WHERE, regs::END].into_iter().for_each(|reg| asm.recv(reg, from));
     chunk.count(asm);
-    receive_ids(asm, from, chunk, 0);
+    receive_ids(asm, from, chunk);
     if chunk.is_one() {
         asm.li(regs::SCALE, 1.0f32.to_bits());
     }
@@ -112,20 +112,19 @@ fn pass_id(asm: &mut Asm, from: Color, ports: &LinePos, (width, chunk): (u32, Ch
     send_item(asm, INGRESS, chunk);
 }
 
-/// Takes an item of the embedding: its header and its ids.
-pub(crate) fn receive_item(asm: &mut Asm, from: Color, chunk: Chunk, ids: u32) {
+/// Takes the header of an item of the embedding; its ids follow.
+pub(crate) fn receive_header(asm: &mut Asm, from: Color, chunk: Chunk) {
     header(&Factors { chunk, ..Factors::IN_REGISTERS }).for_each(|reg| asm.recv(reg, from));
     chunk.count(asm);
-    receive_ids(asm, from, chunk, ids);
 }
 
 /// The id in register [`ID`], or several to SRAM.
-fn receive_ids(asm: &mut Asm, from: Color, chunk: Chunk, base: u32) {
+fn receive_ids(asm: &mut Asm, from: Color, chunk: Chunk) {
     if chunk.is_one() {
         return asm.recv(ID, from);
     }
     let (source, all) = (asm.from(from, DType::U32), chunk.flat(asm, 1));
-    asm.mov(&all, ids(base), source);
+    asm.mov(&all, ids(), source);
 }
 
 /// Sends an item of the embedding, of which several ids lie at byte 0.
@@ -135,7 +134,7 @@ fn send_item(asm: &mut Asm, to: Color, chunk: Chunk) {
         return asm.send(to, ID);
     }
     let (target, all) = (asm.to(to, DType::U32), chunk.flat(asm, 1));
-    asm.mov(&all, target, ids(0));
+    asm.mov(&all, target, ids());
 }
 
 /// Divides the position by the number of columns, for the KV caches.
@@ -152,7 +151,8 @@ pub(crate) fn next_port(ports: &LinePos, chunk: Chunk) -> Program {
     let mut asm = Asm::new();
     let next_item = asm.here();
     asm.recv(regs::VOID, READY);
-    receive_item(&mut asm, ports.colors.broadcast, chunk, 0);
+    receive_header(&mut asm, ports.colors.broadcast, chunk);
+    receive_ids(&mut asm, ports.colors.broadcast, chunk);
     send_item(&mut asm, INGRESS, chunk);
     asm.jump(next_item);
     asm.finish()

@@ -13,8 +13,7 @@ pub(crate) struct EmbedLayout {
     pub(crate) positions: u32,
     /// The row looked up, partial over rows of PEs, f32 `[hidden slice]`.
     pub(crate) x: u32,
-    /// Where items hold several tokens: their ids, and the scales that go on with them, f32; `[token]` both.
-    pub(crate) ids: u32,
+    /// Where items hold several tokens: the scales that go on with them, f32 `[token]`.
     pub(crate) scales: u32,
     pub(crate) hidden_stride: u32,
     /// All bytes.
@@ -36,8 +35,8 @@ impl EmbedLayout {
         let positions = rows(positions.map_or(0, |rows| rows.max(1)));
         let x = b.take(u64::from(chunk.most) * u64::from(hidden), 4);
         let scalar = if chunk.is_one() { 0 } else { chunk.most.into() };
-        let [ids, scales] = [(); 2].map(|()| b.take(scalar, 4));
-        EmbedLayout { table, positions, x, ids, scales, hidden_stride: hidden, bytes: b.next }
+        let scales = b.take(scalar, 4);
+        EmbedLayout { table, positions, x, scales, hidden_stride: hidden, bytes: b.next }
     }
 }
 
