@@ -257,6 +257,23 @@ pub(crate) struct WaferArgs {
     /// mapping.stage_width=16 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Send up to T consecutive prompt tokens through the stages together; auto: as many as bring the first token
+    /// earliest, by predicted time (the same as --set mapping.prefill_chunk=T; 0 is auto) [default: 1]
+    #[arg(long, value_name = "T|auto", value_parser = parse_chunk)]
+    pub(crate) prefill_chunk: Option<u32>,
+}
+
+/// Reads a number of tokens, or `auto`, which is 0.
+fn parse_chunk(text: &str) -> Result<u32, String> {
+    match text.trim() {
+        "auto" => Ok(0),
+        number => match number.parse() {
+            Ok(0) | Err(_) => {
+                Err(format!("`{number}` is no number of tokens from 1 on, nor `auto`"))
+            }
+            Ok(tokens) => Ok(tokens),
+        },
+    }
 }
 
 /// Whether payloads are simulated.

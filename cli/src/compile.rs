@@ -35,7 +35,7 @@ struct Placement<'a> {
 
 /// Places the model and prints the placement, or the image; writes the image if asked to.
 pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
-    let settings = Settings::resolve(&args.wafer)?;
+    let mut settings = Settings::resolve(&args.wafer)?;
     let model = ModelDir::open(&args.model)?;
     if !args.quiet {
         model.notes().iter().for_each(|text| note(text));
@@ -46,10 +46,12 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
         true => Some(model.require_weights().context("an image holds the model's weights")?),
         false => model.weights(),
     };
-    let requests = requests(args, &model)?;
+    let requests = asked(args, &model)?;
     let positions = positions(args, graph.context, &requests)?;
+    let longest_prompt = requests::longest_prompt(&requests);
     let progress = Progress::start("placing the model", args.quiet);
-    let compiled = session::place(graph, weights, &settings, (&positions, false))?;
+    let compiled = session::place(graph, weights, &settings, (&positions, longest_prompt, false))?;
+    settings.mapping.prefill_chunk = compiled.mapping.prefill_chunk;
     let host = if requests.is_empty() {
         HostPlan::default()
     } else {
@@ -83,7 +85,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<(), Failure> {
 }
 
 /// The requests that the host is to send; none without prompts.
-fn requests(args: &CompileArgs, model: &ModelDir) -> Result<Vec<Request>> {
+fn asked(args: &CompileArgs, model: &ModelDir) -> Result<Vec<Request>> {
     let prompts = &args.prompts.0;
     if prompts.is_empty() {
         return Ok(Vec::new());

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, note};
 use crate::progress::Progress;
 use crate::receiver::{Answer, Rules};
-use crate::requests::Request;
+use crate::requests::{self, Request};
 use crate::session::{self, Session};
 use crate::settings::Settings;
 use compiler::{Compiled, Detours};
@@ -62,7 +62,8 @@ impl Ran<'_> {
         };
         let positions: Vec<usize> = self.requests.iter().map(Request::positions).collect();
         // Lanes can be shorter there, and then hold fewer requests. What has run is worth its report all the same.
-        let wanted = (&positions[..], self.rules.sampling.is_some());
+        let longest_prompt = requests::longest_prompt(self.requests);
+        let wanted = (&positions[..], longest_prompt, self.rules.sampling.is_some());
         let mut compiled = match session::place(self.graph, self.weights, &settings, wanted) {
             Ok(compiled) => compiled,
             Err(reason) => {

@@ -124,7 +124,8 @@ fn machine(args: &ExecArgs) -> Result<Machine> {
         bail!("--set {beyond}: that is for models; a program takes keys that begin with machine");
     }
     let machine = args.machine.clone().unwrap_or_else(|| presets::DEFAULT.to_string());
-    Ok(Settings::resolve(&WaferArgs { machine, set: args.set.clone() })?.machine)
+    Ok(Settings::resolve(&WaferArgs { machine, set: args.set.clone(), prefill_chunk: None })?
+        .machine)
 }
 
 /// Reads `NAME=VALUE`; values are written as in texts.

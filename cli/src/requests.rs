@@ -29,6 +29,11 @@ impl Request {
     }
 }
 
+/// Tokens of the longest prompt; 0 without any.
+pub(crate) fn longest_prompt(requests: &[Request]) -> usize {
+    requests.iter().map(|request| request.prompt.len()).max().unwrap_or(0)
+}
+
 /// What makes prompts the messages of users.
 pub(crate) struct Chat {
     template: ChatTemplate,

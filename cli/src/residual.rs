@@ -13,13 +13,26 @@ pub(crate) struct ResidualTap {
     residuals: Vec<Residual>,
     /// The stage and the part of its residual stream that each PE holds.
     held: BTreeMap<PeIdx, (usize, usize)>,
-    /// For each stage and part, its values at each mark so far, one after another.
-    seen: Vec<Vec<Vec<f32>>>,
+    /// Tokens of the items that come first; all others hold one.
+    sizes: Vec<usize>,
+    /// For each stage and part: its marks so far, and for each layer of the stage the values of all tokens, one after another.
+    seen: Vec<Vec<Part>>,
+}
+
+/// What has been seen of a part of the residual stream.
+#[derive(Debug, Clone)]
+struct Part {
+    marks: usize,
+    layers: Vec<Vec<f32>>,
 }
 
 impl ResidualTap {
-    /// A tap on all stages of layers.
-    pub(crate) fn new(residuals: &[Residual]) -> ResidualTap {
+    /// A tap on all stages of layers, where the first items hold so many tokens as `sizes` says, and all others one.
+    pub(crate) fn new(residuals: &[Residual], sizes: Vec<usize>) -> ResidualTap {
+        let parts_of = |r: &Residual| {
+            let part = Part { marks: 0, layers: vec![Vec::new(); r.layers.len()] };
+            vec![part; r.parts.len()]
+        };
         let parts = |(stage, residual): (usize, &Residual)| {
             let pes = residual.parts.iter().enumerate();
             pes.map(move |(part, &(pe, ..))| (pe, (stage, part))).collect::<Vec<_>>()
@@ -27,20 +40,22 @@ impl ResidualTap {
         ResidualTap {
             residuals: residuals.to_vec(),
             held: residuals.iter().enumerate().flat_map(parts).collect(),
-            seen: residuals.iter().map(|r| vec![Vec::new(); r.parts.len()]).collect(),
+            sizes,
+            seen: residuals.iter().map(parts_of).collect(),
         }
     }
 
-    /// The residual stream behind a layer, `[hidden]`, of the `item`-th item (from 0) that went through the layers; none if
+    /// The residual stream behind a layer, `[hidden]`, of the `token`-th token (from 0) that went through the layers; none if
     /// it has not come so far.
-    pub(crate) fn behind(&self, layer: usize, item: usize) -> Option<Vec<f32>> {
+    pub(crate) fn behind(&self, layer: usize, token: usize) -> Option<Vec<f32>> {
         let stage = self.residuals.iter().position(|r| r.layers.contains(&layer))?;
         let residual = &self.residuals[stage];
-        let passed = item * residual.layers.len() + layer - residual.layers.start;
+        let layer = layer - residual.layers.start;
         let mut stream = Vec::new();
         for (&(_, _, elements), seen) in residual.parts.iter().zip(&self.seen[stage]) {
             let elements = elements as usize;
-            stream.extend(seen.get(passed * elements..(passed + 1) * elements)?);
+            let seen = &seen.layers[layer];
+            stream.extend(seen.get(token * elements..(token + 1) * elements)?);
         }
         Some(stream)
     }
@@ -51,8 +66,12 @@ impl Observer for ResidualTap {
         let Some(&(stage, part)) = self.held.get(&pe).filter(|_| mark == LAYER) else { return };
         let (_, address, elements) = self.residuals[stage].parts[part];
         let first = address as usize / 4;
-        let words = &sram[first..first + elements as usize];
-        self.seen[stage][part].extend(words.iter().map(|&word| f32::from_bits(word)));
+        let seen = &mut self.seen[stage][part];
+        let (item, layer) = (seen.marks / seen.layers.len(), seen.marks % seen.layers.len());
+        let tokens = self.sizes.get(item).copied().unwrap_or(1);
+        let words = &sram[first..first + tokens * elements as usize];
+        seen.layers[layer].extend(words.iter().map(|&word| f32::from_bits(word)));
+        seen.marks += 1;
     }
 }
 
@@ -99,10 +118,13 @@ mod tests {
     #[test]
     fn a_layers_output_is_joined_from_all_columns_for_each_item() {
         let parts = vec![(PeIdx(3), 4, 1), (PeIdx(4), 4, 2)];
-        let mut tap = ResidualTap::new(&[
-            Residual { layers: 0..2, parts },
-            Residual { layers: 2..3, parts: vec![(PeIdx(9), 0, 3)] },
-        ]);
+        let mut tap = ResidualTap::new(
+            &[
+                Residual { layers: 0..2, parts },
+                Residual { layers: 2..3, parts: vec![(PeIdx(9), 0, 3)] },
+            ],
+            Vec::new(),
+        );
         let mut passed = 0.0f32;
         for _ in 0..4 {
             passed += 1.0;

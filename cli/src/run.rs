@@ -31,17 +31,18 @@ use traces::{
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
-    let job = Job::read(args)?;
+    let mut job = Job::read(args)?;
     let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
     let mut compiled = job.place()?;
+    job.settings.mapping.prefill_chunk = compiled.mapping.prefill_chunk;
     if !args.quiet && !compiled.warnings.is_empty() {
         let count = compiled.warnings.len();
         progress.suspend(|| {
             note(&format!("the linter warns of {count} things; `wafersim compile` tells them"))
         });
     }
-    let mut taps = args.check_reference.then(|| Taps::new(&compiled));
+    let mut taps = args.check_reference.then(|| Taps::new(&compiled, &job.requests));
     let streams = !args.json && job.requests.len() == 1 && job.data.is_full();
     let finished = job.simulate(args, &mut compiled, &progress, (taps.as_mut(), streams))?;
     if args.check_reference {
@@ -116,7 +117,8 @@ impl Job {
     /// As [`session::place`].
     pub(crate) fn place(&self) -> anyhow::Result<Compiled> {
         let positions: Vec<usize> = self.requests.iter().map(Request::positions).collect();
-        let wanted = (&positions[..], self.sampling.is_some());
+        let longest_prompt = requests::longest_prompt(&self.requests);
+        let wanted = (&positions[..], longest_prompt, self.sampling.is_some());
         session::place(self.model.graph(), self.model.weights(), &self.settings, wanted)
     }
 
@@ -239,6 +241,7 @@ impl Job {
             numerics,
             mapping: self.settings.mapping,
             contexts: self.requests.iter().map(positions_of).collect(),
+            longest_prompt: requests::longest_prompt(&self.requests) as u32,
             logits_to_host: self.sampling.is_some(),
         };
         let graph = self.model.graph();

@@ -17,7 +17,8 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 use traces::attribution::Sent;
 
-/// Places the model for requests of these numbers of positions; without weights, for runs without data. `host_draws`: whether the host draws the tokens.
+/// Places the model for requests of these numbers of positions, the longest prompt of which has so many tokens (0 if that is not
+/// known); without weights, for runs without data. `host_draws`: whether the host draws the tokens.
 ///
 /// # Errors
 /// Everything that keeps the model from fitting, collected.
@@ -25,13 +26,14 @@ pub(crate) fn place(
     graph: &DecoderGraph,
     weights: Option<&Weights>,
     settings: &Settings,
-    (positions, host_draws): (&[usize], bool),
+    (positions, longest_prompt, host_draws): (&[usize], usize, bool),
 ) -> anyhow::Result<Compiled> {
     let contexts = positions.iter().map(|&p| u32::try_from(p));
     let options = Options {
         numerics: settings.numerics,
         mapping: settings.mapping,
         contexts: contexts.collect::<Result<_, _>>()?,
+        longest_prompt: u32::try_from(longest_prompt)?,
         logits_to_host: host_draws,
     };
     Ok(compiler::compile(graph, weights, &settings.machine, &options)?)

@@ -38,6 +38,8 @@ impl Settings {
             settings.apply(change, &mut machine_changes)?;
         }
         settings.machine = settings.machine.with_overrides(&machine_changes)?;
+        settings.mapping.prefill_chunk =
+            args.prefill_chunk.unwrap_or(settings.mapping.prefill_chunk);
         Ok(settings)
     }
 

@@ -1,6 +1,7 @@
 //! What `--check-reference` observes of a run.
 
 use crate::logits::LogitsTap;
+use crate::requests::Request;
 use crate::residual::ResidualTap;
 use compiler::Compiled;
 use fabric::PeIdx;
@@ -16,10 +17,13 @@ pub(crate) struct Taps {
 }
 
 impl Taps {
-    pub(crate) fn new(compiled: &Compiled) -> Taps {
+    /// Taps on what is compiled for `requests`, whose prompts enter in this order.
+    pub(crate) fn new(compiled: &Compiled, requests: &[Request]) -> Taps {
+        let sizes = |request: &Request| compiled.protocol.item_sizes(request.prompt.len());
+        let sizes = requests.iter().flat_map(sizes).collect();
         Taps {
             logits: LogitsTap::new(&compiled.image),
-            residual: ResidualTap::new(&compiled.residuals),
+            residual: ResidualTap::new(&compiled.residuals, sizes),
         }
     }
 }

@@ -100,9 +100,15 @@ fn decided_by_data(program: &Program) -> Vec<usize> {
     (0..program.instrs.len()).filter(decides).collect()
 }
 
-fn compiled(name: &str, (stage_width, stage_height): (u32, u32)) -> Compiled {
+fn compiled(name: &str, (stage_width, stage_height): (u32, u32), prefill_chunk: u32) -> Compiled {
     let request = Request { prompt: vec![3, 5, 8], new: 2, eos: Vec::new() };
-    let mapping = Mapping { stage_width, stage_height, layers_per_stage: 1, ..Mapping::default() };
+    let mapping = Mapping {
+        stage_width,
+        stage_height,
+        layers_per_stage: 1,
+        prefill_chunk,
+        ..Mapping::default()
+    };
     request.compile(&family_model(name), &machine(64, 64), mapping)
 }
 
@@ -110,8 +116,10 @@ fn compiled(name: &str, (stage_width, stage_height): (u32, u32)) -> Compiled {
 fn does_no_float_and_no_sram_decide_what_a_program_does() {
     let families = ["gpt-oss", "qwen3-moe", "gemma2", "gpt-neox", "gpt2", "phi", "qwen2", "qwen3"];
     for name in families {
-        for cut in [(5, 8), (7, 2), (24, 1), (1, 30)] {
-            for (at, program) in compiled(name, cut).image.programs.iter().enumerate() {
+        for (cut, chunk) in
+            [(5, 8), (7, 2), (24, 1), (1, 30)].map(|cut| (cut, 1)).into_iter().chain([((5, 8), 3)])
+        {
+            for (at, program) in compiled(name, cut, chunk).image.programs.iter().enumerate() {
                 let found = decided_by_data(program);
                 assert!(
                     found.is_empty(),
@@ -124,7 +132,7 @@ fn does_no_float_and_no_sram_decide_what_a_program_does() {
 
 #[test]
 fn is_a_branch_on_a_float_found() {
-    let mut image = compiled("gpt-oss", (5, 8)).image;
+    let mut image = compiled("gpt-oss", (5, 8), 1).image;
     let searches = |program: &&mut Program| {
         let is_search = |i: &Instr| matches!(i, Instr::Vector(v) if v.op == VecOp::ArgMax);
         program.instrs.iter().any(is_search)

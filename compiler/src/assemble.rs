@@ -5,6 +5,7 @@ mod ends;
 use crate::Residual;
 use crate::alike::Look;
 use crate::detour::Laid;
+use crate::emit::chunk::Chunk;
 use crate::emit::layers::LayersStage;
 use crate::emit::port::{self, Sources, TransferColors};
 use crate::emit::{self, Formats, Place, mlp, regs};
@@ -108,18 +109,25 @@ impl Assembler<'_> {
         for (at, stage) in stages.iter().enumerate() {
             for column in 0..stage.width {
                 let ports = in_port_row(column, stage.width);
-                let (program, len) = match at.checked_sub(1) {
+                let chunk = match stage.work {
+                    Work::Head => Chunk::ONE,
+                    Work::Embed | Work::Layers(_) => self.estimate.chunk,
+                };
+                let ids = if chunk.is_one() { 0 } else { 4 * chunk.most };
+                let (program, bytes) = match at.checked_sub(1) {
                     Some(before) => {
                         let len = hidden.len(column);
                         let lanes = self.transfers(before)[column as usize];
-                        (port::stage_port(lanes, len), len)
+                        (port::stage_port(lanes, len, chunk), port::buffer_bytes(chunk, len))
                     }
-                    None if ports.is_root() => (port::first_port(sources, &ports, stage.width), 0),
-                    None => (port::next_port(&ports), 0),
+                    None if ports.is_root() => {
+                        (port::first_port(sources, &ports, stage.width, chunk), ids)
+                    }
+                    None => (port::next_port(&ports, chunk), ids),
                 };
                 let node = port_node(stage, column);
                 let program = self.intern(at, node, program);
-                self.set((at, node), program, (Vec::new(), 4 * len, Vec::new()));
+                self.set((at, node), program, (Vec::new(), bytes, Vec::new()));
             }
         }
     }
@@ -242,7 +250,7 @@ impl Assembler<'_> {
     }
 
     fn formats(&self) -> Formats {
-        Formats { numerics: self.estimate.numerics }
+        Formats { numerics: self.estimate.numerics, chunk: self.estimate.chunk }
     }
 
     fn name(&mut self, stage: &Stage, name: String) {

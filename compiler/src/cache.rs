@@ -33,20 +33,24 @@ pub(crate) struct CacheSize {
 pub(crate) struct Ring {
     /// Tokens of one slot on one PE.
     pub(crate) tokens: u32,
+    /// Positions that a token attends to, itself included.
+    pub(crate) window: u32,
     /// Columns on which as many tokens lie within the window; on the others, of which there may be none, it is one less.
     pub(crate) full_columns: u32,
 }
 
 impl CacheSize {
-    /// The cache on `width` columns of which a PE holds `elements` elements of each token's key, of `bytes` bytes.
+    /// The cache on `width` columns of which a PE holds `elements` elements of each token's key, of `bytes` bytes. A ring has room for
+    /// a window of each of the `chunk` tokens of an item, which are stored together.
     pub(crate) fn new(
         (window, positions): (Option<u32>, u32),
-        width: u32,
+        (width, chunk): (u32, u32),
         (elements, bytes): (u32, u32),
     ) -> CacheSize {
         let ring = window.filter(|&window| window < positions).map(|window| {
-            let tokens = window.div_ceil(width);
-            Ring { tokens, full_columns: window - (tokens - 1) * width }
+            let full_columns = window - (window.div_ceil(width) - 1) * width;
+            let tokens = (window + chunk - 1).min(positions).div_ceil(width);
+            Ring { tokens, window, full_columns }
         });
         let tokens = ring.map_or(positions.div_ceil(width).max(1), |ring| ring.tokens);
         let stride = tokens.next_multiple_of(2);
@@ -62,7 +66,7 @@ mod tests {
     #[test]
     fn does_a_ring_hold_the_window_and_on_each_column_at_most_one_token_more() {
         for (window, width) in [(16, 5), (16, 4), (3, 7), (7, 7), (1, 1), (1, 4), (13, 1)] {
-            let size = CacheSize::new((Some(window), 100), width, (8, 2));
+            let size = CacheSize::new((Some(window), 100), (width, 1), (8, 2));
             let ring = size.ring.expect("the window is shorter than the positions");
             let (full, rest) = (ring.full_columns, width - ring.full_columns);
             assert_eq!(full * ring.tokens + rest * (ring.tokens - 1), window);
@@ -72,8 +76,8 @@ mod tests {
 
     #[test]
     fn is_a_window_that_no_position_leaves_no_ring() {
-        let whole = CacheSize::new((None, 16), 3, (8, 2));
-        assert_eq!(CacheSize::new((Some(16), 16), 3, (8, 2)), whole);
-        assert_ne!(CacheSize::new((Some(15), 16), 3, (8, 2)), whole);
+        let whole = CacheSize::new((None, 16), (3, 1), (8, 2));
+        assert_eq!(CacheSize::new((Some(16), 16), (3, 1), (8, 2)), whole);
+        assert_ne!(CacheSize::new((Some(15), 16), (3, 1), (8, 2)), whole);
     }
 }

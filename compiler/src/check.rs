@@ -2,6 +2,7 @@
 
 use crate::cache::LayerKind;
 use crate::emit::activation;
+use crate::emit::chunk::{Chunk, MOST_OF_CHUNK};
 use crate::emit::{POSITION_BITS, POSITION_MASK, SLOT_BITS};
 use crate::error::CompileError;
 use crate::estimate::Estimate;
@@ -39,6 +40,12 @@ pub(crate) fn check<'a>(
             "{positions} positions are beyond the model's table of learned positions, which has {rows}"
         ));
     }
+    if options.mapping.prefill_chunk > MOST_OF_CHUNK {
+        let chunk = options.mapping.prefill_chunk;
+        found.push(format!(
+            "mapping.prefill_chunk = {chunk} is beyond the limit of {MOST_OF_CHUNK}"
+        ));
+    }
     let slots = options.contexts.len().max(1);
     if slots > 1 << SLOT_BITS {
         found
@@ -65,6 +72,8 @@ pub(crate) fn check<'a>(
         vocab: graph.vocab as u32,
         slots: slots as u32,
         positions,
+        chunk: Chunk { most: options.mapping.prefill_chunk.clamp(1, positions) },
+        prompt: if options.longest_prompt == 0 { positions } else { options.longest_prompt },
         extras: Extras::of(&graph.blocks),
         activation_cycles: activations.map(activation::cycles).max().unwrap_or(0),
         learned_positions: graph.embedding.positions.map(|_| positions),

@@ -2,6 +2,8 @@
 
 use crate::cache::LayerKind;
 use crate::emit::choice::MOST_OF_A_ROW;
+use crate::emit::chunk::Chunk;
+use crate::emit::port;
 use crate::extras::Extras;
 use crate::layout::{EmbedLayout, HeadLayout, LayersLayout, LayersNeed};
 use crate::options::Numerics;
@@ -23,6 +25,9 @@ pub(crate) use time::Timed;
 /// Bytes that a program of the compiler takes at most, per layer and besides. Compared with real programs in `estimate/tests.rs`.
 const CODE_PER_LAYER: u64 = 1_500;
 const CODE_BESIDES: u64 = 900;
+/// What programs have more where items hold several tokens, besides as much again for extras.
+const CHUNK_CODE_PER_LAYER: u64 = 1_100;
+const CHUNK_CODE_BESIDES: u64 = 500;
 
 /// What time and memory depend on, besides the cut.
 #[derive(Debug, Clone)]
@@ -37,6 +42,10 @@ pub(crate) struct Estimate<'a> {
     pub(crate) vocab: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
+    /// Tokens of an item.
+    pub(crate) chunk: Chunk,
+    /// Tokens of the longest prompt.
+    pub(crate) prompt: u32,
     pub(crate) extras: Extras,
     /// Datapath cycles of an element of the MLP's activation.
     pub(crate) activation_cycles: u32,
@@ -75,8 +84,8 @@ impl Estimate<'_> {
         kinds: &[LayerKind],
         positions: u32,
     ) -> LayersLayout {
-        let (slots, extras) = (self.slots, self.extras);
-        let need = LayersNeed { kinds, height: tiling.height, slots, positions, extras };
+        let (slots, extras, chunk, height) = (self.slots, self.extras, self.chunk, tiling.height);
+        let need = LayersNeed { kinds, height, slots, positions, chunk, extras };
         LayersLayout::new(tiling, &self.numerics, need)
     }
 
@@ -85,7 +94,7 @@ impl Estimate<'_> {
         let hidden = Split::new(self.dims.hidden, width).max();
         let vocab = Split::new(self.vocab, height).max();
         let positions = self.learned_positions.map(|rows| Split::new(rows, height).max());
-        EmbedLayout::new(hidden, vocab, positions, &self.numerics)
+        EmbedLayout::new(hidden, vocab, positions, (&self.numerics, self.chunk))
     }
 
     /// Bytes of data on a PE of the largest of a cut's stages of layers, with such a KV cache.
@@ -108,8 +117,12 @@ impl Estimate<'_> {
 
     /// Bytes that code of a PE takes at most in a stage of `layers` layers; of 0, in any other stage.
     fn code_bytes(&self, layers: u32) -> u64 {
-        let per_layer = CODE_PER_LAYER + self.extras.code_bytes();
-        CODE_BESIDES + per_layer * u64::from(layers)
+        let (extras, layers) = (self.extras.code_bytes(), u64::from(layers));
+        let one = CODE_BESIDES + (CODE_PER_LAYER + extras) * layers;
+        if self.chunk.is_one() {
+            return one;
+        }
+        one + CHUNK_CODE_BESIDES + (CHUNK_CODE_PER_LAYER + extras) * layers
     }
 
     /// Bytes that data of a PE may take in a stage of `layers` layers.
@@ -127,7 +140,7 @@ impl Estimate<'_> {
         let hidden = Split::new(self.dims.hidden, cut.width).max();
         let vocab = Split::new(self.vocab, cut.height).max();
         let layers = self.layers_bytes(cut, self.positions);
-        let port = 4 * u64::from(hidden);
+        let port = port::buffer_bytes(self.chunk, hidden).into();
         let stages = [
             ("layers", layers, self.data_bytes(cut.layers_per_stage)),
             ("embedding", self.embed_layout(cut.width, cut.height).bytes, self.data_bytes(0)),

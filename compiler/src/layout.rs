@@ -8,6 +8,7 @@ pub(crate) use ends::{EmbedLayout, HeadLayout};
 pub(crate) use mlp::MlpAt;
 
 use crate::cache::{CacheSize, LayerKind};
+use crate::emit::chunk::{Chunk, Factors};
 use crate::extras::Extras;
 use crate::options::Numerics;
 use crate::tiling::LayerTiling;
@@ -73,8 +74,9 @@ pub(crate) struct RopeAt {
 }
 
 impl RopeAt {
-    fn take(b: &mut Bump, rope: RopeRef, pairs: u32) -> RopeAt {
-        let [frequencies, cosines, sines] = [(); 3].map(|()| b.take(pairs.into(), 4));
+    fn take(b: &mut Bump, rope: RopeRef, pairs: u32, chunk: Chunk) -> RopeAt {
+        let [frequencies, cosines, sines] = [1, chunk.most, chunk.most]
+            .map(|tokens| b.take(u64::from(tokens) * u64::from(pairs), 4));
         RopeAt { rope, frequencies, cosines, sines }
     }
 }
@@ -99,9 +101,15 @@ pub(crate) struct LayersLayout {
     pub(crate) sums: u32,
     /// Sum of squares, f32.
     pub(crate) squares: u32,
+    /// Scalars of each token, where items hold several.
+    pub(crate) factors: Factors,
+    /// Positions of the item's tokens, f32, where it may hold several.
+    pub(crate) positions: u32,
     /// Partial sums that wait for others, `[hidden slice]`: of attention's output for those of the MLP, of one expert's
     /// output for those of the next.
     pub(crate) waiting: u32,
+    /// The same for one of an item's tokens, where it may hold several.
+    pub(crate) waiting_of_one: u32,
     /// Queries, keys and values of the row.
     pub(crate) qkv: u32,
     /// Queries and keys behind their norms, f32 `[head][query…, key][dimension]`.
@@ -160,6 +168,8 @@ pub(crate) struct LayersNeed<'a> {
     pub(crate) height: u32,
     pub(crate) slots: u32,
     pub(crate) positions: u32,
+    /// Tokens of an item.
+    pub(crate) chunk: Chunk,
     pub(crate) extras: Extras,
 }
 
@@ -230,15 +240,20 @@ impl LayerAt {
 impl LayersLayout {
     pub(crate) fn new(t: &LayerTiling, numerics: &Numerics, need: LayersNeed<'_>) -> LayersLayout {
         let (act, acc) = (numerics.activations.bytes(), numerics.accumulate.bytes());
-        let w = |n: u32| u64::from(n);
-        let x = need.extras;
+        let (x, chunk) = (need.extras, need.chunk);
+        // Work vectors, and scalars that are registers elsewhere, of all tokens of an item.
+        let w = |n: u32| u64::from(n) * u64::from(chunk.most);
+        let scalar = only_if(!chunk.is_one(), chunk.most);
+        let single = |has: bool, n: u32| only_if(has && !chunk.is_one(), n);
+        let only_if = |has: bool, n: u32| only_if(has, n) * u64::from(chunk.most);
         let longest = Longest::of(t);
         let Longest { hidden, kv, attended, qkv, queries, .. } = longest;
         let pairs = t.max_pairs();
         let turned = t.max_kv_pairs() * (1 + t.queries());
         let head_count = queries + queries / t.queries();
-        let cache =
-            |kind: &LayerKind| CacheSize::new((kind.window, need.positions), t.width, (kv, act));
+        let cache = |kind: &LayerKind| {
+            CacheSize::new((kind.window, need.positions), (t.width, chunk.most), (kv, act))
+        };
         let mut b = Bump::default();
         let layer =
             |kind| LayerAt::take(&mut b, &longest, numerics.weights, &need, (kind, cache(kind)));
@@ -253,17 +268,28 @@ impl LayersLayout {
             scaled: b.take(w(hidden), 4),
             input: b.take(w(hidden), act),
             sums: b.take(w(qkv.max(ups).max(mlp.row_logits).max(hidden)), acc),
-            squares: b.take(1, 4),
+            squares: b.take(w(1), 4),
+            factors: Factors {
+                chunk,
+                scale: b.take(scalar, 4),
+                unscale: b.take(scalar, 4),
+                ratio: b.take(scalar, 4),
+                behind: b.take(scalar, 4),
+            },
+            positions: b.take(scalar, 4),
             waiting: b.take(only_if(x.parallel || mlp.experts > 0, hidden), acc),
+            waiting_of_one: b.take(single(mlp.experts > 0, hidden), acc),
             qkv: b.take(w(qkv), act),
             normed: b.take(only_if(x.head_norms, heads), 4),
             head_sums: b.take(only_if(x.head_norms, 2 * head_count), 4),
             rotated: b.take(w(heads), act),
             turn: [b.take(w(turned), 4), b.take(w(turned), 4)],
             turn_by: b.take(w(2 * pairs), 4),
-            ropes: ropes_of(need.kinds).map(|rope| RopeAt::take(&mut b, rope, pairs)).collect(),
-            scores: b.take(w(queries) * w(tokens), 4),
-            weights: b.take(w(queries) * w(tokens), act),
+            ropes: ropes_of(need.kinds)
+                .map(|rope| RopeAt::take(&mut b, rope, pairs, chunk))
+                .collect(),
+            scores: b.take(w(queries) * u64::from(tokens), 4),
+            weights: b.take(w(queries) * u64::from(tokens), act),
             largest: b.take(w(queries), 4),
             total: b.take(w(queries), 4),
             mixed: b.take(w(attended), acc),
@@ -273,9 +299,9 @@ impl LayersLayout {
             sigmoid: b.take(w(inner), 4),
             third: b.take(only_if(x.exact_gelu, inner), 4),
             inner: b.take(w(inner.next_multiple_of(2)), act),
-            logits: b.take(w(mlp.experts), 4),
-            exponentials: b.take(w(mlp.experts), 4),
-            row_weights: b.take(w(mlp.row_experts), 4),
+            logits: b.take(mlp.experts.into(), 4),
+            exponentials: b.take(mlp.experts.into(), 4),
+            row_weights: b.take(mlp.row_experts.into(), 4),
             delta: b.take(w(hidden), act),
             hidden_stride: hidden,
             qkv_stride: qkv,

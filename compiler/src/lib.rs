@@ -118,8 +118,11 @@ pub fn compile<'w>(
     machine: &Machine,
     options: &Options,
 ) -> Result<Compiled, CompileError> {
-    let estimate = check::check(graph, machine, options)?;
+    let mut estimate = check::check(graph, machine, options)?;
     let map = &DefectMap::of(machine);
+    if options.mapping.prefill_chunk == 0 {
+        estimate.chunk = place::best_chunk(machine, map, &estimate, &options.mapping);
+    }
     let wired = wire((machine, map), &estimate, options)?;
     let Wired { cut, stages, laid, lanes } = &wired;
     let placed = Placed { stages, laid, lanes };
@@ -136,8 +139,10 @@ pub fn compile<'w>(
         stage_width: cut.width,
         stage_height: cut.height,
         goal: options.mapping.goal,
+        prefill_chunk: estimate.chunk.most,
     };
-    let protocol = Protocol::new(options.logits_to_host.then_some(graph.vocab));
+    let vocab = options.logits_to_host.then_some(graph.vocab);
+    let protocol = Protocol::new(vocab, estimate.chunk.most);
     Ok(Compiled { image, plan, protocol, mapping, detours, warnings, residuals })
 }
 

@@ -33,7 +33,7 @@ pub enum Goal {
 }
 
 /// How the model is laid out. Zero means that the compiler chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mapping {
     /// Layers that share one rectangle of tiles.
@@ -44,6 +44,17 @@ pub struct Mapping {
     pub stage_height: u32,
     /// What the compiler's choice is judged by: `balanced` or `latency`.
     pub goal: Goal,
+    /// Consecutive prompt tokens that go through the stages together, at most. Zero: as many as bring the first token earliest, by
+    /// predicted time.
+    pub prefill_chunk: u32,
+}
+
+impl Default for Mapping {
+    fn default() -> Mapping {
+        let goal = Goal::default();
+        let [layers_per_stage, stage_width, stage_height] = [0; 3];
+        Mapping { layers_per_stage, stage_width, stage_height, goal, prefill_chunk: 1 }
+    }
 }
 
 /// Everything besides model and machine that the image depends on.
@@ -55,6 +66,8 @@ pub struct Options {
     pub mapping: Mapping,
     /// For each request, the positions that its KV cache must hold.
     pub contexts: Vec<u32>,
+    /// Tokens of the longest prompt, by which the number of prompt tokens of an item is chosen; 0 if that is not known.
+    pub longest_prompt: u32,
     /// Whether all logits of a new token go to the host, which sends a token back; else the wafer takes the most likely one.
     pub logits_to_host: bool,
 }

@@ -3,6 +3,7 @@
 
 use crate::bands::{self, Bands};
 use crate::emit::choice::MOST_OF_A_ROW;
+use crate::emit::chunk::Chunk;
 use crate::error::CompileError;
 use crate::estimate::{Estimate, Fit, Timed};
 use crate::options::{Goal, Mapping};
@@ -10,6 +11,9 @@ use crate::pack::{Cell, Live, pack};
 use crate::stage::{Stage, Work};
 use fabric::{DefectMap, Machine};
 use std::fmt::Write as _;
+
+/// Prompt tokens of an item that are chosen without being told, at most.
+const MOST_CHOSEN: u32 = 64;
 
 /// How a grid is cut into equal rectangles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,25 @@ pub(crate) fn place(
         Stage { work, width, height, cell, roots }
     };
     Ok((cut, stages.map(stage).collect()))
+}
+
+/// The number of prompt tokens of an item with which the first token of an answer to the longest prompt is predicted to come earliest,
+/// among powers of two with which the model fits; of equal ones the least.
+pub(crate) fn best_chunk(
+    machine: &Machine,
+    map: &DefectMap,
+    estimate: &Estimate,
+    mapping: &Mapping,
+) -> Chunk {
+    let most = estimate.prompt.min(MOST_CHOSEN);
+    let sizes = std::iter::successors(Some(1), |size| Some(2 * size)).take_while(|&s| s <= most);
+    let timed = sizes.map_while(|size| {
+        let estimate = Estimate { chunk: Chunk { most: size }, ..estimate.clone() };
+        let (cut, _) = best_cut(machine, map, &estimate, mapping, &[])?;
+        let timed = estimate.timed(cut.layers_per_stage);
+        Some((estimate.first_token_cycles(&cut, &timed), size))
+    });
+    timed.min().map_or(Chunk::ONE, |(_, most)| Chunk { most })
 }
 
 fn best_cut(
@@ -163,6 +186,13 @@ fn does_not_fit(
     let dead = map.dead_pes().count();
     if dead > 0 {
         let _ = write!(grid, ", and {dead} of its PEs are dead");
+    }
+    let most = estimate.chunk.most;
+    if most > 1 {
+        let _ = write!(
+            grid,
+            "; each item holds up to {most} prompt tokens (mapping.prefill_chunk = {most}; fewer need less room)"
+        );
     }
     let mut diagnostics = vec![match nearest {
         Some((_, text)) => format!("the model does not fit: {text}; {grid}"),

@@ -25,25 +25,34 @@ pub struct Logits {
 
 /// Packs requests into wavelets and unpacks answers.
 ///
-/// In, on host port 0: the number of prompt tokens of all requests; then three words for each of them: its position (bits
-/// 0–19), slot (20–27) and whether a new token is wanted after it (28); the first position that is not fed back; its id. Out, on host
+/// In, on host port 0: the number of prompt items of all requests; then for each of them, which holds a chunk of consecutive tokens:
+/// the first one's position (bits 0–19), slot (20–27) and whether a new token is wanted after the last one (28); the first position
+/// that is not fed back (0–19) and the number of tokens behind the first (20–31); all ids. Out, on host
 /// port 0: two words for each new token, the first with the slot in bits 20–27, the second its id.
 ///
-/// Where the host draws tokens, the number of prompt tokens is left out; out come, for each new token, the first of those
+/// Where the host draws tokens, the number of prompt items is left out; out come, for each new token, the first of those
 /// two words and the logits of all vocabulary entries (f32, ascending); and the host sends three words as for a prompt
 /// token for each one that it has drawn and that has a successor.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Protocol {
     half: Option<u32>,
     /// Where the host draws tokens, the entries of the vocabulary.
     vocab: Option<usize>,
     logits: Vec<f32>,
+    /// Prompt tokens of an item, at most.
+    chunk: usize,
 }
 
 impl Protocol {
     /// The protocol of an image whose wafer chooses tokens, or whose host draws them from the logits of `vocab` entries.
-    pub(crate) fn new(vocab: Option<usize>) -> Protocol {
-        Protocol { vocab, ..Protocol::default() }
+    pub(crate) fn new(vocab: Option<usize>, chunk: u32) -> Protocol {
+        Protocol { vocab, chunk: chunk as usize, half: None, logits: Vec::new() }
+    }
+
+    /// The number of tokens of each item of a prompt of so many tokens.
+    pub fn item_sizes(&self, tokens: usize) -> impl Iterator<Item = usize> + use<> {
+        let chunk = self.chunk;
+        (0..tokens).step_by(chunk).map(move |at| chunk.min(tokens - at))
     }
 
     /// The wavelets' payloads, for each host input port, of `prompts` (ids; each at least one) that ask for `max_new` tokens.
@@ -53,14 +62,18 @@ impl Protocol {
 
     /// The same for prompts that begin at position `start`.
     pub fn inputs_from(&self, start: u32, prompts: &[Vec<u32>], max_new: &[u32]) -> Vec<Vec<u32>> {
-        let count: usize = prompts.iter().map(Vec::len).sum();
+        let count: usize = prompts.iter().map(|prompt| prompt.len().div_ceil(self.chunk)).sum();
         let mut words = if self.vocab.is_none() { vec![count as u32] } else { Vec::new() };
         for (slot, (prompt, &new)) in prompts.iter().zip(max_new).enumerate() {
             let end = start + prompt.len() as u32 + new - 1;
-            for (position, &id) in prompt.iter().enumerate() {
-                let wanted = u32::from(position + 1 == prompt.len() && new > 0);
+            let mut position = 0;
+            for ids in prompt.chunks(self.chunk) {
+                let wanted = u32::from(position + ids.len() == prompt.len() && new > 0);
                 let place = (start + position as u32) | (slot as u32) << POSITION_BITS;
-                words.extend([place | wanted << WANTED_BIT, end, id]);
+                let others = ids.len() as u32 - 1;
+                words.extend([place | wanted << WANTED_BIT, end | others << POSITION_BITS]);
+                words.extend(ids);
+                position += ids.len();
             }
         }
         vec![words]

@@ -133,11 +133,17 @@ mod tests {
         let holes = Defects { rate: 0.02, seed: 4, ..Defects::default() };
         for (model, logits_to_host) in [("gpt2", false), ("qwen3-moe", true), ("gpt-oss", false)] {
             let model = ModelDir::open(data.join(model).join("model")).expect("the model opens");
-            for (stage_width, stage_height, defects) in
-                [(4, 13, &holes), (12, 7, &holes), (17, 2, &whole), (3, 41, &whole)]
-            {
+            for (stage_width, stage_height, prefill_chunk, defects) in [
+                (4, 13, 1, &holes),
+                (12, 7, 1, &holes),
+                (17, 2, 3, &whole),
+                (3, 41, 1, &whole),
+                (3, 41, 4, &whole),
+                (4, 13, 2, &holes),
+            ] {
                 let machine = Machine { defects: defects.clone(), ..preset.clone() };
-                let mapping = Mapping { stage_width, stage_height, ..Mapping::default() };
+                let mapping =
+                    Mapping { stage_width, stage_height, prefill_chunk, ..Mapping::default() };
                 let options =
                     Options { mapping, logits_to_host, contexts: vec![20], ..Options::default() };
                 compile(model.graph(), None, &machine, &options).expect("it fits");

@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::receiver::Rules;
+use crate::requests;
 use crate::requests::Request;
 use crate::run::Job;
 use crate::session::{self, Finished, Session};
@@ -82,7 +83,8 @@ impl<'a> Bench<'a> {
         let graph = job.model.graph();
         let weights = job.model.weights().filter(|_| self.is_full());
         let positions: Vec<usize> = job.requests.iter().map(Request::positions).collect();
-        let wanted = (&positions[..], job.sampling.is_some());
+        let longest_prompt = requests::longest_prompt(&job.requests);
+        let wanted = (&positions[..], longest_prompt, job.sampling.is_some());
         let mut compiled = session::place(graph, weights, &settings, wanted)?;
         let rules = match self.is_full() {
             true => job.rules(),

@@ -74,7 +74,7 @@ fn compile_with(
     numerics: Numerics,
 ) -> Compiled {
     let mapping = Mapping { stage_width, stage_height, layers_per_stage, ..Mapping::default() };
-    let options = Options { contexts, mapping, numerics, logits_to_host: false };
+    let options = Options { contexts, mapping, numerics, ..Options::default() };
     let weights = model.weights().expect("weights are there");
     compiler::compile(graph, weights, &machine(64, 64), &options).expect("it compiles")
 }

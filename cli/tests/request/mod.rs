@@ -30,10 +30,15 @@ pub(crate) fn family_model(name: &str) -> ModelDir {
 }
 
 /// Runs a family's case on a grid of so many columns and rows: the tokens must be those of Transformers.
-pub(crate) fn assert_answered(name: &str, (width, height): (u32, u32)) {
+pub(crate) fn assert_answered(name: &str, grid: (u32, u32)) {
+    assert_answered_by(name, grid, Mapping::default());
+}
+
+/// The same with a mapping.
+pub(crate) fn assert_answered_by(name: &str, (width, height): (u32, u32), mapping: Mapping) {
     let (model, case) = (family_model(name), json(&family(name).join("case.json")));
     let request = Request::of_case(&case, &model.graph().eos_ids);
-    let compiled = request.compile(&model, &machine(width, height), Mapping::default());
+    let compiled = request.compile(&model, &machine(width, height), mapping);
     let (tokens, _) = request.run(&compiled, &mut NoObserver);
     assert_eq!(tokens, ids(&case["expected_ids_fp16_weights"]), "{name} on {width} x {height}");
 }

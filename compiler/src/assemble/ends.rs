@@ -1,9 +1,10 @@
 //! Assembly of the stages at both ends: embedding and head.
 
 use super::{Assembler, no_data};
+use crate::emit::chunk::Chunk;
 use crate::emit::embed::EmbedStage;
 use crate::emit::head::HeadStage;
-use crate::emit::{self, Place, regs};
+use crate::emit::{self, Formats, Place, regs};
 use crate::fill::{self, Filler};
 use crate::layout::HeadLayout;
 use crate::split::Split;
@@ -59,7 +60,7 @@ impl Assembler<'_> {
             hidden,
             vocab,
             layout,
-            formats: self.formats(),
+            formats: Formats { chunk: Chunk::ONE, ..self.formats() },
             epsilon: self.graph.final_norm.epsilon,
             has_bias,
             soft_cap: self.graph.logit_soft_cap,

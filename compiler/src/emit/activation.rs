@@ -1,8 +1,8 @@
 //! Element-wise functions of the MLP, on f32 vectors in SRAM.
 
-use crate::asm::{Asm, mem, n};
+use crate::asm::{Asm, mem};
 use models::Activation;
-use pe_isa::{DType, Operand, VecOp};
+use pe_isa::{DType, Operand, Size, VecOp};
 use std::f32::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 /// Abramowitz & Stegun, Handbook of Mathematical Functions, 7.1.26: for `z ≥ 0`, `erfc(z) = (a1 t + … + a5 t⁵) e^(−z²)` with
@@ -23,32 +23,32 @@ pub(crate) fn cycles(activation: Activation) -> u32 {
 /// Vector operations on `len` elements in place.
 struct Vectors<'a> {
     asm: &'a mut Asm,
-    len: u32,
+    len: [Size; 1],
 }
 
 impl Vectors<'_> {
     /// `to = op(a, b)` with a vector `b`.
     fn pair(&mut self, op: VecOp, to: u32, a: u32, b: u32) {
         let at = |base| mem(base, &[1], DType::F32);
-        self.asm.vec(op, &[n(self.len)], at(to), at(a), at(b));
+        self.asm.vec(op, &self.len, at(to), at(a), at(b));
     }
 
     /// `to = op(a, b)` with a constant `b`.
     fn with(&mut self, op: VecOp, to: u32, a: u32, b: f32) {
         let at = |base| mem(base, &[1], DType::F32);
-        self.asm.vec(op, &[n(self.len)], at(to), at(a), Operand::f32(b));
+        self.asm.vec(op, &self.len, at(to), at(a), Operand::f32(b));
     }
 
     /// `to = op(a)`.
     fn of(&mut self, op: VecOp, to: u32, a: u32) {
         let at = |base| mem(base, &[1], DType::F32);
-        self.asm.vec(op, &[n(self.len)], at(to), at(a), Operand::None);
+        self.asm.vec(op, &self.len, at(to), at(a), Operand::None);
     }
 }
 
 /// Replaces the `len` elements of the vector at `x` by their activations. `free` are two other vectors; the second is used by
 /// [`Activation::Gelu`] alone.
-pub(crate) fn emit(asm: &mut Asm, activation: Activation, len: u32, x: u32, free: [u32; 2]) {
+pub(crate) fn emit(asm: &mut Asm, activation: Activation, len: [Size; 1], x: u32, free: [u32; 2]) {
     let mut vectors = Vectors { asm, len };
     match activation {
         Activation::Silu { alpha } => silu(&mut vectors, alpha, x, free[0]),

@@ -1,6 +1,7 @@
 //! Attention on a PE: its row's heads and dimensions, its column's tokens.
 
-use crate::asm::{Asm, Mem, mem, n};
+use crate::asm::{Asm, Mem, Op, mem, n};
+use crate::emit::chunk::{Chunk, Factor, token_offset};
 use crate::emit::layers::{Norming, Pe, add_to_residual, finish_normed, half_sums, start_normed};
 use crate::emit::linear::{self, TileAt, soft_cap};
 use crate::emit::{cache, head_norm};
@@ -8,7 +9,7 @@ use crate::emit::{f32_reg, marks, regs};
 use crate::extras::is_biased;
 use crate::layout::RopeAt;
 use models::{Attention, Block, Residual};
-use pe_isa::{DType, Operand, Size, VecOp};
+use pe_isa::{AluOp, DType, Operand, Src, VecOp};
 
 const F: DType = DType::F32;
 
@@ -38,24 +39,51 @@ impl Sizes {
         self.groups * self.queries
     }
 
-    fn qkv(&self) -> u32 {
+    /// Elements of queries and keys.
+    pub(super) fn turned(&self) -> u32 {
+        self.groups * (self.queries + 1) * self.dims
+    }
+
+    pub(super) fn qkv(&self) -> u32 {
         self.groups * (self.queries + 2) * self.dims
     }
 }
 
-/// Cosines and sines of the row's rotary pairs at the item's position, times `factor`, for one of the stage's rotary embeddings.
-pub(crate) fn angles(asm: &mut Asm, pe: &Pe, rope: &RopeAt, factor: f32) {
+/// The positions of all tokens of the item, f32, to SRAM, where it may hold several and some layer rotates.
+pub(crate) fn positions(asm: &mut Asm, pe: &Pe) {
     let layout = &pe.stage.layout;
-    let pairs = [n(pe.heads.pairs)];
+    if pe.chunk().is_one() || layout.ropes.is_empty() {
+        return;
+    }
+    pe.chunk().for_each(asm, |asm| {
+        token_offset(asm, regs::A, F.bytes());
+        asm.alu(AluOp::Add, regs::B, regs::POSITION, Src::Reg(regs::TOKEN));
+        let to = mem(layout.positions, &[1], F).plus(regs::A);
+        asm.mov(&[n(1)], to, Operand::Reg(regs::B, DType::U32));
+    });
+}
+
+/// Cosines and sines of the row's rotary pairs at the positions of the item's tokens, times `factor`, for one of the stage's rotary
+/// embeddings.
+pub(crate) fn angles(asm: &mut Asm, pe: &Pe, rope: &RopeAt, factor: f32) {
+    let (layout, chunk, pairs) = (&pe.stage.layout, pe.chunk(), pe.heads.pairs);
     let at = |base| mem(base, &[1], F);
-    asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
-    let (angle, frequency) = (at(layout.turn[0]), at(rope.frequencies));
-    asm.vec(VecOp::Mul, &pairs, angle.clone(), frequency, f32_reg(regs::A));
-    asm.vec(VecOp::Cos, &pairs, at(rope.cosines), angle.clone(), Operand::None);
-    asm.vec(VecOp::Sin, &pairs, at(rope.sines), angle, Operand::None);
+    let position = if chunk.is_one() {
+        asm.mov(&[n(1)], f32_reg(regs::A), Operand::Reg(regs::POSITION, DType::U32));
+        f32_reg(regs::A).into()
+    } else {
+        Op::from(mem(layout.positions, &[1, 0], F))
+    };
+    let angles = chunk.mem(layout.turn[0], pairs, &[1], F);
+    let frequencies = chunk.mem(rope.frequencies, 0, &[1], F);
+    asm.vec(VecOp::Mul, &chunk.each(&[n(pairs)]), angles, frequencies, position);
+    let angle = at(layout.turn[0]);
+    let all = chunk.flat(asm, pairs);
+    asm.vec(VecOp::Cos, &all, at(rope.cosines), angle.clone(), Operand::None);
+    asm.vec(VecOp::Sin, &all, at(rope.sines), angle, Operand::None);
     if factor != 1.0 {
         for base in [rope.cosines, rope.sines] {
-            asm.vec(VecOp::Mul, &pairs, at(base), at(base), Operand::f32(factor));
+            asm.vec(VecOp::Mul, &all, at(base), at(base), Operand::f32(factor));
         }
     }
 }
@@ -72,6 +100,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
         rows: pe.hidden,
         columns: sizes.qkv(),
         stride: layout.qkv_stride,
+        step: pe.hidden,
         offset: None,
     };
     linear::multiply(asm, &stage.formats, tile, layout.input, layout.sums);
@@ -88,8 +117,8 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
     asm.mark(marks::CACHED);
     cache::score(asm, pe, &sizes, local);
     if let Some(cap) = attention.score_soft_cap {
-        let shape = [n(sizes.heads()), Size::Reg(regs::TOKENS)];
-        soft_cap(asm, &shape, &mem(layout.scores, &[sizes.tokens, 1], F), cap);
+        let (shape, scores) = cache::all_scores(pe, &sizes, layout.scores, F);
+        soft_cap(asm, &shape, &scores, cap);
     }
     asm.mark(marks::SCORED);
     cache::soften(asm, pe, &sizes, local, attention.sinks.is_some());
@@ -101,6 +130,7 @@ pub(crate) fn emit(asm: &mut Asm, pe: &Pe, local: usize, block: &Block) {
         rows: sizes.heads() * sizes.dims,
         columns: pe.hidden,
         stride: layout.hidden_stride,
+        step: sizes.heads() * sizes.dims,
         offset: None,
     };
     linear::multiply(asm, &stage.formats, tile, layout.attended, half_sums(pe, block));
@@ -118,13 +148,15 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
     let act = pe.stage.formats.numerics.activations;
     let to_group = (s.queries + 1) * s.dims;
     let is_normed = attention.query_norm.is_some();
+    let (chunk, step) = (pe.chunk(), s.turned());
     let from = if is_normed {
-        Heads { base: layout.normed, dtype: F, group: to_group }
+        Heads { chunk, base: layout.normed, dtype: F, group: to_group, step }
     } else {
-        Heads { base: layout.qkv, dtype: act, group: (s.queries + 2) * s.dims }
+        let group = (s.queries + 2) * s.dims;
+        Heads { chunk, base: layout.qkv, dtype: act, group, step: s.qkv() }
     };
-    let to = Heads { base: layout.rotated, dtype: act, group: to_group };
-    let lacking = (!is_normed).then_some(f32_reg(regs::RATIO));
+    let to = Heads { chunk, base: layout.rotated, dtype: act, group: to_group, step };
+    let lacking = (!is_normed).then_some(layout.factors.ratio());
     let mut turned = 0;
     if let (Some(rope), true) = (attention.rope, pe.heads.pairs > 0) {
         turn(asm, pe, s, (&from, &to), lacking, layout.rope(rope));
@@ -134,8 +166,8 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
         pass(asm, s, turned, (&from, &to), lacking);
     }
     if attention.score_scale != 1.0 {
-        let shape = [n(s.groups), n(s.queries * s.dims)];
-        let queries = mem(layout.rotated, &[to_group, 1], act);
+        let shape = chunk.each(&[n(s.groups), n(s.queries * s.dims)]);
+        let queries = chunk.mem(layout.rotated, step, &[to_group, 1], act);
         let scale = Operand::f32(attention.score_scale);
         asm.vec(VecOp::Mul, &shape, queries.clone(), queries, scale);
     }
@@ -143,16 +175,20 @@ fn rotate(asm: &mut Asm, pe: &Pe, s: &Sizes, attention: &Attention) {
 
 /// Queries and keys in SRAM, those of a key-value head side by side.
 struct Heads {
+    chunk: Chunk,
     base: u32,
     dtype: DType,
     /// Elements from one key-value head to the next.
     group: u32,
+    /// Elements from one token to the next.
+    step: u32,
 }
 
 impl Heads {
-    /// Dimensions from `first` on of the `dims` of each, for loops over key-value heads, their queries and key, dimensions.
+    /// Dimensions from `first` on of the `dims` of each, for loops over tokens, key-value heads, their queries and key, dimensions.
     fn from(&self, first: u32, dims: u32) -> Mem {
-        mem(self.base + first * self.dtype.bytes(), &[self.group, dims, 1], self.dtype)
+        let base = self.base + first * self.dtype.bytes();
+        self.chunk.mem(base, self.step, &[self.group, dims, 1], self.dtype)
     }
 }
 
@@ -162,19 +198,21 @@ fn pass(
     s: &Sizes,
     first: u32,
     (from, to): (&Heads, &Heads),
-    lacking: Option<Operand>,
+    lacking: Option<Factor>,
 ) {
-    let each = s.queries + 1;
+    let (each, chunk) = (s.queries + 1, from.chunk);
     let (shape, [from, to]) = if first == 0 {
-        let flat = |heads: &Heads| mem(heads.base, &[heads.group, 1], heads.dtype);
+        let flat =
+            |heads: &Heads| chunk.mem(heads.base, heads.step, &[heads.group, 1], heads.dtype);
         (vec![n(s.groups), n(each * s.dims)], [flat(from), flat(to)])
     } else {
         let some = |heads: &Heads| heads.from(first, s.dims);
         (vec![n(s.groups), n(each), n(s.dims - first)], [some(from), some(to)])
     };
+    let all = chunk.each(&shape);
     match lacking {
-        Some(factor) => asm.vec(VecOp::Mul, &shape, to, from, factor),
-        None => asm.mov(&shape, to, from),
+        Some(factor) => asm.vec(VecOp::Mul, &all, to, from, factor.over(shape.len())),
+        None => asm.mov(&all, to, from),
     }
 }
 
@@ -184,22 +222,25 @@ fn turn(
     pe: &Pe,
     s: &Sizes,
     (from, to): (&Heads, &Heads),
-    lacking: Option<Operand>,
+    lacking: Option<Factor>,
     rope: &RopeAt,
 ) {
-    let layout = &pe.stage.layout;
+    let (layout, chunk) = (&pe.stage.layout, pe.chunk());
     let half = pe.heads.pairs;
-    let shape = [n(s.groups), n(s.queries + 1), n(half)];
+    let shape = chunk.each(&[n(s.groups), n(s.queries + 1), n(half)]);
     let turned = [(s.queries + 1) * half, half, 1];
-    let work = layout.turn.map(|base| mem(base, &turned, F));
+    let work = layout.turn.map(|base| chunk.mem(base, s.groups * turned[0], &turned, F));
     let mut turn_by = [rope.cosines, rope.sines];
     if let Some(factor) = lacking {
-        for (from, to) in turn_by.iter_mut().zip([layout.turn_by, layout.turn_by + 4 * half]) {
-            asm.vec(VecOp::Mul, &[n(half)], mem(to, &[1], F), mem(*from, &[1], F), factor);
+        let second = layout.turn_by + 4 * half * chunk.most;
+        for (from, to) in turn_by.iter_mut().zip([layout.turn_by, second]) {
+            let of = |base| chunk.mem(base, half, &[1], F);
+            let factor = factor.over(1);
+            asm.vec(VecOp::Mul, &chunk.each(&[n(half)]), of(to), of(*from), factor);
             *from = to;
         }
     }
-    let [cos, sin] = turn_by.map(|base| mem(base, &[0, 0, 1], F));
+    let [cos, sin] = turn_by.map(|base| chunk.mem(base, half, &[0, 0, 1], F));
     for (combine, kept, crossed) in [(VecOp::Sub, 0, half), (VecOp::Add, half, 0)] {
         asm.vec(VecOp::Mul, &shape, work[0].clone(), from.from(kept, s.dims), cos.clone());
         asm.vec(VecOp::Mul, &shape, work[1].clone(), from.from(crossed, s.dims), sin.clone());

@@ -82,6 +82,8 @@ pub(crate) struct GatherRegs {
     pub(crate) behind: Reg,
     /// Byte offset of this PE's share.
     pub(crate) offset: Reg,
+    /// Byte offset of the whole vector, if it has one.
+    pub(crate) whole: Option<Reg>,
 }
 
 /// Collects the shares of all PEs of the line, `words` 32-bit words in all starting at byte `base`, at the root.
@@ -92,13 +94,14 @@ pub(crate) fn gather(asm: &mut Asm, line: &LinePos, words: Split, base: u32, reg
     let Some(out) = line.outgoing() else {
         if let Some(color) = line.low_arrival() {
             let source = asm.from(color, t);
-            asm.mov(&[n(words.start(line.at))], crate::asm::mem(base, &[1], t), source);
+            let before = crate::asm::mem(base, &[1], t).shifted(regs.whole);
+            asm.mov(&[n(words.start(line.at))], before, source);
         }
         if let Some(color) = line.high_arrival() {
             let source = asm.from(color, t);
             let rest = words.end(line.len - 1) - words.end(line.at);
             let behind = crate::asm::mem(base + 4 * words.end(line.at), &[1], t);
-            asm.mov(&[n(rest)], behind, source);
+            asm.mov(&[n(rest)], behind.shifted(regs.whole), source);
         }
         return;
     };

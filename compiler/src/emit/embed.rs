@@ -1,9 +1,10 @@
 //! The program of a PE in the embedding stage.
 
-use crate::asm::{Asm, mem, n};
+use crate::asm::{Asm, Mem, mem, n};
+use crate::emit::chunk::{Factors, token_offset};
 use crate::emit::collective::{reduce, share_in_place};
 use crate::emit::layers::{exit_of, send_on};
-use crate::emit::port::{ID, TransferColors};
+use crate::emit::port::{self, ID, TransferColors};
 use crate::emit::{Formats, Place, f32_reg, regs};
 use crate::layout::EmbedLayout;
 use crate::lines::{INGRESS, READY};
@@ -33,36 +34,64 @@ pub(crate) fn program(stage: &EmbedStage, place: Place) -> Program {
     let hidden = stage.hidden.len(place.column);
     let mut asm = Asm::new();
     let next_item = asm.here();
-    let id = ID;
     let exit = exit_of(&stage.transfers, place);
     if let Some(lanes) = exit {
         asm.recv(regs::VOID, lanes.grant);
         asm.send(READY, regs::VOID);
     }
-    regs::HEADER.into_iter().chain([id]).for_each(|reg| asm.recv(reg, INGRESS));
-    let shape = [n(hidden)];
+    let chunk = stage.formats.chunk;
+    port::receive_header(&mut asm, INGRESS, chunk);
     let x = mem(stage.layout.x, &[1], DType::F32);
+    if chunk.is_one() {
+        asm.recv(ID, INGRESS);
+        look_up(&mut asm, stage, place, &x);
+    } else {
+        chunk.for_each(&mut asm, |asm| look_up_next(asm, stage, place, &x));
+    }
+    let shape = chunk.flat(&mut asm, hidden);
+    reduce(&mut asm, &column, VecOp::Add, &shape, &x, DType::F32);
+    share_in_place(&mut asm, &column, &shape, &x);
+    if let Some(lanes) = exit {
+        let factors = Factors { chunk, scale: stage.layout.scales, ..Factors::IN_REGISTERS };
+        if let Some(scales) = factors.scale().stored() {
+            let all = chunk.flat(&mut asm, 1);
+            asm.mov(&all, scales, Operand::f32(1.0));
+        }
+        send_on(&mut asm, lanes, &factors, (stage.layout.x, hidden));
+    }
+    asm.jump(next_item);
+    asm.finish()
+}
+
+/// This PE's part of the row of one of several tokens, which goes behind those of the tokens before it.
+fn look_up_next(asm: &mut Asm, stage: &EmbedStage, place: Place, x: &Mem) {
+    let hidden = stage.hidden.len(place.column);
+    let to = regs::LEN;
+    asm.recv(ID, INGRESS);
+    token_offset(asm, to, hidden * DType::F32.bytes());
+    look_up(asm, stage, place, &x.clone().plus(to));
+}
+
+/// This PE's part of the row of the token in register [`ID`], and of its position's, to `x`.
+fn look_up(asm: &mut Asm, stage: &EmbedStage, place: Place, x: &Mem) {
+    let shape = [n(stage.hidden.len(place.column))];
     let weights = stage.formats.numerics.weights;
     let row_bytes = stage.layout.hidden_stride * weights.bytes();
-    find(&mut asm, id, (regs::VOCAB, stage.vocab.len(place.row)), row_bytes);
+    find(asm, ID, (regs::VOCAB, stage.vocab.len(place.row)), row_bytes);
     let scale = Operand::f32(stage.scale);
     asm.vec(VecOp::Mul, &[n(1)], f32_reg(IS_MINE), f32_reg(IS_MINE), scale);
     let table = mem(stage.layout.table, &[1], weights).plus(ROW);
     asm.vec(VecOp::Mul, &shape, x.clone(), table, f32_reg(IS_MINE));
     if let Some(positions) = stage.positions {
         asm.alu(AluOp::And, regs::POSITION, regs::WHERE, Src::Imm(super::POSITION_MASK));
+        if !stage.formats.chunk.is_one() {
+            asm.alu(AluOp::Add, regs::POSITION, regs::POSITION, Src::Reg(regs::TOKEN));
+        }
         let dealt = (regs::POSITIONS, positions.len(place.row));
-        find(&mut asm, regs::POSITION, dealt, row_bytes);
+        find(asm, regs::POSITION, dealt, row_bytes);
         let table = mem(stage.layout.positions, &[1], weights).plus(ROW);
         asm.vec(VecOp::Fmac, &shape, x.clone(), table, f32_reg(IS_MINE));
     }
-    reduce(&mut asm, &column, VecOp::Add, &shape, &x, DType::F32);
-    share_in_place(&mut asm, &column, &shape, &x);
-    if let Some(lanes) = exit {
-        send_on(&mut asm, lanes, stage.layout.x, hidden);
-    }
-    asm.jump(next_item);
-    asm.finish()
 }
 
 /// Byte offset of the row that [`find`] found.

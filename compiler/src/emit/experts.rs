@@ -2,6 +2,7 @@
 //! chosen costs them that branch.
 
 use crate::asm::{Asm, mem, n};
+use crate::emit::chunk::token_offset;
 use crate::emit::collective::{broadcast, reduce};
 use crate::emit::layers::{Pe, add_to_residual};
 use crate::emit::mlp::{Gating, activate, locate_share, tiles};
@@ -27,6 +28,58 @@ struct Expert<'a> {
 pub(super) fn emit(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Block, &Experts)) {
     let layout = &pe.stage.layout;
     let at = &layout.layers[local];
+    if pe.chunk().is_one() {
+        of_token(asm, pe, local, (block, mixture));
+    } else {
+        of_tokens(asm, pe, local, (block, mixture));
+    }
+    let is_parallel = block.residual == Residual::Parallel;
+    let biases = block.attention.output.bias.filter(|_| is_parallel).map(|_| at.output_bias);
+    let post_norm = block.mlp.post_norm.as_ref().map(|norm| (norm, at.post_norms[1]));
+    add_to_residual(asm, pe, layout.waiting, biases.as_slice(), post_norm);
+}
+
+/// The mixture's partial sums for each token of an item of several, one after another: as for the only token of an item, with its input
+/// where the first token's was, its scalars in registers, and partial sums of its own.
+fn of_tokens(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Block, &Experts)) {
+    let (stage, layout, t) = (pe.stage, &pe.stage.layout, DType::F32);
+    let stage_of_one = stage.of_one();
+    let one = Pe { stage: &stage_of_one, heads: pe.heads.clone(), ..*pe };
+    let numerics = &stage.formats.numerics;
+    let (acc, act) = (numerics.accumulate, numerics.activations);
+    let hidden = [n(pe.hidden)];
+    let (scalar, slice) = (regs::A, regs::B);
+    let waiting = |base| mem(base, &[1], acc);
+    pe.chunk().for_each(asm, |asm| {
+        token_offset(asm, slice, pe.hidden * act.bytes());
+        let input = mem(layout.input, &[1], act);
+        asm.mov(&hidden, input.clone(), input.plus(slice));
+        token_offset(asm, scalar, t.bytes());
+        let squares = mem(layout.squares, &[1], t);
+        asm.mov(&[n(1)], squares.clone(), squares.plus(scalar));
+        if pe.row.is_root() {
+            let unscale = mem(layout.factors.unscale, &[1], t).plus(scalar);
+            asm.mov(&[n(1)], f32_reg(regs::UNSCALE), unscale);
+        }
+        if block.residual == Residual::Parallel {
+            token_offset(asm, slice, pe.hidden * acc.bytes());
+            let from = waiting(layout.waiting).plus(slice);
+            asm.mov(&hidden, waiting(layout.waiting_of_one), from);
+        }
+        of_token(asm, &one, local, (block, mixture));
+        token_offset(asm, slice, pe.hidden * acc.bytes());
+        let to = waiting(layout.waiting).plus(slice);
+        asm.mov(&hidden, to, waiting(layout.waiting_of_one));
+        token_offset(asm, scalar, t.bytes());
+        let scale = mem(layout.factors.scale, &[1], t).plus(scalar);
+        asm.mov(&[n(1)], scale, f32_reg(regs::SCALE));
+    });
+    linear::renew_unscale(asm, &pe.row, &layout.factors);
+}
+
+/// The mixture's partial sums for the only token of an item.
+fn of_token(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Block, &Experts)) {
+    let at = &pe.stage.layout.layers[local];
     let experts = at.mlp.tiling.logits().total();
     let row = at.mlp.tiling.row(pe.place.row);
     router::logits(asm, pe, local, (block, mixture));
@@ -44,10 +97,6 @@ pub(super) fn emit(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&Blo
     let expert = Expert { at: &at.mlp, row, mlp, layers, weighting, offset };
     let bytes = at.mlp.expert_bytes;
     choice::each_chosen(asm, pe, &expert.row, bytes, |asm| one(asm, pe, &expert));
-    let is_parallel = block.residual == Residual::Parallel;
-    let biases = block.attention.output.bias.filter(|_| is_parallel).map(|_| at.output_bias);
-    let post_norm = block.mlp.post_norm.as_ref().map(|norm| (norm, at.post_norms[1]));
-    add_to_residual(asm, pe, layout.waiting, biases.as_slice(), post_norm);
 }
 
 /// What depends on no choice.
@@ -70,7 +119,8 @@ fn one(asm: &mut Asm, pe: &Pe, expert: &Expert<'_>) {
     linear::multiply(asm, formats, up, layout.input, layout.sums);
     finish_up(asm, pe, expert, up.columns);
     asm.mark(marks::GATED);
-    let gating = Gating { inner, layers: expert.layers, lacking: None, weight: Some(weight) };
+    let gating =
+        Gating { inner, layers: expert.layers, lacking: None, weight: Some(weight.into()) };
     activate(asm, pe, &gating);
     asm.mark(marks::ACTIVATED);
     linear::add_tile(asm, formats, down, layout.inner, layout.waiting);

@@ -1,6 +1,7 @@
 //! The program of a PE in the head stage: final norm, logits, and the largest of them, or all of them to the host.
 
 use crate::asm::{Asm, mem, n};
+use crate::emit::chunk::Factors;
 use crate::emit::collective::{broadcast_reg, reduce};
 use crate::emit::layers::receive;
 use crate::emit::linear::{self, NormAt, TileAt};
@@ -40,8 +41,9 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
     if in_root_row {
         asm.send(READY, regs::VOID);
     }
-    receive(&mut asm, layout.x, hidden);
-    linear::renew_unscale(&mut asm, &row);
+    let factors = &Factors::IN_REGISTERS;
+    receive(&mut asm, factors, layout.x, hidden);
+    linear::renew_unscale(&mut asm, &row, factors);
     linear::prepare_norm(
         &mut asm,
         &stage.formats,
@@ -53,12 +55,14 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
             squares: layout.squares,
             len: hidden,
         },
+        factors,
     );
     let tile = TileAt {
         base: layout.head,
         rows: hidden,
         columns: vocab,
         stride: layout.vocab_stride,
+        step: hidden,
         offset: None,
     };
     linear::multiply(&mut asm, &stage.formats, tile, layout.input, layout.sums);
@@ -93,7 +97,8 @@ pub(crate) fn program(stage: &HeadStage, place: Place) -> Program {
 /// Logits of the row on its root: sums times the norm's factor, plus bias, capped.
 fn logits(asm: &mut Asm, stage: &HeadStage, vocab: u32) {
     let layout = &stage.layout;
-    linear::norm_factor(asm, layout.squares, stage.hidden_size, stage.epsilon);
+    let hidden = (stage.hidden_size, stage.epsilon);
+    linear::norm_factor(asm, &Factors::IN_REGISTERS, layout.squares, hidden);
     let shape = [n(vocab)];
     let logits = mem(layout.logits, &[1], DType::F32);
     let sums = mem(layout.sums, &[1], stage.formats.numerics.accumulate);

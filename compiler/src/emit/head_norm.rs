@@ -4,7 +4,6 @@ use crate::asm::{Asm, mem, n};
 use crate::emit::attention::Sizes;
 use crate::emit::collective::{reduce, share_in_place};
 use crate::emit::layers::Pe;
-use crate::emit::{f32_reg, regs};
 use crate::layout::LayerAt;
 use crate::lines::{BLOCK, LinePos};
 use models::{Norm, NormKind};
@@ -20,9 +19,10 @@ pub(super) fn emit(asm: &mut Asm, pe: &Pe, s: &Sizes, at: &LayerAt, norm: &Norm)
     factors(asm, pe, s, norm);
     let layout = &pe.stage.layout;
     let each = s.queries + 1;
-    let shape = [n(s.groups), n(each), n(s.dims)];
-    let normed = mem(layout.normed, &[each * s.dims, s.dims, 1], F);
-    let per_head = |base| mem(base, &[each, 1, 0], F);
+    let chunk = pe.chunk();
+    let shape = chunk.each(&[n(s.groups), n(each), n(s.dims)]);
+    let normed = chunk.mem(layout.normed, s.turned(), &[each * s.dims, s.dims, 1], F);
+    let per_head = |base| chunk.mem(base, count(s), &[each, 1, 0], F);
     let mut from = projected(pe, s);
     if norm.kind == NormKind::Layer {
         asm.vec(VecOp::Add, &shape, normed.clone(), from, per_head(means(pe, s)));
@@ -38,7 +38,8 @@ pub(super) fn emit(asm: &mut Asm, pe: &Pe, s: &Sizes, at: &LayerAt, norm: &Norm)
 /// Queries and keys as projected, for loops over key-value heads, their queries and key, dimensions.
 fn projected(pe: &Pe, s: &Sizes) -> crate::asm::Mem {
     let act = pe.stage.formats.numerics.activations;
-    mem(pe.stage.layout.qkv, &[(s.queries + 2) * s.dims, s.dims, 1], act)
+    let strides = [(s.queries + 2) * s.dims, s.dims, 1];
+    pe.chunk().mem(pe.stage.layout.qkv, s.qkv(), &strides, act)
 }
 
 /// Number of the row's queries and keys.
@@ -46,9 +47,9 @@ fn count(s: &Sizes) -> u32 {
     s.groups * (s.queries + 1)
 }
 
-/// Address of the means, behind the sums of squares.
+/// Address of the means, behind the sums of squares of as many tokens as the item has at most.
 fn means(pe: &Pe, s: &Sizes) -> u32 {
-    pe.stage.layout.head_sums + F.bytes() * count(s)
+    pe.stage.layout.head_sums + F.bytes() * count(s) * pe.chunk().most
 }
 
 /// Sums over the dimensions of each query and key: of squares, and for a layer norm of the elements, over all rows that
@@ -57,11 +58,19 @@ fn sum(asm: &mut Asm, pe: &Pe, s: &Sizes, norm: &Norm) {
     let layout = &pe.stage.layout;
     let each = s.queries + 1;
     let has_mean = norm.kind == NormKind::Layer;
-    let all = [n(count(s) * (1 + u32::from(has_mean)))];
-    let sums = mem(layout.head_sums, &[1], F);
+    let chunk = pe.chunk();
+    // Where items hold several tokens, means lie behind the squares of all of them.
+    let kinds = 1 + u32::from(has_mean);
+    let (all, sums) = if chunk.is_one() {
+        (vec![n(count(s) * kinds)], mem(layout.head_sums, &[1], F))
+    } else {
+        let [tokens] = chunk.flat(asm, count(s));
+        let sums = mem(layout.head_sums, &[chunk.most * count(s), 1], F);
+        (vec![n(kinds), tokens], sums)
+    };
     asm.mov(&all, sums.clone(), Operand::f32(0.0));
-    let shape = [n(s.groups), n(each), n(s.dims)];
-    let per_head = |base| mem(base, &[each, 1, 0], F);
+    let shape = chunk.each(&[n(s.groups), n(each), n(s.dims)]);
+    let per_head = |base| chunk.mem(base, count(s), &[each, 1, 0], F);
     let x = projected(pe, s);
     asm.vec(VecOp::Fmac, &shape, per_head(layout.head_sums), x.clone(), x.clone());
     if has_mean {
@@ -78,13 +87,13 @@ fn sum(asm: &mut Asm, pe: &Pe, s: &Sizes, norm: &Norm) {
 
 /// Turns the sums into what is multiplied with and, negative means, what is added before.
 fn factors(asm: &mut Asm, pe: &Pe, s: &Sizes, norm: &Norm) {
-    let shape = [n(count(s))];
+    let chunk = pe.chunk();
+    let shape = chunk.flat(asm, count(s));
     let at = |base| mem(base, &[1], F);
     let (factor, mean) = (at(pe.stage.layout.head_sums), at(means(pe, s)));
     let share = 1.0 / pe.stage.tiling.dims.head_dim as f32;
     let mut scale =
         |m: &crate::asm::Mem, by: Operand| asm.vec(VecOp::Mul, &shape, m.clone(), m.clone(), by);
-    let ratio = f32_reg(regs::RATIO);
     match norm.kind {
         NormKind::Rms => scale(&factor, Operand::f32(share)),
         // The variance is the mean square less the squared mean.
@@ -97,12 +106,15 @@ fn factors(asm: &mut Asm, pe: &Pe, s: &Sizes, norm: &Norm) {
             asm.vec(VecOp::Max, &shape, factor.clone(), factor.clone(), Operand::f32(0.0));
         }
     }
+    let each = chunk.each(&[n(count(s))]);
+    let of_each = chunk.mem(pe.stage.layout.head_sums, count(s), &[1], F);
+    let ratio = pe.stage.layout.factors.ratio().over(1);
     for _ in 0..2 {
-        asm.vec(VecOp::Mul, &shape, factor.clone(), factor.clone(), ratio);
+        asm.vec(VecOp::Mul, &each, of_each.clone(), of_each.clone(), ratio.clone());
     }
     asm.vec(VecOp::Add, &shape, factor.clone(), factor.clone(), Operand::f32(norm.epsilon));
-    asm.vec(VecOp::Rsqrt, &shape, factor.clone(), factor.clone(), Operand::None);
-    asm.vec(VecOp::Mul, &shape, factor.clone(), factor, ratio);
+    asm.vec(VecOp::Rsqrt, &shape, factor.clone(), factor, Operand::None);
+    asm.vec(VecOp::Mul, &each, of_each.clone(), of_each, ratio);
 }
 
 /// Combines normed queries, then keys, with a vector of their dimensions each.
@@ -111,8 +123,10 @@ fn element_wise(asm: &mut Asm, pe: &Pe, s: &Sizes, op: VecOp, vectors: u32) {
     let strides = [each * s.dims, s.dims, 1];
     let parts = [(0, s.queries, vectors), (s.queries, 1, vectors + F.bytes() * s.dims)];
     for (first, heads, vector) in parts {
-        let x = mem(pe.stage.layout.normed + F.bytes() * first * s.dims, &strides, F);
-        let shape = [n(s.groups), n(heads), n(s.dims)];
-        asm.vec(op, &shape, x.clone(), x, mem(vector, &[0, 0, 1], F));
+        let chunk = pe.chunk();
+        let base = pe.stage.layout.normed + F.bytes() * first * s.dims;
+        let x = chunk.mem(base, s.turned(), &strides, F);
+        let shape = chunk.each(&[n(s.groups), n(heads), n(s.dims)]);
+        asm.vec(op, &shape, x.clone(), x, chunk.mem(vector, 0, &[0, 0, 1], F));
     }
 }

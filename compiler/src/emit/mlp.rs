@@ -1,15 +1,16 @@
 //! The MLP on a PE.
 
-use crate::asm::{Asm, Mem, mem, n};
+use crate::asm::{Asm, Mem, Op, mem, n};
+use crate::emit::chunk::token_offset;
 use crate::emit::collective::{GatherRegs, gather};
 use crate::emit::layers::{Norming, Pe, add_to_residual, finish_normed, half_sums, start_normed};
 use crate::emit::linear::{self, TileAt};
-use crate::emit::{activation, experts, f32_reg, marks, regs};
+use crate::emit::{activation, experts, marks, regs};
 use crate::extras::is_biased;
 use crate::layout::MlpAt;
 use crate::split::Split;
 use models::{Block, FeedForward, Gate, MlpKind, Residual};
-use pe_isa::{AluOp, DType, Operand, Src, VecOp};
+use pe_isa::{AluOp, DType, Operand, Size, Src, VecOp};
 
 /// How the activation's elements are dealt over the PEs of a row, in 32-bit words of the rounded vector.
 pub(crate) fn shares(elements: u32, act: DType, width: u32) -> Split {
@@ -57,15 +58,28 @@ pub(super) fn tiles(pe: &Pe, at: &MlpAt, inner: u32) -> [TileAt; 2] {
     let columns = at.tiling.dims.ups() * inner;
     let (stride, hidden_stride) = (at.gate_up_stride, pe.stage.layout.hidden_stride);
     [
-        TileAt { base: at.gate_up, rows: pe.hidden, columns, stride, offset: None },
+        TileAt {
+            base: at.gate_up,
+            rows: pe.hidden,
+            columns,
+            stride,
+            step: pe.hidden,
+            offset: None,
+        },
         TileAt {
             base: at.down,
             rows: inner,
             columns: pe.hidden,
             stride: hidden_stride,
+            step: inner_step(pe, inner),
             offset: None,
         },
     ]
+}
+
+/// Elements from one token's inner vector to the next one's: whole words.
+fn inner_step(pe: &Pe, inner: u32) -> u32 {
+    inner.next_multiple_of(pe.stage.formats.numerics.activations.lanes())
 }
 
 /// The same layers for every token.
@@ -80,7 +94,7 @@ fn dense(asm: &mut Asm, pe: &Pe, local: usize, (block, dense): (&Block, &FeedFor
     finish_normed(asm, pe, norming, (up.columns, mlp.norm.epsilon), bias, layout.gate_up);
     asm.mark(marks::GATED);
     locate_share(asm, pe, &at.mlp);
-    let lacking = Some(f32_reg(regs::RATIO));
+    let lacking = Some(layout.factors.ratio().over(1));
     activate(asm, pe, &Gating { inner, layers: dense, lacking, weight: None });
     asm.mark(marks::ACTIVATED);
     let sums = half_sums(pe, block);
@@ -101,9 +115,9 @@ pub(super) struct Gating<'a> {
     pub(super) inner: u32,
     pub(super) layers: &'a FeedForward,
     /// Factor on gate and up, where they lack one.
-    pub(super) lacking: Option<Operand>,
+    pub(super) lacking: Option<Op>,
     /// Factor on the result.
-    pub(super) weight: Option<Operand>,
+    pub(super) weight: Option<Op>,
 }
 
 /// `inner = activation(gate) × up`, each PE of the row a share of it where that pays, then everyone all of it.
@@ -118,14 +132,10 @@ pub(super) fn activate(asm: &mut Asm, pe: &Pe, gating: &Gating<'_>) {
     let first = words.start(pe.place.column) * act.lanes();
     let own = (words.end(pe.place.column) * act.lanes()).min(inner) - first.min(inner);
     inner_share(asm, pe, own, true, gating);
-    let regs = GatherRegs {
-        before: regs::GATHER_BEFORE,
-        behind: regs::GATHER_BEHIND,
-        offset: regs::GATHER_OFFSET,
-    };
-    gather(asm, &pe.row, words, layout.inner, regs);
-    let all = mem(layout.inner, &[1], act);
-    let shape = [n(inner)];
+    gather_inner(asm, pe, words, inner);
+    let chunk = pe.chunk();
+    let all = chunk.mem(layout.inner, inner_step(pe, inner), &[1], act);
+    let shape = chunk.each(&[n(inner)]);
     if pe.row.is_root() {
         let target = asm.to(pe.row.colors.broadcast, act);
         asm.mov(&shape, target, all);
@@ -135,59 +145,80 @@ pub(super) fn activate(asm: &mut Asm, pe: &Pe, gating: &Gating<'_>) {
     }
 }
 
+/// Collects the shares of the inner vector at the root of the row, one token after another.
+fn gather_inner(asm: &mut Asm, pe: &Pe, words: Split, inner: u32) {
+    let (before, behind) = (regs::GATHER_BEFORE, regs::GATHER_BEHIND);
+    let (base, offset) = (pe.stage.layout.inner, regs::GATHER_OFFSET);
+    let act = pe.stage.formats.numerics.activations;
+    if pe.chunk().is_one() {
+        let regs = GatherRegs { before, behind, offset, whole: None };
+        return gather(asm, &pe.row, words, base, regs);
+    }
+    let (own, whole) = (regs::B, regs::A);
+    pe.chunk().for_each(asm, |asm| {
+        token_offset(asm, whole, inner_step(pe, inner) * act.bytes());
+        asm.alu(AluOp::Add, own, whole, Src::Reg(offset));
+        let regs = GatherRegs { before, behind, offset: own, whole: Some(whole) };
+        gather(asm, &pe.row, words, base, regs);
+    });
+}
+
 /// `len` elements of the activation, from the PE's share on if `shared`.
 fn inner_share(asm: &mut Asm, pe: &Pe, len: u32, shared: bool, gating: &Gating<'_>) {
-    let Gating { inner, layers, lacking, weight } = *gating;
-    let layout = &pe.stage.layout;
+    let Gating { inner, layers, lacking, weight } = gating;
+    let (layout, chunk) = (&pe.stage.layout, pe.chunk());
     let act = pe.stage.formats.numerics.activations;
-    let share = |base: u32| {
-        let m = mem(base, &[1], act);
+    let share = |base: u32, step: u32| {
+        let m = chunk.mem(base, step, &[1], act);
         if shared { m.plus(regs::GATHER_OFFSET) } else { m }
     };
-    let shape = [n(len)];
-    let at = |base| mem(base, &[1], DType::F32);
+    let ups = (1 + u32::from(layers.gate.is_some())) * inner;
+    let shape = chunk.each(&[n(len)]);
+    let at = |base| chunk.mem(base, len, &[1], DType::F32);
     let work = at(layout.gate);
-    scale(asm, len, work.clone(), share(layout.gate_up), lacking);
+    scale(asm, &shape, work.clone(), share(layout.gate_up, ups), lacking);
+    let flat = chunk.flat(asm, len);
     if let Some(limit) = layers.gate.and_then(|gate| gate.limit) {
-        asm.vec(VecOp::Min, &shape, work.clone(), work.clone(), Operand::f32(limit));
+        let work = mem(layout.gate, &[1], DType::F32);
+        asm.vec(VecOp::Min, &flat, work.clone(), work, Operand::f32(limit));
     }
     let free = [layout.sigmoid, layout.third];
-    activation::emit(asm, layers.activation, len, layout.gate, free);
-    let up = share(layout.gate_up + inner * act.bytes());
-    let mut times = |factor: Option<Operand>| {
+    activation::emit(asm, layers.activation, flat, layout.gate, free);
+    let up = share(layout.gate_up + inner * act.bytes(), ups);
+    let inner = share(layout.inner, inner_step(pe, *inner));
+    let mut times = |factor: &Option<Op>| {
         if factor.is_some() {
-            scale(asm, len, work.clone(), work.clone(), factor);
+            scale(asm, &shape, work.clone(), work.clone(), factor);
         }
     };
     times(weight);
     match layers.gate {
-        None => asm.mov(&shape, share(layout.inner), work),
+        None => asm.mov(&shape, inner, work),
         Some(Gate { limit: None, up_offset: 0.0, .. }) => {
             times(lacking);
-            asm.vec(VecOp::Mul, &shape, share(layout.inner), work, up);
+            asm.vec(VecOp::Mul, &shape, inner, work, up);
         }
         Some(gate) => {
             let raised = at(layout.sigmoid);
-            scale(asm, len, raised.clone(), up, lacking);
-            raise(asm, len, layout.sigmoid, &gate);
-            asm.vec(VecOp::Mul, &shape, share(layout.inner), work, raised);
+            scale(asm, &shape, raised.clone(), up, lacking);
+            raise(asm, flat, layout.sigmoid, &gate);
+            asm.vec(VecOp::Mul, &shape, inner, work, raised);
         }
     }
 }
 
-/// `to = from × factor`, or `to = from` without one, over `len` elements.
-fn scale(asm: &mut Asm, len: u32, to: Mem, from: Mem, factor: Option<Operand>) {
+/// `to = from × factor`, or `to = from` without one.
+fn scale(asm: &mut Asm, shape: &[Size], to: Mem, from: Mem, factor: &Option<Op>) {
     match factor {
-        Some(factor) => asm.vec(VecOp::Mul, &[n(len)], to, from, factor),
-        None => asm.mov(&[n(len)], to, from),
+        Some(factor) => asm.vec(VecOp::Mul, shape, to, from, factor.clone()),
+        None => asm.mov(shape, to, from),
     }
 }
 
-/// Cuts the `len` elements of the f32 vector at `up` off at the gate's limit, either way, and adds the gate's offset.
-fn raise(asm: &mut Asm, len: u32, up: u32, gate: &Gate) {
+/// Cuts the elements of the f32 vector at `up` off at the gate's limit, either way, and adds the gate's offset.
+fn raise(asm: &mut Asm, all: [Size; 1], up: u32, gate: &Gate) {
     let up = mem(up, &[1], DType::F32);
-    let mut with =
-        |op, constant| asm.vec(op, &[n(len)], up.clone(), up.clone(), Operand::f32(constant));
+    let mut with = |op, constant| asm.vec(op, &all, up.clone(), up.clone(), Operand::f32(constant));
     if let Some(limit) = gate.limit {
         with(VecOp::Min, limit);
         with(VecOp::Max, -limit);

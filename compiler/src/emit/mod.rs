@@ -2,12 +2,15 @@
 //!
 //! Every program is one task that loops over items for ever. The words of an item in each column: *where* (position, slot
 //! and whether a token is wanted), *end* (the position that is not to be fed back any more), *scale* (the last norm's factor,
-//! f32), *share* (position divided by the columns, and the remainder), then the column's slice of the residual stream.
+//! f32), *share* (position divided by the columns, and the remainder), then the column's slice of the residual stream. Where
+//! items hold several tokens ([`chunk`]), position and share are the first token's, *end* has the number of the others in its high bits,
+//! and behind *share* come the scales of all tokens, then their slices.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod cache;
 pub(crate) mod choice;
+pub(crate) mod chunk;
 pub(crate) mod collective;
 pub(crate) mod embed;
 pub(crate) mod experts;
@@ -48,6 +51,8 @@ pub(crate) mod regs {
     pub(crate) const TOKENS: Reg = Reg(8);
     /// 1 / [`SCALE`] on roots of rows, f32.
     pub(crate) const UNSCALE: Reg = Reg(9);
+    /// Where items hold several tokens: elements of all their vectors, for the operation at hand.
+    pub(crate) const LEN: Reg = Reg(9);
     /// Work.
     pub(crate) const A: Reg = Reg(10);
     /// Work.
@@ -62,6 +67,12 @@ pub(crate) mod regs {
     pub(crate) const VOID: Reg = Reg(15);
     /// Parameter: this PE's column.
     pub(crate) const COLUMN: Reg = Reg(16);
+    /// Where items hold several tokens: how many this one has.
+    pub(crate) const TOKENS_HELD: Reg = Reg(17);
+    /// The one at work in a loop over them, from 0.
+    pub(crate) const TOKEN: Reg = Reg(18);
+    /// Tokens of the slot so far on this column, those of the chunk included, whether the cache still has them or not.
+    pub(crate) const TOKENS_SO_FAR: Reg = Reg(19);
     /// Parameter: first vocabulary entry of this row.
     pub(crate) const VOCAB: Reg = Reg(20);
     /// Parameters of the gather of the MLP's inner vector.
@@ -78,6 +89,10 @@ pub(crate) mod regs {
     pub(crate) const STALE: Reg = Reg(24);
     /// Byte offset of that token's score.
     pub(crate) const OLDEST: Reg = Reg(25);
+    /// Where items hold several tokens: the first of the chunk that this column keeps, if it is that long.
+    pub(crate) const FIRST_OWNED: Reg = Reg(24);
+    /// Tokens of the slot on this column before the chunk.
+    pub(crate) const BEFORE: Reg = Reg(25);
     /// Choices that have yet to come, before an expert is at work.
     pub(crate) const CHOICES: Reg = Reg(26);
     /// Byte offset of the expert at work among those of the row.
@@ -152,6 +167,8 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Formats {
     pub(crate) numerics: Numerics,
+    /// Tokens of an item.
+    pub(crate) chunk: chunk::Chunk,
 }
 
 /// A register as an f32 operand.

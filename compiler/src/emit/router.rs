@@ -25,13 +25,14 @@ pub(super) fn logits(asm: &mut Asm, pe: &Pe, local: usize, (block, mixture): (&B
     let (sums, shape) = (mem(layout.sums, &[1], acc), [n(own)]);
     if own > 0 {
         let (rows, stride) = (pe.hidden, at.router_stride);
-        let tile = TileAt { base: at.router, rows, columns: own, stride, offset: None };
+        let (base, step) = (at.router, rows);
+        let tile = TileAt { base, rows, columns: own, stride, step, offset: None };
         linear::multiply(asm, formats, tile, layout.input, layout.sums);
     }
     sum_norm(asm, pe, Norming::of_mlp(block));
     if pe.row.is_root() {
-        let hidden = pe.stage.tiling.dims.hidden;
-        linear::norm_factor(asm, layout.squares, hidden, block.mlp.norm.epsilon);
+        let hidden = (pe.stage.tiling.dims.hidden, block.mlp.norm.epsilon);
+        linear::norm_factor(asm, &layout.factors, layout.squares, hidden);
     }
     share_scale(asm, pe);
     if own > 0 {

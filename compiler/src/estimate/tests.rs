@@ -38,9 +38,11 @@ fn codes(
     options: &Options,
 ) -> Vec<Code> {
     let preset = presets::preset(presets::DEFAULT).expect("the default is a preset");
-    let machine = Machine { width: 64, height: 64, ..preset };
+    let mut machine = Machine { width: 64, height: 64, ..preset };
+    // Room for work vectors of several tokens on every cut.
+    machine.pe.sram_bytes = 256 * 1024;
     let (stage_width, stage_height, layers_per_stage) = cut;
-    let mapping = Mapping { stage_width, stage_height, layers_per_stage, ..Mapping::default() };
+    let mapping = Mapping { stage_width, stage_height, layers_per_stage, ..options.mapping };
     let options = Options { mapping, ..options.clone() };
     let estimate = check(graph, &machine, &options).expect("the graph can be lowered");
     let map = &DefectMap::of(&machine);
@@ -64,11 +66,13 @@ fn codes(
 }
 
 /// Formats and requests that make code longer.
-fn options() -> [Options; 3] {
+fn options() -> [Options; 4] {
     let wide = Numerics { weights: DType::F32, activations: DType::F32, accumulate: DType::F32 };
     let some = Options { contexts: vec![8], ..Options::default() };
     let many = Options { contexts: vec![40; 3], logits_to_host: true, ..some.clone() };
-    [Options { numerics: wide, ..some.clone() }, some, many]
+    let mapping = Mapping { prefill_chunk: 8, ..Mapping::default() };
+    let chunks = Options { mapping, ..some.clone() };
+    [Options { numerics: wide, ..some.clone() }, some, many, chunks]
 }
 
 /// The model's graph, changed, with as many layers as the longest stage has.

@@ -58,19 +58,36 @@ impl Estimate<'_> {
     /// Cycles that a new token and [`PROMPT_PER_NEW`] prompt tokens take, about: what a cut is judged by, so that both
     /// answers and prompts are fast.
     pub(crate) fn cycles(&self, cut: &Cut, timed: &Timed) -> u64 {
+        let [through, step] = self.item_cycles(cut, timed, 1);
+        if self.chunk.is_one() {
+            return through + PROMPT_PER_NEW * step;
+        }
+        let [_, step] = self.item_cycles(cut, timed, self.chunk.most);
+        through + PROMPT_PER_NEW * step / u64::from(self.chunk.most)
+    }
+
+    /// Cycles until the first token of an answer to the longest prompt, about.
+    pub(crate) fn first_token_cycles(&self, cut: &Cut, timed: &Timed) -> u64 {
+        let [through, step] = self.item_cycles(cut, timed, self.chunk.most.min(self.prompt));
+        let items = u64::from(self.prompt.div_ceil(self.chunk.most));
+        through + items.saturating_sub(1) * step
+    }
+
+    /// Cycles of an item of `tokens` tokens, about: through all stages, and until the next can follow.
+    fn item_cycles(&self, cut: &Cut, timed: &Timed, tokens: u32) -> [u64; 2] {
         let layers: Vec<u64> =
-            timed.kinds.iter().map(|kind| self.layer_cycles(cut, *kind)).collect();
+            timed.kinds.iter().map(|kind| self.layer_cycles(cut, *kind, tokens)).collect();
         let sum =
             |counts: &Vec<u64>| -> u64 { counts.iter().zip(&layers).map(|(n, c)| n * c).sum() };
         let slowest = timed.stages.iter().map(sum).max().unwrap_or(0);
-        let transfer = self.transfer_cycles(cut);
-        let token = sum(&timed.all) + self.head_cycles(cut) + transfer * u64::from(timed.count);
-        token + self.turn_cycles(cut, timed.count) + PROMPT_PER_NEW * (slowest + transfer)
+        let transfer = self.transfer_cycles(cut, tokens);
+        let through = sum(&timed.all) + self.head_cycles(cut) + transfer * u64::from(timed.count);
+        [through + self.turn_cycles(cut, timed.count), slowest + transfer]
     }
 
-    /// Cycles from one stage to the next: a column's slice to its port and from there down the column.
-    fn transfer_cycles(&self, cut: &Cut) -> u64 {
-        let slice = u64::from(self.dims.hidden.div_ceil(cut.width));
+    /// Cycles from one stage to the next: a column's slices to its port and from there down the column.
+    fn transfer_cycles(&self, cut: &Cut, tokens: u32) -> u64 {
+        let slice = u64::from(tokens * self.dims.hidden.div_ceil(cut.width));
         2 * slice + u64::from(cut.height) * self.machine.fabric.hop_cycles + 100
     }
 
@@ -90,7 +107,7 @@ impl Estimate<'_> {
     fn head_cycles(&self, cut: &Cut) -> u64 {
         let vocab = self.vocab.div_ceil(cut.height);
         let hidden = self.dims.hidden.div_ceil(cut.width);
-        self.multiply(hidden, vocab)
+        self.multiply(hidden, vocab, 1)
             + self.line(cut.width, vocab)
             + self.line(cut.height, 2)
             + 4 * u64::from(vocab)
@@ -102,49 +119,53 @@ impl Estimate<'_> {
     }
 
     /// Cycles of one layer: multiply-adds, chains and broadcasts, softmax, MLP.
-    fn layer_cycles(&self, cut: &Cut, (window, mlp): TimedKind) -> u64 {
+    fn layer_cycles(&self, cut: &Cut, (window, mlp): TimedKind, held: u32) -> u64 {
         let (w, h) = (cut.width, cut.height);
         let d = &self.dims;
         let hidden = d.hidden.div_ceil(w);
         let kv = (d.kv_heads * d.head_dim).div_ceil(h);
         let attended = (d.heads * d.head_dim).div_ceil(h);
-        let heads = d.heads.div_ceil(h.min(d.kv_heads));
+        let heads = held * d.heads.div_ceil(h.min(d.kv_heads));
         let usual = self.positions.div_ceil(2);
         let tokens = window.map_or(usual, |window| usual.min(window)).div_ceil(w).max(1);
         let rows_per_head = (h / d.kv_heads).max(1);
-        let mut layer = self.multiply(hidden, attended + 2 * kv) + self.multiply(attended, hidden);
-        layer += self.line(w, attended + 2 * kv);
-        layer += 2 * self.line(h, hidden) + self.line(w, heads) + self.line(w, attended);
+        let mut layer =
+            self.multiply(hidden, attended + 2 * kv, held) + self.multiply(attended, hidden, held);
+        layer += self.line(w, held * (attended + 2 * kv));
+        layer +=
+            2 * self.line(h, held * hidden) + self.line(w, heads) + self.line(w, held * attended);
         layer += self.line(rows_per_head, heads * tokens);
         layer +=
             22 * u64::from(heads * tokens) + 4 * u64::from(heads * tokens) * u64::from(kv.max(1));
-        layer + 400 + self.mlp_cycles(cut, mlp)
+        layer + 400 + self.mlp_cycles(cut, mlp, held)
     }
 
     /// Cycles of an MLP but for the sum along the columns. Of a mixture, the row of a chosen expert has as many chosen ones as
     /// when every choice is equally likely.
-    fn mlp_cycles(&self, cut: &Cut, dims: MlpDims) -> u64 {
+    fn mlp_cycles(&self, cut: &Cut, dims: MlpDims, held: u32) -> u64 {
         let tiling = MlpTiling { dims, height: cut.height };
-        let expert = self.expert_cycles(cut, &tiling);
-        let Some((experts, chosen)) = dims.routed else { return expert };
+        let Some((experts, chosen)) = dims.routed else {
+            return self.expert_cycles(cut, &tiling, held);
+        };
+        let expert = self.expert_cycles(cut, &tiling, 1);
         let others = (u64::from(chosen) - 1) * u64::from(tiling.max_experts() - 1);
         let experts_at_work = expert + expert * others / u64::from(experts - 1).max(1);
-        self.router_cycles(cut, &tiling) + experts_at_work
+        u64::from(held) * (self.router_cycles(cut, &tiling) + experts_at_work)
     }
 
     /// Cycles of one expert's layers on its rows.
-    fn expert_cycles(&self, cut: &Cut, tiling: &MlpTiling) -> u64 {
+    fn expert_cycles(&self, cut: &Cut, tiling: &MlpTiling, held: u32) -> u64 {
         let (w, hidden) = (cut.width, self.dims.hidden.div_ceil(cut.width));
         let inner = tiling.max_inner();
         let ups = tiling.dims.ups() * inner;
         let each = self.activation_cycles;
         let share = if deals_activation(inner, w, each) { inner.div_ceil(w) } else { inner };
-        let gather = if share < inner { self.line(w, inner) } else { 0 };
-        self.multiply(hidden, ups)
-            + self.line(w, ups)
-            + u64::from(each) * u64::from(share)
+        let gather = if share < inner { self.line(w, held * inner) } else { 0 };
+        self.multiply(hidden, ups, held)
+            + self.line(w, held * ups)
+            + u64::from(each) * u64::from(held * share)
             + gather
-            + self.multiply(inner, hidden)
+            + self.multiply(inner, hidden, held)
     }
 
     /// Cycles from a mixture's input to the choice: the logits, along rows and the column of their roots, a search for each of the
@@ -153,15 +174,15 @@ impl Estimate<'_> {
         let (experts, chosen) = tiling.dims.routed.unwrap_or_default();
         let cost = &self.machine.pe.cost;
         let search = cost.reduce_cycles * u64::from(experts) + cost.setup_reduce + 70;
-        self.multiply(self.dims.hidden.div_ceil(cut.width), tiling.logits().max())
+        self.multiply(self.dims.hidden.div_ceil(cut.width), tiling.logits().max(), 1)
             + self.line(cut.width, tiling.logits().max() + 1)
             + self.line(cut.height, experts.div_ceil(2) + 1)
             + search * u64::from(chosen)
     }
 
-    fn multiply(&self, rows: u32, columns: u32) -> u64 {
+    fn multiply(&self, rows: u32, columns: u32, held: u32) -> u64 {
         let cost = &self.machine.pe.cost;
-        let (rows, columns) = (u64::from(rows), u64::from(columns));
+        let (rows, columns) = (u64::from(held * rows), u64::from(columns));
         let wide = self.numerics.weights == DType::F32 || self.numerics.activations == DType::F32;
         let rate = if wide { cost.fmac_32 } else { cost.fmac_mixed };
         let setup = if wide { cost.setup_fmac_32 } else { cost.setup_fmac_16 };

@@ -1,6 +1,7 @@
 //! SRAM maps of the first and the last stage.
 
 use super::Bump;
+use crate::emit::chunk::Chunk;
 use crate::options::Numerics;
 
 /// The SRAM map of the embedding stage.
@@ -12,6 +13,8 @@ pub(crate) struct EmbedLayout {
     pub(crate) positions: u32,
     /// The row looked up, partial over rows of PEs, f32 `[hidden slice]`.
     pub(crate) x: u32,
+    /// Where items hold several tokens: the scales that go on with them, f32 `[token]`.
+    pub(crate) scales: u32,
     pub(crate) hidden_stride: u32,
     /// All bytes.
     pub(crate) bytes: u64,
@@ -23,15 +26,17 @@ impl EmbedLayout {
         hidden: u32,
         vocab: u32,
         positions: Option<u32>,
-        numerics: &Numerics,
+        (numerics, chunk): (&Numerics, Chunk),
     ) -> EmbedLayout {
         let mut b = Bump::default();
         let weight = numerics.weights.bytes();
         let mut rows = |rows: u32| b.take(u64::from(rows) * u64::from(hidden), weight);
         let table = rows(vocab.max(1));
         let positions = rows(positions.map_or(0, |rows| rows.max(1)));
-        let x = b.take(hidden.into(), 4);
-        EmbedLayout { table, positions, x, hidden_stride: hidden, bytes: b.next }
+        let x = b.take(u64::from(chunk.most) * u64::from(hidden), 4);
+        let scalar = if chunk.is_one() { 0 } else { chunk.most.into() };
+        let scales = b.take(scalar, 4);
+        EmbedLayout { table, positions, x, scales, hidden_stride: hidden, bytes: b.next }
     }
 }
 
