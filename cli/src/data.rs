@@ -1,6 +1,6 @@
 //! Runs without data: what goes with them, and what does not.
 
-use crate::args::{Data, RunArgs};
+use crate::args::{Data, Fold, RunArgs};
 use crate::requests::Request;
 use anyhow::{Result, bail};
 use models::ModelDir;
@@ -36,6 +36,17 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<sim_core::Data> {
         bail!("{option} needs data: with --data none {reason}");
     }
     Ok(sim_core::Data::None { seed: sampling.seed.unwrap_or(0) })
+}
+
+/// Whether the run is to be folded.
+///
+/// # Errors
+/// Folding is asked for where there is data.
+pub(crate) fn folds(args: &RunArgs, data: sim_core::Data) -> Result<bool> {
+    if data.is_full() && args.fold == Some(Fold::On) {
+        bail!("--fold on: stages with data do not behave alike; run with --data none");
+    }
+    Ok(!data.is_full() && args.fold != Some(Fold::Off))
 }
 
 /// Opens the model; without data its weights are not looked at, if there are any.

@@ -59,6 +59,8 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
 /// A checked command: what to run, and on what.
 struct Job {
     data: sim_core::Data,
+    /// Stages that behave alike are to be simulated once.
+    fold: bool,
     settings: Settings,
     model: ModelDir,
     tokenizer: Option<Tokenizer>,
@@ -72,6 +74,7 @@ struct Job {
 impl Job {
     fn read(args: &RunArgs) -> anyhow::Result<Job> {
         let data = data::resolve(args)?;
+        let fold = data::folds(args, data)?;
         let settings = Settings::resolve(&args.wafer)?;
         let model = data::open(args, data)?;
         if !args.quiet {
@@ -96,7 +99,7 @@ impl Job {
         let requests = data::replicate(requests, args.streams.get());
         let tokenizer = tokenizer.filter(|_| data.is_full()); // Without data there will be no text.
         let chat_date = chat.map(|chat| chat.date);
-        Ok(Job { data, settings, model, tokenizer, requests, stops, sampling, chat_date })
+        Ok(Job { data, fold, settings, model, tokenizer, requests, stops, sampling, chat_date })
     }
 
     /// How answers are made, and where they end.
@@ -130,6 +133,8 @@ impl Job {
             data: self.data,
             limit,
             threads: args.host.threads(),
+            fold: self.fold,
+            quiet: args.quiet,
             progress,
         };
         progress.say("simulating");
@@ -187,8 +192,9 @@ impl Job {
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
         let (threads, quiet) = (args.host.threads(), args.quiet);
         let rules = &self.rules();
-        let data = self.data;
-        let ran = Ran { graph, weights, data, settings, requests, rules, compiled, threads, quiet };
+        let (data, fold) = (self.data, self.fold);
+        let ran =
+            Ran { graph, weights, data, settings, requests, rules, compiled, threads, fold, quiet };
         let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
@@ -203,13 +209,13 @@ impl Job {
     ) -> anyhow::Result<RunReport> {
         let machine = &self.settings.machine;
         let graph = self.model.graph();
-        let state = &finished.outcome.state;
+        let tally = &finished.tally;
         let requests = self.requests.iter().zip(&finished.answers);
         let requests = requests
             .map(|(request, answer)| self.request_entry(request, answer))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let latencies: Vec<Latency> = requests.iter().map(|r| r.latency.clone()).collect();
-        let hops = state.wavelet_hops();
+        let hops = tally.wavelet_hops;
         let context_max = u64::from(compiled.plan.longest_context);
         Ok(RunReport {
             schema: traces::SCHEMA,
@@ -229,6 +235,7 @@ impl Job {
                     sim_core::Data::Full => None,
                     sim_core::Data::None { seed } => Some(seed),
                 },
+                fold: if tally.folding.is_some() { "on" } else { "off" },
                 streams: args.streams.get(),
                 sampling: sampling::entry(self.sampling.as_ref()),
                 stop_strings: self.stops.texts().to_vec(),
@@ -239,12 +246,13 @@ impl Job {
             throughput_tokens_per_s: traces::throughput_tokens_per_s(machine, &latencies),
             resources: Resources::of(&compiled.image, context_max),
             defects: None,
+            folding: tally.folding,
             counters: Counters {
                 wavelet_hops: hops,
-                instructions: state.instructions(),
-                pe_cycles: state.pe_cycles().into(),
+                instructions: tally.instructions,
+                pe_cycles: tally.pe_cycles.into(),
             },
-            digest: finished.outcome.digest(),
+            digest: tally.digest.clone(),
             host: HostFacts {
                 seconds: started.elapsed().as_secs_f64(),
                 events: None,

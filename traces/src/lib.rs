@@ -21,7 +21,7 @@ pub use exec::{
 };
 pub use metrics::{Latency, throughput_tokens_per_s};
 pub use report::{
-    Counters, ExpertsEntry, HostFacts, MachineEntry, ModelEntry, Output, PeCycleEntry,
-    RequestEntry, RunReport, SCHEMA, Settings, Stop,
+    Counters, ExpertsEntry, FoldingEntry, HostFacts, MachineEntry, ModelEntry, Output,
+    PeCycleEntry, RequestEntry, RunReport, SCHEMA, Settings, Stop,
 };
 pub use resources::Resources;
