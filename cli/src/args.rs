@@ -52,7 +52,7 @@ pub(crate) struct RunArgs {
     /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none), for which no weights are needed
     #[arg(long, value_enum, default_value_t = Data::Full)]
     pub(crate) data: Data,
-    /// Whether stages that behave alike are simulated once, with the same cycles and counters [default: on with --data none]
+    /// Whether stages that behave alike are simulated once, with the same cycles and counters [default: on with --data none for one request with fewer prompt tokens than new ones]
     #[arg(long, value_enum)]
     pub(crate) fold: Option<Fold>,
     /// The KV cache holds P positions already, unpaid; with --data none

@@ -42,11 +42,15 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<sim_core::Data> {
 ///
 /// # Errors
 /// Folding is asked for where there is data.
-pub(crate) fn folds(args: &RunArgs, data: sim_core::Data) -> Result<bool> {
+pub(crate) fn folds(args: &RunArgs, data: sim_core::Data, requests: &[Request]) -> Result<bool> {
     if data.is_full() && args.fold == Some(Fold::On) {
         bail!("--fold on: stages with data do not behave alike; run with --data none");
     }
-    Ok(!data.is_full() && args.fold != Some(Fold::Off))
+    Ok(match args.fold {
+        Some(fold) => fold == Fold::On,
+        // Prompt tokens, and requests beside one another, follow one another without a rest, so that each stage has times of its own.
+        None => !data.is_full() && matches!(requests, [one] if one.prompt.len() < one.max_new),
+    })
 }
 
 /// Opens the model; without data its weights are not looked at, if there are any.

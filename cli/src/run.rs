@@ -74,7 +74,6 @@ struct Job {
 impl Job {
     fn read(args: &RunArgs) -> anyhow::Result<Job> {
         let data = data::resolve(args)?;
-        let fold = data::folds(args, data)?;
         let settings = Settings::resolve(&args.wafer)?;
         let model = data::open(args, data)?;
         if !args.quiet {
@@ -97,6 +96,7 @@ impl Job {
         let start = args.start_position;
         let requests = requests::resolve(&model, tokenizer.as_ref(), prompts, new, start)?;
         let requests = data::replicate(requests, args.streams.get());
+        let fold = data::folds(args, data, &requests)?;
         let tokenizer = tokenizer.filter(|_| data.is_full()); // Without data there will be no text.
         let chat_date = chat.map(|chat| chat.date);
         Ok(Job { data, fold, settings, model, tokenizer, requests, stops, sampling, chat_date })

@@ -76,7 +76,11 @@ impl Tally {
             instructions: folded.totals.pes.instructions,
             pe_cycles: folded.totals.pes.cycles,
             digest: folded.digest,
-            folding: Some(FoldingEntry { stages: folded.stages, simulated: folded.simulated }),
+            folding: Some(FoldingEntry {
+                stages: folded.stages,
+                simulated: folded.simulated,
+                instructions_simulated: folded.instructions_simulated,
+            }),
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct FoldingEntry {
     pub stages: usize,
     /// Stages that were simulated, all the time or for a time; the others were replayed.
     pub simulated: usize,
+    /// Instructions that were simulated; [`Counters::instructions`] counts those that were replayed, too.
+    pub instructions_simulated: u64,
 }
 
 /// The machine of a run.

@@ -71,6 +71,8 @@ pub(super) struct Memory {
     kept: Vec<usize>,
     /// Cycles after which nothing remembers what was.
     forgets: u64,
+    /// Instructions that were simulated in segments that have ended, and again.
+    pub(super) simulated: u64,
 }
 
 /// Cycles after which no FIFO, link or PE of a machine remembers that something happened.
@@ -95,6 +97,7 @@ impl Memory {
             segments: Vec::new(),
             kept: Vec::new(),
             forgets,
+            simulated: 0,
         };
         let shared = !memory.is_alone();
         let first = shared.then(|| snapshot.clone());
@@ -170,7 +173,9 @@ impl Memory {
             from = before;
             snapshot.counted(time)
         });
-        counted.collect()
+        let counted: Vec<Totals> = counted.collect();
+        self.simulated += counted.last().map_or(0, |last| last.pes.instructions);
+        counted
     }
 
     /// The machine at a rest, to go on from it.
@@ -179,8 +184,9 @@ impl Memory {
             let after = self.rests[rest].after.expect("the beginning is kept");
             let mut snapshot = self.snapshot(self.segments[after].rest);
             let segment = &self.segments[after];
-            let time = segment.end.expect("it led to a rest").time;
+            let End { time, counted, .. } = segment.end.expect("it led to a rest");
             snapshot.replay(&segment.arrivals, time, &mut Vec::new());
+            self.simulated += counted.pes.instructions;
             snapshot.rebase(time);
             self.keep(rest, snapshot);
         }
@@ -211,6 +217,7 @@ impl Memory {
         let before = snapshot.counted(time - 1);
         let counted = snapshot.counted(time);
         let cycle = counted.since(&before);
+        self.simulated += counted.pes.instructions;
         snapshot.rebase(time);
         let name = snapshot.engine.rest_name();
         let known = name.and_then(|name| self.names.get(&name).copied());

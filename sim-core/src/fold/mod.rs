@@ -32,6 +32,8 @@ pub struct Folded {
     pub stages: usize,
     /// Stages that were simulated, all the time or for a time.
     pub simulated: usize,
+    /// Instructions that were simulated, on the whole wafer and more than once where a simulation was taken up again.
+    pub instructions_simulated: u64,
     /// Hash of the stop cycle and of the counters of each stage and of the rest.
     pub digest: String,
 }

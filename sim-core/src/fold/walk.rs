@@ -242,6 +242,7 @@ impl Walk {
             totals,
             stages: stages.len(),
             simulated: stages.iter().filter(|walker| walker.simulated).count(),
+            instructions_simulated: self.memories.iter().map(|memory| memory.simulated).sum(),
             digest: hash.finalize().to_hex()[..32].to_string(),
         }
     }
@@ -259,6 +260,7 @@ impl Walk {
                 Place::Leads { segment, begun } => {
                     let live = memory.segments[segment].live.as_mut().expect("it is led");
                     counts[at] = live.counted(now - begun);
+                    memory.simulated += counts[at].pes.instructions;
                 }
                 Place::Follows { segment, begun, .. } => {
                     following.push((walker.cell.class, segment, now - begun, at));
