@@ -54,6 +54,9 @@ pub(crate) struct RunArgs {
     /// Whether wavelets and SRAM carry values (full), or only timing is simulated (none), for which no weights are needed
     #[arg(long, value_enum, default_value_t = Data::Full)]
     pub(crate) data: Data,
+    /// Whether stages that behave alike are simulated once, with the same cycles and counters [default: on with --data none for one request with fewer prompt tokens than new ones]
+    #[arg(long, value_enum)]
+    pub(crate) fold: Option<Fold>,
     /// The KV cache holds P positions already, unpaid; with --data none
     #[arg(long, value_name = "P", default_value_t = 0)]
     pub(crate) start_position: u32,
@@ -294,6 +297,15 @@ pub(crate) enum Attribute {
     Off,
     /// There is where the run moved few wavelets
     Auto,
+}
+
+/// Whether runs are folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Fold {
+    /// Stages that behave alike are simulated once
+    On,
+    /// Every stage is simulated
+    Off,
 }
 
 /// Forms of an image that can be printed.

@@ -1,6 +1,6 @@
 //! Runs without data: what goes with them, and what does not.
 
-use crate::args::{Data, RunArgs};
+use crate::args::{Data, Fold, RunArgs};
 use crate::requests::Request;
 use anyhow::{Result, bail};
 use models::ModelDir;
@@ -36,6 +36,21 @@ pub(crate) fn resolve(args: &RunArgs) -> Result<sim_core::Data> {
         bail!("{option} needs data: with --data none {reason}");
     }
     Ok(sim_core::Data::None { seed: sampling.seed.unwrap_or(0) })
+}
+
+/// Whether the run is to be folded.
+///
+/// # Errors
+/// Folding is asked for where there is data.
+pub(crate) fn folds(args: &RunArgs, data: sim_core::Data, requests: &[Request]) -> Result<bool> {
+    if data.is_full() && args.fold == Some(Fold::On) {
+        bail!("--fold on: stages with data do not behave alike; run with --data none");
+    }
+    Ok(match args.fold {
+        Some(fold) => fold == Fold::On,
+        // Prompt tokens, and requests beside one another, follow one another without a rest, so that each stage has times of its own.
+        None => !data.is_full() && matches!(requests, [one] if one.prompt.len() < one.max_new),
+    })
 }
 
 /// Opens the model; without data its weights are not looked at, if there are any.

@@ -39,6 +39,7 @@ pub(crate) struct Ran<'a> {
     pub(crate) rules: &'a Rules<'a>,
     pub(crate) compiled: &'a Compiled,
     pub(crate) threads: NonZeroUsize,
+    pub(crate) fold: bool,
     pub(crate) quiet: bool,
 }
 
@@ -85,6 +86,8 @@ impl Ran<'_> {
             data: self.data,
             limit,
             threads: self.threads,
+            fold: self.fold,
+            quiet: true,
             progress,
         };
         let finished = session.simulate(&mut compiled, &mut |_, _, _| Ok(()), None)?;

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     let check = weights.filter(|_| args.check_reference);
     let check = check.map(|weights| job.check(weights, &finished, taps.as_ref()));
     let defects = job.defects(args, (weights, &compiled), &finished, &progress)?;
-    let is_due = attribution::is_due(args.attribution, finished.outcome.state.wavelet_hops());
+    let is_due = attribution::is_due(args.attribution, finished.tally.wavelet_hops);
     let attribution = if is_due {
         progress.say("looking where the cycles went");
         job.attribute(&mut compiled, &finished)
@@ -67,6 +67,8 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
 /// A checked command: what to run, and on what.
 pub(crate) struct Job {
     pub(crate) data: sim_core::Data,
+    /// Stages that behave alike are to be simulated once.
+    fold: bool,
     pub(crate) settings: Settings,
     pub(crate) model: ModelDir,
     tokenizer: Option<Tokenizer>,
@@ -106,9 +108,10 @@ impl Job {
         let start = args.start_position;
         let requests = requests::resolve(&model, tokenizer.as_ref(), prompts, new, start)?;
         let requests = data::replicate(requests, args.streams.get());
+        let fold = data::folds(args, data, &requests)?;
         let tokenizer = tokenizer.filter(|_| data.is_full()); // Without data there will be no text.
         let chat_date = chat.map(|chat| chat.date);
-        Ok(Job { data, settings, model, tokenizer, requests, stops, sampling, chat_date })
+        Ok(Job { data, fold, settings, model, tokenizer, requests, stops, sampling, chat_date })
     }
 
     /// Places the model for the requests.
@@ -156,6 +159,8 @@ impl Job {
             data: self.data,
             limit,
             threads: args.host.threads(),
+            fold: self.fold,
+            quiet: args.quiet,
             progress,
         };
         progress.say("simulating");
@@ -213,8 +218,9 @@ impl Job {
         let (graph, settings, requests) = (self.model.graph(), &self.settings, &self.requests);
         let (threads, quiet) = (args.host.threads(), args.quiet);
         let rules = &self.rules();
-        let data = self.data;
-        let ran = Ran { graph, weights, data, settings, requests, rules, compiled, threads, quiet };
+        let (data, fold) = (self.data, self.fold);
+        let ran =
+            Ran { graph, weights, data, settings, requests, rules, compiled, threads, fold, quiet };
         let healthy = ran.compare(&finished.answers[0], progress)?;
         Ok(Some(DefectsEntry { healthy, ..counted }))
     }
@@ -267,13 +273,13 @@ impl Job {
     ) -> anyhow::Result<RunReport> {
         let machine = &self.settings.machine;
         let (graph, weights) = (self.model.graph(), self.model.weights());
-        let state = &finished.outcome.state;
+        let tally = &finished.tally;
         let requests = self.requests.iter().zip(&finished.answers);
         let requests = requests
             .map(|(request, answer)| self.request_entry(request, answer))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let latencies: Vec<Latency> = requests.iter().map(|r| r.latency.clone()).collect();
-        let hops = state.wavelet_hops();
+        let hops = tally.wavelet_hops;
         let context_max = u64::from(compiled.plan.longest_context);
         Ok(RunReport {
             schema: traces::SCHEMA,
@@ -293,6 +299,7 @@ impl Job {
                     sim_core::Data::Full => None,
                     sim_core::Data::None { seed } => Some(seed),
                 },
+                fold: if tally.folding.is_some() { "on" } else { "off" },
                 streams: args.streams.get(),
                 sampling: sampling::entry(self.sampling.as_ref()),
                 stop_strings: self.stops.texts().to_vec(),
@@ -305,12 +312,13 @@ impl Job {
             bound: self.bound(compiled, &latencies[0])?,
             resources: Resources::of(&compiled.image, context_max),
             defects: None,
+            folding: tally.folding,
             counters: Counters {
                 wavelet_hops: hops,
-                instructions: state.instructions(),
-                pe_cycles: state.pe_cycles().into(),
+                instructions: tally.instructions,
+                pe_cycles: tally.pe_cycles.into(),
             },
-            digest: finished.outcome.digest(),
+            digest: tally.digest.clone(),
             host: HostFacts {
                 seconds: started.elapsed().as_secs_f64(),
                 events: None,

@@ -1,7 +1,7 @@
 //! One simulation: a compiled model, what the host sends, and the tokens that come back.
 
 use crate::attribution::Recorder;
-use crate::failure::Failure;
+use crate::failure::{Failure, note};
 use crate::misbehaviour::Misbehaviour;
 use crate::progress::Progress;
 use crate::receiver::{Answer, Listener, Receiver, Rules};
@@ -12,9 +12,11 @@ use compiler::{Compiled, Options};
 use fabric::{HostPlan, HostWord, Machine, WaferImage};
 use models::{DecoderGraph, Weights};
 use pe_isa::{Cycle, DType};
-use sim_core::{Data, HostScript, HostWavelet, NoObserver, Outcome, engine};
+use sim_core::fold::{self, Ended, Folded, Unfolded};
+use sim_core::{Data, HostScript, HostWavelet, NoObserver, Outcome, PeCycles, engine};
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
+use traces::FoldingEntry;
 use traces::attribution::Sent;
 
 /// Places the model for requests of these numbers of positions, the longest prompt of which has so many tokens (0 if that is not
@@ -43,14 +45,50 @@ pub(crate) fn place(
 pub(crate) struct Finished {
     /// One per request.
     pub(crate) answers: Vec<Answer>,
-    /// The machine at the end.
-    pub(crate) outcome: Outcome,
+    /// What the wafer has done.
+    pub(crate) tally: Tally,
     /// Wall-clock time of the engine.
     pub(crate) engine_time: Duration,
     /// Threads that simulated.
     pub(crate) threads: usize,
     /// What the host sent.
     pub(crate) sent: Sent,
+}
+
+/// What the wafer has done by the end of a run.
+pub(crate) struct Tally {
+    pub(crate) wavelet_hops: u64,
+    pub(crate) instructions: u64,
+    pub(crate) pe_cycles: PeCycles,
+    pub(crate) digest: String,
+    /// Stages of a folded run, all and those simulated.
+    pub(crate) folding: Option<FoldingEntry>,
+}
+
+impl Tally {
+    fn of(outcome: &Outcome) -> Tally {
+        Tally {
+            wavelet_hops: outcome.state.wavelet_hops(),
+            instructions: outcome.state.instructions(),
+            pe_cycles: outcome.state.pe_cycles(),
+            digest: outcome.digest(),
+            folding: None,
+        }
+    }
+
+    fn of_folded(folded: Folded) -> Tally {
+        Tally {
+            wavelet_hops: folded.totals.wavelet_hops(),
+            instructions: folded.totals.pes.instructions,
+            pe_cycles: folded.totals.pes.cycles,
+            digest: folded.digest,
+            folding: Some(FoldingEntry {
+                stages: folded.stages,
+                simulated: folded.simulated,
+                instructions_simulated: folded.instructions_simulated,
+            }),
+        }
+    }
 }
 
 /// What a simulation needs beside the compiled model.
@@ -60,6 +98,10 @@ pub(crate) struct Session<'a> {
     pub(crate) data: Data,
     pub(crate) limit: Cycle,
     pub(crate) threads: NonZeroUsize,
+    /// Stages that behave alike are to be simulated once.
+    pub(crate) fold: bool,
+    /// No notes.
+    pub(crate) quiet: bool,
     pub(crate) progress: &'a Progress,
 }
 
@@ -83,9 +125,19 @@ impl Session<'_> {
         let started = Instant::now();
         let (how, limit) = ((self.data, self.threads), self.limit);
         let mut host = Recorder::new(&mut receiver, script.clone());
-        let (outcome, threads) = match taps {
-            Some(taps) => engine::run_for(image, how, &script, &mut host, limit, taps),
-            None => engine::run_for(image, how, &script, &mut host, limit, &mut NoObserver),
+        let (ended, threads) = match taps {
+            Some(taps) => whole(engine::run_for(image, how, &script, &mut host, limit, taps)),
+            None if self.fold => match fold::run_for(image, how, &script, &mut host, limit) {
+                Ended::Folded(folded) => (Err(folded), 1),
+                Ended::Whole(outcome, threads, why) => {
+                    self.note_unfolded(why);
+                    (Ok(outcome), threads)
+                }
+            },
+            None => {
+                let nobody = &mut NoObserver;
+                whole(engine::run_for(image, how, &script, &mut host, limit, nobody))
+            }
         };
         let (engine_time, sent) = (started.elapsed(), host.end());
         receiver.failure.map_or(Ok(()), Err)?;
@@ -94,6 +146,7 @@ impl Session<'_> {
             let tokens: usize = answers.iter().map(|a| a.ids.len()).sum();
             let wanted: usize = self.requests.iter().map(|r| r.max_new).sum();
             let so_far = format!("after {tokens} of {wanted} new tokens");
+            let Ok(outcome) = ended else { unreachable!("the host ends a folded run") };
             let misbehaviour = Misbehaviour {
                 image,
                 outcome: &outcome,
@@ -103,8 +156,20 @@ impl Session<'_> {
             };
             return Err(Failure::Program(misbehaviour.describe()));
         }
-        Ok(Finished { answers, outcome, engine_time, threads, sent })
+        let tally = ended.map_or_else(Tally::of_folded, |outcome| Tally::of(&outcome));
+        Ok(Finished { answers, tally, engine_time, threads, sent })
     }
+
+    fn note_unfolded(&self, why: Unfolded) {
+        if !self.quiet && why != Unfolded::NothingAlike {
+            self.progress.suspend(|| note(&format!("every stage was simulated: {why}")));
+        }
+    }
+}
+
+/// A run that was not folded.
+fn whole((outcome, threads): (Outcome, usize)) -> (Result<Outcome, Folded>, usize) {
+    (Ok(outcome), threads)
 }
 
 /// What the host does to get the answers of all requests. Wavelet `n` of each port stands at the edge

@@ -3,6 +3,7 @@
 //! * [`oracle`]: executes the contract literally; slow and obvious.
 //! * [`engine`]: the same contract, event-driven.
 //! * [`cycles`]: what each cycle of a PE was spent on.
+//! * [`fold`]: stages that behave alike simulated once.
 //! * [`deadlock`]: why a run came to a halt, in words.
 //! * [`observe`]: what can be seen of a run while it goes on.
 //! * [`run`]: what goes in and what comes out of either.
@@ -14,6 +15,7 @@
 pub mod cycles;
 pub mod deadlock;
 pub mod engine;
+pub mod fold;
 pub mod observe;
 pub mod oracle;
 pub mod run;

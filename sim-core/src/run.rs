@@ -3,6 +3,7 @@
 use crate::cycles::PeCycles;
 use fabric::{Machine, PeIdx, Port, WaferImage};
 use pe_isa::{Color, Cycle, Cycles, Fault, REGISTERS};
+use std::ops::AddAssign;
 
 /// Whether a run is with data (contract rule D-1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -202,6 +203,18 @@ pub struct PeCounters {
     pub wavelets_out: u64,
     /// What its cycles went to; no part of the digest.
     pub cycles: PeCycles,
+}
+
+impl AddAssign for PeCounters {
+    fn add_assign(&mut self, other: PeCounters) {
+        self.instructions += other.instructions;
+        self.fabric_steps += other.fabric_steps;
+        self.busy_cycles += other.busy_cycles;
+        self.launches += other.launches;
+        self.wavelets_in += other.wavelets_in;
+        self.wavelets_out += other.wavelets_out;
+        self.cycles += other.cycles;
+    }
 }
 
 /// The machine when a run has stopped.

@@ -26,7 +26,7 @@ pub use exec::{
 };
 pub use metrics::{Latency, throughput_tokens_per_s};
 pub use report::{
-    BoundEntry, Counters, ExpertsEntry, HostFacts, MachineEntry, ModelEntry, Output, PeCycleEntry,
-    RequestEntry, RunReport, SCHEMA, Settings, Stop,
+    BoundEntry, Counters, ExpertsEntry, FoldingEntry, HostFacts, MachineEntry, ModelEntry, Output,
+    PeCycleEntry, RequestEntry, RunReport, SCHEMA, Settings, Stop,
 };
 pub use resources::Resources;

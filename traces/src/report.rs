@@ -42,13 +42,28 @@ pub struct RunReport {
     /// What its defects cost; absent on a wafer that has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub defects: Option<DefectsEntry>,
+    /// How many stages were simulated for all; absent where each was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folding: Option<FoldingEntry>,
     /// What happened on the wafer, over all tiles.
     pub counters: Counters,
     /// Hash of the machine's state when the run stopped: the cycle, and of every tile SRAM,
-    /// registers and counters; without data there is no SRAM, and it says which registers are void.
+    /// registers and counters; without data there is no SRAM, and it says which registers are void. Of a folded run, of the
+    /// cycle and of the counters of each stage.
     pub digest: String,
     /// Facts about the computer that simulated.
     pub host: HostFacts,
+}
+
+/// What was simulated of a folded run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct FoldingEntry {
+    /// Stages of the model.
+    pub stages: usize,
+    /// Stages that were simulated, all the time or for a time; the others were replayed.
+    pub simulated: usize,
+    /// Instructions that were simulated; [`Counters::instructions`] counts those that were replayed, too.
+    pub instructions_simulated: u64,
 }
 
 /// The machine of a run.
@@ -120,7 +135,7 @@ pub struct Settings {
     /// Of what is drawn without data; absent with data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_seed: Option<u64>,
-    /// `off`: every stage is simulated.
+    /// `on`: stages that behave alike were simulated once, see [`RunReport::folding`]; `off`: every stage was.
     pub fold: &'static str,
     /// Number formats.
     pub numerics: serde_json::Value,
@@ -306,6 +321,7 @@ mod tests {
             }],
             resources: Resources::of(&fabric::WaferImage::empty(machine), 512),
             defects: None,
+            folding: None,
             counters: Counters {
                 wavelet_hops: 1,
                 instructions: 2,

@@ -97,6 +97,8 @@ impl<'a> Bench<'a> {
             data: self.data,
             limit: session::generous_limit(graph, &compiled.image, total),
             threads: NonZeroUsize::MIN,
+            fold: false,
+            quiet: true,
             progress: &Progress::start("", true),
         };
         let finished = session.simulate(&mut compiled, &mut |_, _, _| Ok(()), None)?;

@@ -23,13 +23,13 @@ pub(super) struct Beyond {
 /// What one domain tells another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Message {
-    to: Beyond,
-    what: Crossing,
+    pub(super) to: Beyond,
+    pub(super) what: Crossing,
 }
 
 /// What has crossed an edge.
-#[derive(Debug, Clone, Copy)]
-enum Crossing {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Crossing {
     /// A wavelet was sent into the FIFO.
     Wavelet { payload: u32, marks: Marks },
     /// The head of the FIFO, a proxy, has left.
@@ -50,7 +50,7 @@ impl Net {
         self.outbox.push(Message { to, what: Crossing::Credit });
     }
 
-    fn receive(&mut self, message: &Message) {
+    pub(super) fn receive(&mut self, message: &Message) {
         let fifo = message.to.fifo;
         match message.what {
             Crossing::Wavelet { payload, marks } => {
@@ -97,7 +97,7 @@ fn exchange_among(domains: &mut [Domain], now: u64) {
 
 impl Domain {
     /// Takes in a message of cycle `now`, all of whose visits are over.
-    fn receive(&mut self, message: &Message, now: u64) {
+    pub(super) fn receive(&mut self, message: &Message, now: u64) {
         if self.next != now {
             // Perhaps it had nothing to do until now. Either way, it must look ahead again.
             self.net.now = now;

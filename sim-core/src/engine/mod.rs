@@ -15,6 +15,7 @@
 
 mod account;
 mod agenda;
+mod border;
 mod code;
 mod domain;
 mod edge;
@@ -39,6 +40,8 @@ use crate::observe::{NoObserver, Observer};
 use crate::run::{
     Answers, Data, FinalState, Host, HostScript, Outcome, PeCounters, StopReason, Verdict,
 };
+pub use border::Totals;
+pub(crate) use border::{Border, Crossed, Gateway};
 use code::{Code, Constants};
 use domain::Domain;
 use elaborate::Cut;
@@ -46,7 +49,7 @@ use fabric::{PeIdx, WaferImage};
 use flow::{Ended, Flow};
 use pe::Trap;
 use pe_isa::{Cycle, Reg};
-use replay::Replayed;
+pub(crate) use replay::Replayed;
 use std::num::NonZeroUsize;
 use threads::Threads;
 use wheel::Actor;
@@ -120,6 +123,8 @@ struct Layout {
     idle_params: Vec<(usize, Reg, u32)>,
     /// The state is larger than the host's caches, so that asking for it ahead pays.
     spread: bool,
+    /// The FIFO of each way over the border of a cell (`border`): proxies of outlets, then inlets.
+    ways: Vec<u32>,
 }
 
 /// An image, elaborated and ready to run once. Clone it to run it again.
@@ -167,7 +172,7 @@ impl Engine {
     }
 
     fn cut(image: &WaferImage, data: Data, cut: Cut<'_>, threads: usize) -> Engine {
-        let (layout, domains) = elaborate::elaborate(image, data, cut);
+        let (layout, domains) = elaborate::elaborate(image, data, cut, None);
         let threads = Threads::new(threads, domains.len());
         let host_latency = image.machine.host_latency_cycles();
         Engine { layout, domains, threads, host_latency, data, now: 0, started: false }

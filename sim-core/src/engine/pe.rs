@@ -7,9 +7,10 @@ use super::watch::Noted;
 use crate::observe::Observer;
 use crate::run::PeCounters;
 use fabric::PeIdx;
-use pe_isa::semantics::Issued;
+use pe_isa::semantics::{Issued, Place};
 use pe_isa::void::Draws;
 use pe_isa::{Cycle, Fault, Instr, OnDone, PeMemory, TaskId};
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 
 /// No queue.
@@ -122,6 +123,17 @@ pub(super) struct Trap {
     pub(super) fault: Fault,
 }
 
+fn hash_place(place: &Place, to: &mut impl Hasher) {
+    std::mem::discriminant(place).hash(to);
+    match *place {
+        Place::None => (),
+        Place::Mem { base, strides, dtype } => (base, strides, dtype).hash(to),
+        Place::Reg(reg, dtype) => (reg, dtype).hash(to),
+        Place::Imm(bits, dtype) => (bits, dtype).hash(to),
+        Place::Fabric(dtype) => dtype.hash(to),
+    }
+}
+
 /// The bits that are set, ascending.
 #[inline]
 pub(super) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
@@ -135,6 +147,20 @@ pub(super) fn bits(mut set: u64) -> impl Iterator<Item = usize> {
 }
 
 impl Pe {
+    /// Everything that decides what it does when it is at rest, but times and what it has drawn.
+    pub(super) fn hash_state(&self, memory: &[u32], to: &mut impl Hasher) {
+        let mode = (self.cursor, self.task, self.pc, self.behind);
+        (mode, self.activated, self.blocked, self.running, self.ending, self.void).hash(to);
+        memory[self.memory.regs()].hash(to);
+        memory[self.memory.sram()].hash(to);
+        for thread in bits(self.running | self.ending) {
+            let op = self.ops[thread].as_ref().expect("an operation");
+            (op.issued.op, op.issued.extents, op.next, op.lanes, op.step_cycles, op.pc).hash(to);
+            [op.issued.dst, op.issued.a, op.issued.b].iter().for_each(|p| hash_place(p, to));
+            (op.a, op.b, op.dst, op.done).hash(to);
+        }
+    }
+
     /// A visit: all that this PE decides in the current cycle. Decisions read the state at the
     /// start of the cycle (rule T-1): what a step or a discard takes from a queue shows its next
     /// head one cycle later, and a launch writes its register after the step has read its own.

@@ -4,7 +4,7 @@ use crate::run::{Answers, Host, Verdict};
 use pe_isa::Cycle;
 
 /// A host that is not told again what it has been told: what it did then is repeated.
-pub(super) struct Replayed<'a, H: ?Sized> {
+pub(crate) struct Replayed<'a, H: ?Sized> {
     host: &'a mut H,
     /// Wavelets that it has heard of, and how many of them are to be passed over.
     heard: usize,
@@ -14,7 +14,7 @@ pub(super) struct Replayed<'a, H: ?Sized> {
 }
 
 impl<'a, H: Host + ?Sized> Replayed<'a, H> {
-    pub(super) fn new(host: &'a mut H) -> Replayed<'a, H> {
+    pub(crate) fn new(host: &'a mut H) -> Replayed<'a, H> {
         Replayed {
             host,
             heard: 0,
@@ -24,7 +24,7 @@ impl<'a, H: Host + ?Sized> Replayed<'a, H> {
     }
 
     /// The run begins again.
-    pub(super) fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         self.again = self.heard;
     }
 }

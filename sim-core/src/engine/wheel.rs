@@ -61,6 +61,11 @@ impl Actor {
     }
 
     #[inline]
+    /// Kind and index in one number.
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
     pub(super) fn kind(self) -> Kind {
         let at = self.0 & ((1 << Actor::BITS) - 1);
         match self.0 >> Actor::BITS {

@@ -5,6 +5,7 @@ mod routes;
 
 pub(super) use numbers::Cut;
 
+use crate::engine::border::Border;
 use crate::engine::code::{Code, Constants};
 use crate::engine::domain::Domain;
 use crate::engine::edge::{self, Beyond};
@@ -103,6 +104,8 @@ struct Builder<'a> {
     /// Where the domains but the first begin.
     cuts: &'a [u32],
     tiles: Range<u32>,
+    /// Of a cell: where wires leave it.
+    border: Option<&'a Border>,
     net: Net,
     pes: Vec<Pe>,
     memory: Vec<u32>,
@@ -110,10 +113,15 @@ struct Builder<'a> {
     proxies: BTreeMap<Beyond, u32>,
 }
 
-/// Elaborates `image`, which the linter has found free of errors.
-pub(super) fn elaborate(image: &WaferImage, data: Data, cut: Cut<'_>) -> (Layout, Vec<Domain>) {
+/// Elaborates `image`, which the linter has found free of errors, or a cell of one that is.
+pub(super) fn elaborate(
+    image: &WaferImage,
+    data: Data,
+    cut: Cut<'_>,
+    border: Option<&Border>,
+) -> (Layout, Vec<Domain>) {
     debug_assert!(
-        fabric::lint::errors(image).is_empty(),
+        border.is_some() || fabric::lint::errors(image).is_empty(),
         "the image has lint errors: {:?}",
         fabric::lint::errors(image).first()
     );
@@ -128,6 +136,7 @@ pub(super) fn elaborate(image: &WaferImage, data: Data, cut: Cut<'_>) -> (Layout
         tiles: Tiles::default(),
         idle_params: idle_params(image),
         spread: false,
+        ways: Vec::new(),
     };
     let cuts = cut.cuts(image, &layout);
     let sizes = layout.number(image, &cuts);
@@ -136,6 +145,7 @@ pub(super) fn elaborate(image: &WaferImage, data: Data, cut: Cut<'_>) -> (Layout
     let mut proxies = Vec::with_capacity(sizes.len());
     for sizes in sizes {
         let mut builder = Builder::new((image, data), &layout, &cuts, sizes);
+        builder.border = border;
         for tile in builder.tiles.clone().map(PeIdx) {
             builder.router_fifos(tile);
             builder.pe(tile);
@@ -144,10 +154,14 @@ pub(super) fn elaborate(image: &WaferImage, data: Data, cut: Cut<'_>) -> (Layout
             builder.routes(tile);
         }
         builder.hosts();
+        let ways = builder.inlets();
         proxies.push(std::mem::take(&mut builder.proxies));
         domains.push(builder.finish());
+        layout.ways = ways;
     }
-    edge::connect(&mut domains, &proxies);
+    if border.is_none() {
+        edge::connect(&mut domains, &proxies);
+    }
     (layout, domains)
 }
 
@@ -236,6 +250,7 @@ impl<'a> Builder<'a> {
             layout,
             cuts,
             tiles: sizes.tiles,
+            border: None,
             net,
             pes: Vec::with_capacity(sizes.programs),
             // Zeroes from the system, which gives no memory for words that nobody writes.
@@ -357,10 +372,17 @@ impl<'a> Builder<'a> {
             memory,
             sram_bytes,
             void: 0,
-            draws: Draws::new(self.seed, (image.coord(tile).x, image.coord(tile).y)),
+            draws: Draws::new(self.seed, self.place(tile)),
             counters: PeCounters::default(),
             accounted: 0,
         });
+    }
+
+    /// Column and row of a tile on the wafer.
+    fn place(&self, tile: PeIdx) -> (u32, u32) {
+        let at = self.image.coord(tile);
+        let origin = self.border.map_or((0, 0), |b| (b.origin.x, b.origin.y));
+        (origin.0 + at.x, origin.1 + at.y)
     }
 
     /// The queues of a PE. Returns the first input and the first output queue.

@@ -1,10 +1,12 @@
 //! Where wavelets go: routes become indices of FIFOs and links.
 
 use super::{Builder, port_bits};
+use crate::engine::border::Gateway;
 use crate::engine::edge::Beyond;
 use crate::engine::fifo::{FifoSpec, Stage};
 use crate::engine::net::{Out, Outs, Switch, Switched};
 use crate::engine::ramp::HostIn;
+use crate::engine::wheel::Actor;
 use fabric::{PeIdx, Port, Position, Route};
 use pe_isa::Color;
 use std::collections::VecDeque;
@@ -79,6 +81,9 @@ impl Builder<'_> {
     /// Where a wavelet goes that leaves `tile` through `port`.
     fn destination(&mut self, tile: PeIdx, port: Port, color: Color) -> u32 {
         let image = self.image;
+        if let Some(way) = self.border.and_then(|b| b.outlet(Gateway { tile, port, color })) {
+            return self.proxy(Beyond { domain: 0, fifo: way });
+        }
         if port == Port::Ramp {
             let program = image.program(tile).expect("the ramp leads to a program (lint)");
             let queue = program.in_queue(color).expect("a queue takes the color (lint)");
@@ -92,7 +97,11 @@ impl Builder<'_> {
                 let next = image.index(next);
                 let fifo = self.input_fifo(next, port.opposite(), color);
                 let fifo = fifo.expect("the neighbour receives the color (lint)");
-                if self.tiles.contains(&next.0) { fifo } else { self.proxy(next, fifo) }
+                if self.tiles.contains(&next.0) {
+                    return fifo;
+                }
+                let domain = self.cuts.partition_point(|&first| first <= next.0) as u32;
+                self.proxy(Beyond { domain, fifo })
             }
             None => {
                 let mut ports = image.host_out.iter();
@@ -102,12 +111,11 @@ impl Builder<'_> {
         }
     }
 
-    /// The FIFO that stands for `fifo` of another domain's tile.
-    fn proxy(&mut self, tile: PeIdx, fifo: u32) -> u32 {
-        let domain = self.cuts.partition_point(|&first| first <= tile.0) as u32;
+    /// The FIFO that stands for one of another domain.
+    fn proxy(&mut self, beyond: Beyond) -> u32 {
         let Builder { net, proxies, image, .. } = self;
-        *proxies.entry(Beyond { domain, fifo }).or_insert_with(|| {
-            net.edges.push(Beyond { domain, fifo });
+        *proxies.entry(beyond).or_insert_with(|| {
+            net.edges.push(beyond);
             net.fifos.add(FifoSpec {
                 capacity: u64::from(image.machine.fabric.queue_depth),
                 stage: Stage::Proxy,
@@ -122,6 +130,21 @@ impl Builder<'_> {
     fn input_fifo(&self, tile: PeIdx, port: Port, color: Color) -> Option<u32> {
         let rank = self.plan(tile)?.rank(port, color)?;
         Some(self.layout.tiles.first_fifo[tile.0 as usize] + u32::from(rank))
+    }
+
+    /// The inlets of a cell, whose wavelets come from beyond its border. Returns the FIFO of each way.
+    pub(super) fn inlets(&mut self) -> Vec<u32> {
+        let Some(border) = self.border else { return Vec::new() };
+        let mut ways: Vec<u32> = self.proxies.values().copied().collect();
+        assert!(ways.len() == border.outlets.len(), "a wavelet can leave through each outlet");
+        for inlet in &border.inlets {
+            let fifo = self.input_fifo(inlet.tile, inlet.port, inlet.color);
+            let fifo = fifo.expect("an inlet has a route");
+            self.net.fifos.await_all(fifo, Actor::edge(self.net.edges.len() as u32));
+            self.net.edges.push(Beyond { domain: 0, fifo: ways.len() as u32 });
+            ways.push(fifo);
+        }
+        ways
     }
 
     /// The ports through which the host sends.

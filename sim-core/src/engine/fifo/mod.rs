@@ -57,7 +57,7 @@ struct Slot {
 }
 
 /// What a wavelet is beside its payload: the upper bits of [`Slot::stamp`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Marks(u32);
 
 impl Marks {

@@ -5,6 +5,7 @@ use super::{
     Taken, Wavelet,
 };
 use crate::engine::wheel::Actor;
+use std::hash::{Hash, Hasher};
 
 impl Fifos {
     pub(in crate::engine) fn new(delays: [Delays; 5]) -> Fifos {
@@ -90,6 +91,21 @@ impl Fifos {
     #[inline(always)]
     pub(in crate::engine) fn latency(&self, stage: Stage) -> u32 {
         self.delays[stage as usize].latency
+    }
+
+    /// Hashes what lies in each FIFO and who waits for it, but no times. False where more lies in one than in its own slots.
+    pub(in crate::engine) fn hash_contents(&self, to: &mut impl Hasher) -> bool {
+        for (fifo, waiter) in self.list.iter().zip(&self.waiters) {
+            if fifo.len > INLINE {
+                return false;
+            }
+            (fifo.len, fifo.flags, waiter.number()).hash(to);
+            for at in 0..fifo.len {
+                let slot = fifo.slots[(usize::from(fifo.head) + usize::from(at)) & 3];
+                (slot.stamp & Marks::ALL, slot.payload).hash(to);
+            }
+        }
+        true
     }
 
     /// Whether a sender finds a free slot (rule F-1).
