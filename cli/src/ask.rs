@@ -99,7 +99,9 @@ impl Ask {
             Ok(_) => bail!("a run was asked for"),
             Err(error) => {
                 let text = error.to_string();
-                let told = text.split("\n\nUsage").next().unwrap_or(&text).trim();
+                // Behind what is wrong come the usage and a hint at --help, neither of which is the file's.
+                let end = text.find("\n\nUsage").or_else(|| text.find("\n\nFor more"));
+                let told = text[..end.unwrap_or(text.len())].trim();
                 bail!("{}", told.strip_prefix("error: ").unwrap_or(told))
             }
         }

@@ -198,7 +198,7 @@ fn relative(a: &Number, b: &Number) -> String {
 }
 
 /// What is at one place of a document, cut where it is long.
-pub(crate) fn shown(value: Option<&Value>) -> String {
+fn shown(value: Option<&Value>) -> String {
     const LONGEST: usize = 48;
     let text = match value {
         None => return "(absent)".into(),

@@ -50,10 +50,10 @@ impl Watch {
 
     /// Says which point a thread is at.
     pub(super) fn begin(&self, thread: usize, point: &Point) {
-        if let Kind::Bars(_, threads) = &self.kind {
-            if let Some(bar) = threads.get(thread) {
-                bar.set_message(format!("{}: {}", point.index, point.told()));
-            }
+        if let Kind::Bars(_, threads) = &self.kind
+            && let Some(bar) = threads.get(thread)
+        {
+            bar.set_message(format!("{}: {}", point.index, point.told()));
         }
     }
 
