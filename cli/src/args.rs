@@ -1,6 +1,9 @@
 //! Raw arguments, as they are typed. `settings` and `requests` turn them into validated values.
 
+use crate::diff::DiffArgs;
 use crate::failure::Failure;
+use crate::gate::CheckArgs;
+use crate::sweep::SweepArgs;
 use clap::builder::ValueParser;
 use clap::{
     Arg, ArgAction, ArgGroup, ArgMatches, Args, FromArgMatches, Parser, Subcommand, value_parser,
@@ -28,6 +31,9 @@ pub(crate) enum Command {
     Explain(RunArgs),
     Compile(CompileArgs),
     Exec(ExecArgs),
+    Sweep(SweepArgs),
+    Diff(DiffArgs),
+    Check(CheckArgs),
     Validate(ValidateArgs),
     Machine(MachineArgs),
 }

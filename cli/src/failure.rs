@@ -1,6 +1,7 @@
 //! The ways in which a command can end without its result, and the exit code of each.
 
 use clap::builder::styling::{AnsiColor, Style};
+use std::fmt;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -13,10 +14,26 @@ pub(crate) enum Failure {
     Program(String),
     /// A check found a difference: exit code 3.
     Difference(String),
+    /// The user ended the command (Ctrl-C), which has put its things in order: exit code 130.
+    Interrupted(String),
     /// The command line could not be read (1), or asked for help or version (0).
     Usage(clap::Error),
     /// Whoever read our output has gone away; nothing is left to say, and nobody to say it to.
     ClosedPipe,
+}
+
+/// What went wrong, as it is printed.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Input(error) => write!(f, "{error:#}"),
+            Failure::Program(message)
+            | Failure::Difference(message)
+            | Failure::Interrupted(message) => f.write_str(message),
+            Failure::Usage(usage) => usage.fmt(f),
+            Failure::ClosedPipe => f.write_str("nobody reads the output any more"),
+        }
+    }
 }
 
 /// What `?` makes of any other error.
@@ -38,6 +55,7 @@ pub(crate) fn exit_code(done: Result<(), Failure>) -> ExitCode {
         Err(Failure::Input(error)) => (1, format!("{error:#}")),
         Err(Failure::Program(message)) => (2, message),
         Err(Failure::Difference(message)) => (3, message),
+        Err(Failure::Interrupted(message)) => (130, message),
     };
     say("error", AnsiColor::Red, &message);
     ExitCode::from(code)

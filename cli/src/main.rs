@@ -4,15 +4,19 @@
 //! **Architecture Invariant:** this is the only crate that prints, reads a clock or knows an exit code.
 
 mod args;
+mod ask;
 mod attribution;
+mod compare;
 mod compile;
 mod data;
 mod defects;
+mod diff;
 mod exec;
 mod explain;
 mod failure;
 mod figures;
 mod findings;
+mod gate;
 mod kernel;
 mod listener;
 mod listing;
@@ -32,6 +36,7 @@ mod sampling;
 mod session;
 mod settings;
 mod summary;
+mod sweep;
 mod taps;
 mod validate;
 
@@ -46,6 +51,9 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, started),
         Command::Compile(args) => compile::compile(&args),
         Command::Exec(args) => exec::exec(&args, started),
+        Command::Check(args) => gate::check(&args),
+        Command::Sweep(args) => sweep::sweep(&args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Validate(args) => validate::validate(&args),
         Command::Machine(args) => machine::machine(&args.command),
     });

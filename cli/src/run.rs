@@ -31,6 +31,18 @@ use traces::{
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
 pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
+    let (report, check) = perform(args, started)?;
+    print_result(args, &report, check.as_deref())
+}
+
+/// Runs the requests. With `args.json` and `args.quiet`, nothing is printed.
+///
+/// # Errors
+/// Wrong input, and a simulated program that misbehaved.
+pub(crate) fn perform(
+    args: &RunArgs,
+    started: Instant,
+) -> Result<(RunReport, Option<Vec<Comparison>>), Failure> {
     let mut job = Job::read(args)?;
     let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
@@ -61,7 +73,7 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     progress.end();
     let report = job.report(args, &compiled, &finished, started)?;
     let report = RunReport { defects, attribution, ..report };
-    print_result(args, &report, check.as_deref())
+    Ok((report, check))
 }
 
 /// A checked command: what to run, and on what.

@@ -96,14 +96,18 @@ impl Settings {
     }
 }
 
+/// Whether a machine's name is the path of a file, even of one that is not there: it ends in `.ron` or names a folder.
+pub(crate) fn is_machine_file(name: &str) -> bool {
+    name.ends_with(".ron") || name.contains(std::path::is_separator)
+}
+
 /// The machine of a preset's name, or of a file: whatever ends in `.ron`, names a folder or exists.
 ///
 /// # Errors
 /// No such preset or file, and whatever is wrong with the file.
 pub(crate) fn read_machine(name: &str) -> Result<Machine> {
     let path = Path::new(name);
-    let is_file = name.ends_with(".ron") || name.contains(std::path::is_separator);
-    if !is_file && !path.is_file() {
+    if !is_machine_file(name) && !path.is_file() {
         return Ok(presets::preset(name)?);
     }
     let text = std::fs::read_to_string(path)
