@@ -1,6 +1,6 @@
 //! `wafersim run`: a prompt in, the wafer's tokens out, and when each of them left.
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, ViewArgs};
 use crate::attribution;
 use crate::data;
 use crate::defects::{self, Ran};
@@ -10,12 +10,14 @@ use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::receiver::{Answer, Rules};
 use crate::reference::{self, Compared, Comparison};
+use crate::report::ReportFolder;
 use crate::requests::{self, Chat, Request};
 use crate::sampling;
 use crate::session::{self, Finished, Session};
 use crate::settings::Settings;
 use crate::summary;
 use crate::taps::Taps;
+use crate::timeline::Recording;
 use anyhow::{anyhow, bail};
 use compiler::{Binding, Compiled};
 use models::{
@@ -30,8 +32,10 @@ use traces::{
 };
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
-pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
+pub(crate) fn run(args: &RunArgs, views: &ViewArgs, started: Instant) -> Result<(), Failure> {
+    let folder = views.report.as_deref().map(ReportFolder::claim).transpose()?;
     let job = Job::read(args)?;
+    let recording = Recording::of(views, &job.settings.machine)?;
     let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
     let mut compiled = job.place()?;
@@ -57,9 +61,20 @@ pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
     } else {
         None
     };
-    progress.end();
     let report = job.report(args, &compiled, &finished, started)?;
     let report = RunReport { defects, attribution, ..report };
+    if let Some(folder) = folder {
+        progress.say("drawing");
+        folder.write(&report, (&job.settings, &compiled, &finished.outcome))?;
+    }
+    if let Some(recording) = recording {
+        progress.say("recording");
+        let told = recording.write(&mut compiled, job.data, &finished)?;
+        if !args.quiet {
+            progress.suspend(|| note(&told));
+        }
+    }
+    progress.end();
     print_result(args, &report, check.as_deref())
 }
 
