@@ -10,8 +10,10 @@ use clap::{
 };
 use models::Date;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
+use traces::timeline::Region;
 
 /// A cycle-level simulator of wafer-scale AI accelerators.
 ///
@@ -26,7 +28,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(RunArgs),
+    /// Run a model on a simulated wafer and print what it says, and when
+    Run {
+        #[command(flatten)]
+        args: RunArgs,
+        #[command(flatten)]
+        views: ViewArgs,
+    },
     /// Say where the cycles of a run went, and which constants of the machine would buy some back
     Explain(RunArgs),
     Compile(CompileArgs),
@@ -89,6 +97,42 @@ pub(crate) struct RunArgs {
     // Last, since its heading would hold for what follows.
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+}
+
+/// What else is written of a run.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Pictures and timelines")]
+pub(crate) struct ViewArgs {
+    /// Write a page, index.html, with maps of the wafer, and the report, result.json, into a folder; one that holds an
+    /// earlier report is replaced
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Write a timeline for Perfetto (ui.perfetto.dev), of 50 MB at most, by a second pass over the run
+    #[arg(long, value_name = "FILE.pftrace")]
+    pub(crate) trace: Option<PathBuf>,
+    /// Of these tiles alone: column and row of the north-west one, columns x rows
+    #[arg(long, value_name = "X,Y,WxH", requires = "trace", value_parser = crate::timeline::parse_region)]
+    pub(crate) trace_region: Option<Region>,
+    /// Of the cycles from A to before B alone
+    #[arg(long, value_name = "A..B", requires = "trace", value_parser = crate::timeline::parse_window)]
+    pub(crate) trace_window: Option<Range<u64>>,
+    /// How much of it; each level has what those before it have
+    #[arg(long, value_enum, value_name = "LEVEL", requires = "trace", default_value_t = TraceLevel::Tasks)]
+    pub(crate) trace_level: TraceLevel,
+}
+
+/// How much a timeline holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum TraceLevel {
+    /// What each stage works on, and counters
+    Stages,
+    /// What each PE works on
+    #[default]
+    Tasks,
+    /// Steps of PEs, and what they wait for
+    Instructions,
+    /// Each wavelet, from where it is put to where it is taken
+    Wavelets,
 }
 
 /// Prompts as messages.
@@ -430,7 +474,7 @@ mod tests {
     #[test]
     fn prompts_keep_the_order_in_which_they_were_given() {
         let line = "wafersim run m --prompt a --prompt-ids 1,2 --prompt-file f --prompt b --prompt-tokens 9 --prompt-ids=";
-        let Command::Run(args) = Cli::parse_from(line.split(' ')).command else {
+        let Command::Run { args, .. } = Cli::parse_from(line.split(' ')).command else {
             panic!("the line says run");
         };
         let wanted = [

@@ -93,9 +93,10 @@ impl Ask {
     /// # Errors
     /// What is wrong with a value, or missing, as the command line would say it.
     pub(crate) fn args(&self, folder: &Path) -> Result<RunArgs> {
-        let fixed = ["wafersim", "run", "--json", "--quiet", "--threads=1"].map(String::from);
+        let fixed = ["wafersim", "run", "--json", "--quiet", "--threads=1", "--attribution=off"];
+        let fixed = fixed.map(String::from);
         match Cli::try_parse_from(fixed.into_iter().chain(self.line(folder))) {
-            Ok(Cli { command: Command::Run(args), .. }) => Ok(args),
+            Ok(Cli { command: Command::Run { args, .. }, .. }) => Ok(args),
             Ok(_) => bail!("a run was asked for"),
             Err(error) => {
                 let text = error.to_string();

@@ -60,7 +60,7 @@ impl<H: Host> Host for Recorder<'_, H> {
 }
 
 /// Ends a run at a cycle at which it is known to receive something.
-struct Until(Cycle);
+pub(crate) struct Until(pub(crate) Cycle);
 
 impl Host for Until {
     fn receive(&mut self, cycle: Cycle, _: usize, _: u32, _: &mut Answers) -> Verdict {

@@ -29,6 +29,7 @@ mod process;
 mod progress;
 mod receiver;
 mod reference;
+mod report;
 mod requests;
 mod residual;
 mod run;
@@ -38,6 +39,7 @@ mod settings;
 mod summary;
 mod sweep;
 mod taps;
+mod timeline;
 mod validate;
 
 use args::{Cli, Command};
@@ -47,7 +49,7 @@ use std::time::Instant;
 fn main() -> ExitCode {
     let started = Instant::now();
     let done = Cli::read().and_then(|cli| match cli.command {
-        Command::Run(args) => run::run(&args, started),
+        Command::Run { args, views } => run::run(&args, &views, started),
         Command::Explain(args) => explain::explain(&args, started),
         Command::Compile(args) => compile::compile(&args),
         Command::Exec(args) => exec::exec(&args, started),

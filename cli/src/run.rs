@@ -1,6 +1,6 @@
 //! `wafersim run`: a prompt in, the wafer's tokens out, and when each of them left.
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, ViewArgs};
 use crate::attribution;
 use crate::data;
 use crate::defects::{self, Ran};
@@ -10,12 +10,14 @@ use crate::process::peak_rss_bytes;
 use crate::progress::Progress;
 use crate::receiver::{Answer, Rules};
 use crate::reference::{self, Compared, Comparison};
+use crate::report::ReportFolder;
 use crate::requests::{self, Chat, Request};
 use crate::sampling;
 use crate::session::{self, Finished, Session};
 use crate::settings::Settings;
 use crate::summary;
 use crate::taps::Taps;
+use crate::timeline::Recording;
 use anyhow::{anyhow, bail};
 use compiler::{Binding, Compiled};
 use models::{
@@ -30,20 +32,25 @@ use traces::{
 };
 
 /// Runs the requests and prints what came of them. `started` is when the command began.
-pub(crate) fn run(args: &RunArgs, started: Instant) -> Result<(), Failure> {
-    let (report, check) = perform(args, started)?;
+pub(crate) fn run(args: &RunArgs, views: &ViewArgs, started: Instant) -> Result<(), Failure> {
+    let (report, check) = perform(args, views, started)?;
     print_result(args, &report, check.as_deref())
 }
 
-/// Runs the requests. With `args.json` and `args.quiet`, nothing is printed.
+/// Runs the requests and writes what `views` ask for. With `args.json` and `args.quiet`, nothing is printed.
 ///
 /// # Errors
 /// Wrong input, and a simulated program that misbehaved.
 pub(crate) fn perform(
     args: &RunArgs,
+    views: &ViewArgs,
     started: Instant,
 ) -> Result<(RunReport, Option<Vec<Comparison>>), Failure> {
+    let folder = views.report.as_deref().map(ReportFolder::claim).transpose()?;
     let mut job = Job::read(args)?;
+    let recording = Recording::of(views, &job.settings.machine)?;
+    // What is drawn is every tile.
+    job.fold &= folder.is_none() && recording.is_none();
     let weights = job.model.weights();
     let progress = Progress::start("placing the model", args.quiet);
     let mut compiled = job.place()?;
@@ -70,9 +77,20 @@ pub(crate) fn perform(
     } else {
         None
     };
-    progress.end();
     let report = job.report(args, &compiled, &finished, started)?;
     let report = RunReport { defects, attribution, ..report };
+    if let Some(folder) = folder {
+        progress.say("drawing");
+        folder.write(&report, (&job.settings, &compiled, finished.outcome()))?;
+    }
+    if let Some(recording) = recording {
+        progress.say("recording");
+        let told = recording.write(&mut compiled, job.data, &finished)?;
+        if !args.quiet {
+            progress.suspend(|| note(&told));
+        }
+    }
+    progress.end();
     Ok((report, check))
 }
 

@@ -53,6 +53,18 @@ pub(crate) struct Finished {
     pub(crate) threads: usize,
     /// What the host sent.
     pub(crate) sent: Sent,
+    /// The machine at the end, of a run that was not folded.
+    outcome: Option<Outcome>,
+}
+
+impl Finished {
+    /// The machine at the end.
+    ///
+    /// # Panics
+    /// Of a folded run.
+    pub(crate) fn outcome(&self) -> &Outcome {
+        self.outcome.as_ref().expect("every stage was simulated")
+    }
 }
 
 /// What the wafer has done by the end of a run.
@@ -156,8 +168,11 @@ impl Session<'_> {
             };
             return Err(Failure::Program(misbehaviour.describe()));
         }
-        let tally = ended.map_or_else(Tally::of_folded, |outcome| Tally::of(&outcome));
-        Ok(Finished { answers, tally, engine_time, threads, sent })
+        let (tally, outcome) = match ended {
+            Ok(outcome) => (Tally::of(&outcome), Some(outcome)),
+            Err(folded) => (Tally::of_folded(folded), None),
+        };
+        Ok(Finished { answers, tally, outcome, engine_time, threads, sent })
     }
 
     fn note_unfolded(&self, why: Unfolded) {

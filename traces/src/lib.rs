@@ -6,7 +6,10 @@
 //! * [`defects`]: what dead PEs and links cost.
 //! * [`attribution`]: where the cycles of the critical path went.
 //! * [`exec`]: the document `wafersim.exec/1`, what a program left behind.
+//! * [`page`]: the HTML page of a run.
+//! * [`pictures`]: maps of the wafer, as PNG files.
 //! * [`report`]: the document `wafersim.run/1`, field by field in the order in which it is printed.
+//! * [`timeline`]: a run over time, for Perfetto.
 //!
 //! **Architecture Invariant:** nothing here reads files, clocks or the environment. What a report says
 //! about the host is handed in by `cli`.
@@ -16,8 +19,11 @@ pub mod defects;
 pub mod exec;
 pub mod explain;
 pub mod metrics;
+pub mod page;
+pub mod pictures;
 pub mod report;
 pub mod resources;
+pub mod timeline;
 
 pub use attribution::{Attribution, Attributor};
 pub use defects::{DefectsEntry, HealthyEntry};

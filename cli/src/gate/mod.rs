@@ -4,6 +4,7 @@ mod baseline;
 mod feeds;
 mod splice;
 
+use crate::args::ViewArgs;
 use crate::compare::{Change, changes};
 use crate::failure::Failure;
 use crate::figures::{counted, grouped};
@@ -165,7 +166,7 @@ fn name(path: &Path) -> String {
 
 fn measure(baseline: &Baseline) -> Result<Expected, Failure> {
     let args = baseline.run.args(baseline.folder())?;
-    let (report, _) = run::perform(&args, Instant::now())?;
+    let (report, _) = run::perform(&args, &ViewArgs::default(), Instant::now())?;
     Ok(Expected::of(&report)?)
 }
 

@@ -3,6 +3,7 @@
 use super::folder::Folder;
 use super::plan::{Plan, Point};
 use super::watch::Watch;
+use crate::args::ViewArgs;
 use crate::failure::Failure;
 use crate::run;
 use anyhow::{Result, anyhow};
@@ -67,7 +68,7 @@ pub(super) fn run(
 fn perform(plan: &Plan, point: &Point, folder: &Folder) -> Result<Result<(), String>> {
     let simulate = || -> Result<_, Failure> {
         let args = point.ask.args(&plan.folder)?;
-        Ok(run::perform(&args, Instant::now())?.0)
+        Ok(run::perform(&args, &ViewArgs::default(), Instant::now())?.0)
     };
     // One point that breaks the simulator should not take the others with it.
     let outcome = catch_unwind(AssertUnwindSafe(simulate)).unwrap_or_else(|_| {
