@@ -2,7 +2,7 @@
 //!
 //! * `cells`: cuts the wafer, and finds cells that are alike.
 //! * `memory`: what has been simulated of each kind of cell.
-//! * `walk`: all cells in the order of time, each along what is remembered, or simulated where nothing fits.
+//! * `walk`: all cells in the order of time, each along what is remembered, or simulated where nothing fits (`walker`).
 //!
 //! **Architecture Invariant:** nothing is taken to be alike that has not been compared: tiles before the run, and everything that
 //! crosses a border, with its time, in it.
@@ -10,6 +10,7 @@
 mod cells;
 mod memory;
 mod walk;
+mod walker;
 
 use crate::engine::{self, Replayed};
 use crate::observe::NoObserver;
