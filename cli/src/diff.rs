@@ -99,7 +99,7 @@ impl Compared {
     fn kind(&mut self, path: &str) -> &mut Vec<Change> {
         let part = path.split(['.', '[']).next().unwrap_or(path);
         let of_request = |end: &&str| part == "requests" && path.ends_with(*end);
-        if ASKED.contains(&part) || ASKED_OF_REQUESTS.iter().any(|end| of_request(&end)) {
+        if ASKED.contains(&part) || ASKED_OF_REQUESTS.iter().any(of_request) {
             &mut self.asked
         } else if part == "requests" && path.contains("].output.") {
             &mut self.tokens

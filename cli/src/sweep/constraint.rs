@@ -4,8 +4,11 @@ use crate::ask::{Ask, Setting, known_keys};
 use anyhow::{Context as _, Result, bail};
 use std::cmp::Ordering;
 
+/// Whether a comparison that came out this way passes.
+type Test = fn(Ordering) -> bool;
+
 /// Longer operators first, so that `<=` is not read as `<`.
-const OPERATORS: [(&str, fn(Ordering) -> bool); 6] = [
+const OPERATORS: [(&str, Test); 6] = [
     ("<=", Ordering::is_le),
     (">=", Ordering::is_ge),
     ("==", Ordering::is_eq),
@@ -18,7 +21,7 @@ const OPERATORS: [(&str, fn(Ordering) -> bool); 6] = [
 #[derive(Debug)]
 pub(super) struct Constraint {
     left: Operand,
-    holds: fn(Ordering) -> bool,
+    holds: Test,
     right: Operand,
 }
 
