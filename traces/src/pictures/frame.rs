@@ -227,7 +227,7 @@ pub(super) fn round_top(most: f64) -> f64 {
         return 1.0;
     }
     let ten = 10f64.powf(most.log10().floor());
-    let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
+    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
     steps.into_iter().map(|step| step * ten).find(|top| *top >= most).unwrap_or(10.0 * ten)
 }
 
