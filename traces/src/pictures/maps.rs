@@ -102,7 +102,7 @@ pub fn placement(image: &WaferImage) -> Picture {
 fn name_stages(image: &WaferImage, drawing: &mut Drawing) {
     for stage in &image.stages {
         let (x, y) = drawing.corner(stage.origin);
-        let (width, height) = (drawing.pixels(stage.width), drawing.pixels(stage.height));
+        let (width, height) = drawing.pixels((stage.width, stage.height));
         if width < LARGE || height < LARGE {
             continue;
         }
