@@ -249,21 +249,24 @@ fn does_a_timeline_hold_what_the_counters_count() {
 #[test]
 fn do_region_window_and_level_choose() {
     let home = tempfile::tempdir().expect("a folder");
-    let args = ["--trace-region", "1,1,2x2", "--trace-window", "2000..4000"];
+    let (whole, report, _) = traced(home.path(), &["--trace-level", "instructions"]);
+    let first = report["requests"][0]["latency"]["ttft_cycles"].as_u64().expect("a number");
+    let (from, to) = (first - 9_000, first - 7_000);
+    let pe_of = |trace: &Trace, track: u64| {
+        let parent = trace.tracks[&track].1.expect("a track of a PE stands under it");
+        trace.tracks[&parent].0.clone()
+    };
+    let near: Vec<_> = whole.of("steps and waits");
+    let near = near.iter().find(|s| s.2 > from && s.3 < to).expect("something happens");
+    let pe = pe_of(&whole, near.0);
+    let place = pe.trim_start_matches("PE (").trim_end_matches(')');
+    let (region, window) = (format!("{place},1x1"), format!("{from}..{to}"));
+    let args = ["--trace-region", &region, "--trace-window", &window];
     let (trace, ..) =
         traced(home.path(), &[&args[..], &["--trace-level", "instructions"]].concat());
     let steps = trace.of("steps and waits");
-    assert!(!steps.is_empty());
-    let pes: Vec<&String> = steps
-        .iter()
-        .filter_map(|slice| trace.tracks[&slice.0].1)
-        .map(|parent| &trace.tracks[&parent].0)
-        .collect();
-    assert!(
-        pes.iter()
-            .all(|pe| ["PE (1,1)", "PE (2,1)", "PE (1,2)", "PE (2,2)"].contains(&pe.as_str()))
-    );
-    assert!(steps.iter().all(|s| s.3 > 2_000 && s.2 < 4_000));
+    assert!(steps.iter().any(|s| (&s.1, s.2, s.3) == (&near.1, near.2, near.3)), "{near:?}");
+    assert!(steps.iter().all(|s| pe_of(&trace, s.0) == pe && s.3 > from && s.2 < to));
     assert!(trace.flows.is_empty());
     let (trace, ..) = traced(home.path(), &["--trace-level", "stages"]);
     assert!(trace.of("operations").is_empty() && !trace.slices.is_empty() && trace.counters > 0);
@@ -291,5 +294,39 @@ fn official_parser(file: &Path, events: usize) {
             assert_eq!(told.trim().parse(), Ok(events), "slices and instants");
         }
         _ => skipped("no Python package perfetto, so its parser has not read the timeline"),
+    }
+}
+
+#[test]
+fn is_a_wafer_of_900_000_pes_drawn_in_two_seconds_a_picture() {
+    let mut machine = fabric::presets::preset(fabric::presets::DEFAULT).expect("it is built in");
+    (machine.width, machine.height) = (750, 1_200);
+    let mut image = fabric::WaferImage::empty(machine);
+    let program = image.intern_program(pe_isa::Program::default());
+    let routes = image.intern_routes(fabric::RouteSet::default());
+    for (at, tile) in (0u32..).zip(&mut image.tiles) {
+        (tile.program, tile.routes, tile.sram_bytes) = (Some(program), Some(routes), at % 40_000);
+    }
+    let pe = |at: u64| sim_core::PeCounters {
+        cycles: sim_core::PeCycles { working: at * 7 % 101, idle: 100, ..Default::default() },
+        ..Default::default()
+    };
+    let state = sim_core::FinalState {
+        pes: (0..900_000).map(pe).collect(),
+        links: (0..900_000).map(|at| [at % 9, at % 8, at % 7, at % 6, 0]).collect(),
+        ..Default::default()
+    };
+    let (stop, cycle) = (sim_core::StopReason::Finished, pe_isa::Cycle(1_000));
+    let outcome = sim_core::Outcome { stop, cycle, state };
+    let started = cpu_time::ThreadTime::now();
+    let pictures = traces::pictures::draw(&image, &outcome);
+    let seconds = started.elapsed().as_secs_f64();
+    assert_eq!(pictures.len(), traces::pictures::FILES.len());
+    assert!(seconds < 2.0 * pictures.len() as f64, "{seconds} s");
+    eprintln!("{seconds:.2} s for {} pictures", pictures.len());
+    if let Ok(folder) = std::env::var("WAFERSIM_KEEP_PICTURES") {
+        for picture in pictures {
+            fs::write(Path::new(&folder).join(picture.file), picture.png).expect("written");
+        }
     }
 }

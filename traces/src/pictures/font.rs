@@ -1,10 +1,10 @@
-//! Letters of five by seven pixels, so that pictures need no font of the system.
+//! Letters of five by nine pixels, the last two below the line, so that pictures need no font of the system.
 
 use std::sync::OnceLock;
 
 /// Columns and rows of a letter; a column of nothing stands behind it.
 pub(super) const WIDTH: u32 = 5;
-pub(super) const HEIGHT: u32 = 7;
+pub(super) const HEIGHT: u32 = 9;
 /// From one letter to the next.
 pub(super) const ADVANCE: u32 = WIDTH + 1;
 

@@ -8,6 +8,9 @@ use fabric::{PeCoord, Port, WaferImage};
 const MAP_PIXELS: u32 = 900;
 /// More than this no tile gets.
 const MAX_SCALE: u32 = 48;
+/// A side of fewer pixels than this is stretched, by this factor at most.
+const LEAST_SIDE: u32 = 250;
+const MAX_STRETCH: u32 = 8;
 /// From this size on the four sides of a tile are told apart, and tiles have gaps between them.
 pub(super) const LARGE: u32 = 6;
 const LEFT: u32 = 64;
@@ -74,8 +77,8 @@ pub(super) struct Map<'a> {
 pub(super) struct Drawing {
     pub(super) canvas: Canvas,
     window: Window,
-    /// Pixels per tile; 1 where `step` is more than 1.
-    pub(super) scale: u32,
+    /// Pixels per tile in x and y, or per `step` tiles.
+    scale: (u32, u32),
     /// Tiles per pixel.
     step: u32,
 }
@@ -86,8 +89,9 @@ impl Drawing {
         let longer = window.width.max(window.height).max(1);
         let step = longer.div_ceil(2 * MAP_PIXELS);
         let scale = if step > 1 { 1 } else { (MAP_PIXELS / longer).clamp(1, MAX_SCALE) };
-        let size = |tiles: u32| tiles.div_ceil(step) * scale;
-        let (width, height) = (size(window.width), size(window.height));
+        let scale = (stretched(scale, window.width / step), stretched(scale, window.height / step));
+        let size = |tiles: u32, scale: u32| tiles.div_ceil(step) * scale;
+        let (width, height) = (size(window.width, scale.0), size(window.height, scale.1));
         let text = [font::text_width(&map.title, TEXT + 1), font::text_width(&map.subtitle, TEXT)];
         let wide = (LEFT + width + LEGEND).max(LEFT + text[0].max(text[1]) + 16);
         let canvas = Canvas::new(wide, TOP + height.max(LEAST_HEIGHT) + BELOW);
@@ -103,13 +107,13 @@ impl Drawing {
 
     /// Pixel of a tile's north-west corner.
     pub(super) fn corner(&self, at: PeCoord) -> (u32, u32) {
-        let pixel = |tile: u32, first: u32| (tile.saturating_sub(first)) / self.step * self.scale;
-        (LEFT + pixel(at.x, self.window.x), TOP + pixel(at.y, self.window.y))
+        let (dx, dy) = (at.x.saturating_sub(self.window.x), at.y.saturating_sub(self.window.y));
+        (LEFT + dx / self.step * self.scale.0, TOP + dy / self.step * self.scale.1)
     }
 
-    /// Pixels that so many tiles take.
-    pub(super) fn pixels(&self, tiles: u32) -> u32 {
-        tiles.div_ceil(self.step) * self.scale
+    /// Pixels that so many columns and rows take.
+    pub(super) fn pixels(&self, (columns, rows): (u32, u32)) -> (u32, u32) {
+        (columns.div_ceil(self.step) * self.scale.0, rows.div_ceil(self.step) * self.scale.1)
     }
 
     fn tiles(&mut self, image: &WaferImage, color: &dyn Fn(usize) -> [u8; 4]) {
@@ -118,10 +122,10 @@ impl Drawing {
             let at = PeCoord::new(x + dx, y + dy);
             let colors = color(image.index(at).0 as usize);
             let corner = self.corner(at);
-            if self.scale < LARGE {
+            if self.scale.0.min(self.scale.1) < LARGE {
                 let most = colors.into_iter().max().unwrap_or(UNUSED);
                 let most = if self.step > 1 { most.max(self.canvas.at(corner)) } else { most };
-                self.canvas.fill(corner, (self.scale, self.scale), most);
+                self.canvas.fill(corner, self.scale, most);
             } else {
                 self.sides(corner, colors);
             }
@@ -130,12 +134,13 @@ impl Drawing {
 
     /// A tile with a triangle towards each side, and a line of white behind it.
     fn sides(&mut self, (x, y): (u32, u32), colors: [u8; 4]) {
-        let size = self.scale - 1;
+        let (width, height) = (self.scale.0 - 1, self.scale.1 - 1);
         if colors.iter().all(|color| *color == colors[0]) {
-            return self.canvas.fill((x, y), (size, size), colors[0]);
+            return self.canvas.fill((x, y), (width, height), colors[0]);
         }
-        for (px, py) in (0..size).flat_map(|py| (0..size).map(move |px| (px, py))) {
-            let (east, south) = (px > py, px + py >= size);
+        for (px, py) in (0..height).flat_map(|py| (0..width).map(move |px| (px, py))) {
+            let (along, down) = (px * height, py * width);
+            let (east, south) = (along > down, along + down >= width * height);
             let side = match (east, south) {
                 (true, false) => Port::North,
                 (true, true) => Port::East,
@@ -149,18 +154,21 @@ impl Drawing {
     /// Numbers of columns below the map, of rows to its left.
     fn axes(&mut self, height: u32) {
         let Window { x, y, .. } = self.window;
-        let every = round_step(f64::from(48 * self.step / self.scale.min(48)).max(1.0));
-        let marks = |first: u32, count: u32| {
+        let marks = |first: u32, count: u32, scale: u32| {
+            let every = round_step(f64::from(48 * self.step) / f64::from(scale));
             (first..first + count).filter(move |tile| tile.is_multiple_of(every))
         };
-        let half = if self.scale > 1 { self.scale / 2 } else { 0 };
-        for tile in marks(x, self.window.width) {
+        let columns = marks(x, self.window.width, self.scale.0);
+        let rows = marks(y, self.window.height, self.scale.1);
+        let half = self.scale.0 / 2;
+        for tile in columns {
             let (at, _) = self.corner(PeCoord::new(tile, y));
             self.canvas.fill((at + half, TOP + height + 1), (1, 5), GREY);
             let place = (at + half, TOP + height + 9);
             self.canvas.text(place, &tile.to_string(), (TEXT, INK, Align::Middle));
         }
-        for tile in marks(y, self.window.height) {
+        let half = self.scale.1 / 2;
+        for tile in rows {
             let (_, at) = self.corner(PeCoord::new(x, tile));
             self.canvas.fill((LEFT - 6, at + half), (5, 1), GREY);
             let place = (LEFT - 10, (at + half).saturating_sub(7));
@@ -208,6 +216,11 @@ impl Drawing {
     }
 }
 
+/// Pixels per tile in the direction of so many tiles: more than `scale` where these would make a strip that is too narrow to see.
+fn stretched(scale: u32, tiles: u32) -> u32 {
+    scale.max((LEAST_SIDE / tiles.max(1)).min(scale.max(2) * MAX_STRETCH))
+}
+
 /// The least of 1, 2, 5, 10, 20, … that is not less.
 fn round_step(least: f64) -> u32 {
     let mut ten = 1;
@@ -227,7 +240,7 @@ pub(super) fn round_top(most: f64) -> f64 {
         return 1.0;
     }
     let ten = 10f64.powf(most.log10().floor());
-    let steps = [1.0, 2.0, 4.0, 6.0, 8.0, 10.0];
+    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0];
     steps.into_iter().map(|step| step * ten).find(|top| *top >= most).unwrap_or(10.0 * ten)
 }
 

@@ -33,22 +33,22 @@ pub fn draw(image: &WaferImage, outcome: &Outcome) -> Vec<Picture> {
         drawn.ramp(
             ("utilisation.png", "PE utilisation", "% of cycles"),
             "Share of a PE's cycles in which a step held its datapath",
-            &share(|pe| pe.cycles.working),
+            (&share(|pe| pe.cycles.working), None),
         ),
         drawn.ramp(
             ("waiting-input.png", "Waiting for input", "% of cycles"),
             "Share of a PE's cycles in which nothing worked and a thread stood on an empty input queue",
-            &share(|pe| pe.cycles.waiting_input),
+            (&share(|pe| pe.cycles.waiting_input), None),
         ),
         drawn.ramp(
             ("waiting-output.png", "Waiting for output", "% of cycles"),
             "Share of a PE's cycles in which nothing worked and a thread lacked room in an output queue",
-            &share(|pe| pe.cycles.waiting_output),
+            (&share(|pe| pe.cycles.waiting_output), None),
         ),
         drawn.ramp(
             ("links.png", "Link load", "wavelets a cycle"),
             "Wavelets sent over a link, over the run's cycles; a tile's busiest link, or all four where there is room",
-            &load,
+            (&load, None),
         ),
     ]
 }
@@ -102,7 +102,7 @@ pub fn placement(image: &WaferImage) -> Picture {
 fn name_stages(image: &WaferImage, drawing: &mut Drawing) {
     for stage in &image.stages {
         let (x, y) = drawing.corner(stage.origin);
-        let (width, height) = (drawing.pixels(stage.width), drawing.pixels(stage.height));
+        let (width, height) = drawing.pixels((stage.width, stage.height));
         if width < LARGE || height < LARGE {
             continue;
         }
@@ -174,16 +174,16 @@ impl Pictures<'_> {
                 "Code, data and the runtime's reserve of each PE, which has {} KiB",
                 number(f64::from(full) / 1_024.0)
             ),
-            &bytes,
+            (&bytes, Some(f64::from(full) / 1_024.0)),
         )
     }
 
-    /// A map of one value a tile, or one for each of its sides.
+    /// A map of one value a tile, or one for each of its sides; the ramp ends at `top`, or where the largest value asks for.
     fn ramp(
         &self,
         (file, title, unit): (&'static str, &'static str, &'static str),
         about: &str,
-        value: &dyn Fn(usize) -> Option<[f64; 4]>,
+        (value, top): (&dyn Fn(usize) -> Option<[f64; 4]>, Option<f64>),
     ) -> Picture {
         let (mut most, mut most_at, mut sum, mut count) = (0.0, 0, 0.0, 0u32);
         for at in 0..self.image.tiles.len() {
@@ -194,7 +194,7 @@ impl Pictures<'_> {
                 (most, most_at) = (own, at);
             }
         }
-        let top = round_top(most);
+        let top = top.unwrap_or_else(|| round_top(most));
         let color = |at: usize| {
             value(at).map_or([UNUSED; 4], |values| values.map(|v| canvas::ramp(v / top)))
         };

@@ -16,6 +16,7 @@ pub(super) struct TraceFile {
     names: BTreeMap<String, u64>,
     described: BTreeSet<u64>,
     flows: u64,
+    latest: u64,
     /// The cycle at which the bound was reached.
     pub(super) full: Option<u64>,
     /// Slices, instants and counter values written.
@@ -32,6 +33,7 @@ impl TraceFile {
             names: BTreeMap::new(),
             described: BTreeSet::new(),
             flows: 0,
+            latest: 0,
             full: None,
             events: 0,
         }
@@ -44,7 +46,9 @@ impl TraceFile {
         name: impl FnOnce() -> String,
         unit: Option<&str>,
     ) {
-        if self.described.insert(track.0) {
+        let at = self.latest;
+        if !self.described.contains(&track.0) && self.has_room(at) {
+            self.described.insert(track.0);
             proto::describe(&mut self.bytes, track, &name(), unit);
         }
     }
@@ -86,7 +90,7 @@ impl TraceFile {
         if let Some(full) = self.full {
             let name = format!("recording stopped: the file has {} bytes", self.limit);
             let track = (u64::MAX >> 1, 0);
-            self.track(track, || "recording".into(), None);
+            proto::describe(&mut self.bytes, track, "recording", None);
             let name = self.name(&name);
             self.event(TrackEvent { name, ..event(track.0, full, Kind::Instant) });
         }
@@ -94,6 +98,7 @@ impl TraceFile {
     }
 
     fn has_room(&mut self, at: u64) -> bool {
+        self.latest = at;
         if self.full.is_none() && self.bytes.len() + MARGIN > self.limit {
             self.full = Some(at);
         }
@@ -117,4 +122,27 @@ impl TraceFile {
 
 fn event(track: u64, at: u64, kind: Kind) -> TrackEvent {
     TrackEvent { at, track, kind, name: 0, value: None, flow: None, end_of_flow: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn does_a_file_end_at_its_bound_and_say_so() {
+        let mut file = TraceFile::new(10_000);
+        for at in 0..10_000 {
+            file.track((1 + at % 50, 0), || format!("track {at}"), None);
+            file.slice(1 + at % 50, "step", (at, at + 1));
+        }
+        let (full, events) = (file.full, file.events);
+        let bytes = file.end();
+        assert!((7_000..=10_000).contains(&bytes.len()), "{}", bytes.len());
+        assert_eq!(full, Some(events), "one slice a cycle");
+        let told = b"recording stopped";
+        assert!(bytes.windows(told.len()).any(|window| window == told));
+        let mut file = TraceFile::new(4_000);
+        (0..1_000).for_each(|at| file.track((at + 1, 0), || format!("track {at}"), None));
+        assert!(file.full.is_some() && file.end().len() <= 4_000, "tracks count, too");
+    }
 }
