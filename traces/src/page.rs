@@ -1,7 +1,7 @@
 //! The page that `wafersim run --report` writes: one HTML file with everything in it (docs, "Report").
 //!
 //! It is made from the report's JSON document, so that keys which are added to that appear here too.
-//! All text goes through [`escape`]: a model's answer may hold anything.
+//! All text goes through `escape`: a model's answer may hold anything.
 
 use crate::pictures::Picture;
 use serde_json::Value;
